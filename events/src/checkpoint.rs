@@ -1,0 +1,178 @@
+//! What a run remembers: how far it is, what its stages keep between batches, and which run it was.
+
+use std::fmt;
+use std::str::FromStr;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::event::Timestamp;
+use crate::position::Position;
+
+/// The identity of a run.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RunId(Uuid);
+
+impl RunId {
+    /// A new identity.
+    pub fn random() -> Self {
+        Self(Uuid::new_v4())
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for RunId {
+    type Err = uuid::Error;
+    fn from_str(text: &str) -> Result<Self, uuid::Error> {
+        Uuid::try_parse(text).map(Self)
+    }
+}
+
+/// How far a run is: everything of its scope up to and including `source` is in the target.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Checkpoint {
+    /// The last source position that is done.
+    pub source: Position,
+    /// The last target position that was given out, if any event was written.
+    pub target: Option<Position>,
+    /// What happened up to here, from the start of the run.
+    pub counts: Counts,
+}
+
+/// What a run did to the events it read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Counts {
+    /// Events read from the source.
+    pub read: u64,
+    /// Events that some transformer changed, split or dropped.
+    pub lifted: u64,
+    /// Events that became none.
+    pub dropped: u64,
+    /// Events that became more than one.
+    pub split: u64,
+    /// Events appended to the target.
+    pub written: u64,
+}
+
+/// What is committed together with a batch of events: the checkpoint and what changed behind it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Progress {
+    /// Whose progress.
+    pub run: RunId,
+    /// How far the run is once the batch is in.
+    pub checkpoint: Checkpoint,
+    /// State entries that changed since the last checkpoint, each key at most once.
+    pub state: Vec<StateChange>,
+    /// Position ranges that are new or have grown since the last checkpoint; a range replaces the stored one that
+    /// starts at the same source position.
+    pub positions: Vec<PositionRange>,
+}
+
+/// The key of something that a stage keeps per stream between batches.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct StateKey {
+    /// Which stage or transformer keeps it.
+    pub owner: ByteString,
+    /// For which stream.
+    pub stream: ByteString,
+}
+
+/// A new value for a key, or none to forget it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StateChange {
+    /// Which entry.
+    pub key: StateKey,
+    /// Its new value.
+    pub value: Option<Bytes>,
+}
+
+/// A run of the position map: which target positions the source positions became.
+///
+/// Either both lengths are equal and the positions pair up one by one, or `source_length` is 1 and one event became
+/// `target_length` events. Dropped events have no range: they map to the end of the range before them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PositionRange {
+    /// The first source position.
+    pub source: Position,
+    /// How many consecutive source positions.
+    pub source_length: u64,
+    /// The first target position.
+    pub target: Position,
+    /// How many consecutive target positions.
+    pub target_length: u64,
+}
+
+/// One run, as the ledger keeps it in the target.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RunRecord {
+    /// Its identity.
+    pub id: RunId,
+    /// Where it stands.
+    pub state: RunState,
+    /// Which store it reads, as [`StoreIdentity`](crate::store::StoreIdentity) prints it.
+    pub source: String,
+    /// Fingerprint of everything that decides the result: transformers, scope, policies.
+    pub fingerprint: String,
+    /// The parts the fingerprint was made of, name and fingerprint each, so that a refusal can say what changed.
+    pub parts: Vec<(String, String)>,
+    /// When it was started first.
+    pub started_at: Timestamp,
+    /// When this record was written last.
+    pub updated_at: Timestamp,
+    /// The version of eventlift that wrote it.
+    pub tool: String,
+}
+
+/// Where a run stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunState {
+    /// Events are being appended, or were when the process ended.
+    Loading,
+    /// Every event is in; indexes and checks are being made.
+    Sealing,
+    /// Done: everything the source held is in and checked.
+    Done,
+}
+
+impl RunState {
+    /// The name that is stored and printed.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Loading => "loading",
+            Self::Sealing => "sealing",
+            Self::Done => "done",
+        }
+    }
+}
+
+impl fmt::Display for RunState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for RunState {
+    type Err = UnknownRunState;
+    fn from_str(text: &str) -> Result<Self, UnknownRunState> {
+        match text {
+            "loading" => Ok(Self::Loading),
+            "sealing" => Ok(Self::Sealing),
+            "done" => Ok(Self::Done),
+            _ => Err(UnknownRunState(text.to_owned())),
+        }
+    }
+}
+
+/// Text that names no run state, for example one of a newer version.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a run's state (expected loading, sealing or done)")]
+pub struct UnknownRunState(pub String);

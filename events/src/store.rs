@@ -1,0 +1,207 @@
+//! The contract a store keeps: how it is read, how it is appended to, how it remembers a run.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::num::NonZeroUsize;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+
+use crate::checkpoint::{Checkpoint, PositionRange, Progress, RunId, RunRecord, StateKey};
+use crate::error::StoreError;
+use crate::event::{Event, EventType, SchemaVersion};
+use crate::position::Position;
+use crate::scope::Scope;
+
+/// Which store this is, wherever it is opened from: two readers or writers of the same events have equal identities.
+/// Prints as a URL without its password.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct StoreIdentity {
+    /// The kind of store and where it is, for people: `sqlite:shop.db`.
+    pub display: String,
+    /// What makes it the same store: device and inode of a file, cluster and table of a database.
+    pub key: String,
+}
+
+impl fmt::Display for StoreIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.display)
+    }
+}
+
+/// What a store can do, which decides how the pipeline treats it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Capabilities {
+    /// Events and their [`Progress`] commit together, all or nothing.
+    pub transactions: bool,
+    /// Its events have one order across all streams.
+    pub global_order: bool,
+    /// It keeps [`Event::position`] as given; otherwise it assigns its own, in the order of the appends.
+    pub explicit_positions: bool,
+    /// It keeps [`Event::recorded_at`] as given.
+    pub sets_time: bool,
+    /// It keeps [`Event::attributes`].
+    pub attributes: bool,
+    /// The largest sum of payload bytes one append may hold.
+    pub max_append_bytes: Option<u64>,
+    /// What its own constraints make certain about its events.
+    pub guarantees: Guarantees,
+}
+
+/// What a reader need not check, because the store's own constraints make it certain.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Guarantees {
+    /// No two events have the same id.
+    pub unique_ids: bool,
+    /// No two events of a stream have the same revision.
+    pub unique_revisions: bool,
+    /// The revisions of a stream count up from 0 without a gap.
+    pub dense_revisions: bool,
+}
+
+/// What to read, and in what portions.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ReadRequest {
+    /// Which events.
+    pub scope: Scope,
+    /// Start behind this position; from the first event if none.
+    pub after: Option<Position>,
+    /// Stop behind this position; at the end of the store, as it is then, if none.
+    pub until: Option<Position>,
+    /// At most this many events a batch.
+    pub batch_events: NonZeroUsize,
+    /// A batch ends with the event that brings its [`Event::size`] sum to this many bytes.
+    pub batch_bytes: NonZeroUsize,
+}
+
+impl ReadRequest {
+    /// Everything in the scope, in batches of up to 1,000 events or 1 MiB.
+    pub fn new(scope: Scope) -> Self {
+        const EVENTS: NonZeroUsize = NonZeroUsize::new(1_000).expect("1,000 is not zero");
+        const BYTES: NonZeroUsize = NonZeroUsize::new(1 << 20).expect("1 MiB is not zero");
+        Self { scope, after: None, until: None, batch_events: EVENTS, batch_bytes: BYTES }
+    }
+
+    /// The same, from behind a position.
+    pub fn after(self, position: Option<Position>) -> Self {
+        Self { after: position, ..self }
+    }
+
+    /// The same, up to and including a position.
+    pub fn until(self, position: Option<Position>) -> Self {
+        Self { until: position, ..self }
+    }
+
+    /// The same, in batches of this many events.
+    pub fn batch_events(self, events: NonZeroUsize) -> Self {
+        Self { batch_events: events, ..self }
+    }
+}
+
+/// Batches of events, never empty.
+pub type EventStream = BoxStream<'static, Result<Vec<Event>, StoreError>>;
+
+/// Reads a store. Opening and reading never change it.
+#[async_trait]
+pub trait EventReader: Send + Sync {
+    /// Which store this is.
+    fn identity(&self) -> &StoreIdentity;
+
+    /// What the store can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Streams the events of the request.
+    ///
+    /// Events come in the store's order: ascending positions, and ascending revisions within each stream. Reading
+    /// from behind the position of any event yields exactly the events after it, so a read can be resumed anywhere.
+    /// The stream reads ahead by a bounded number of batches and ends after the first error.
+    fn read(&self, request: ReadRequest) -> EventStream;
+
+    /// Counts the events of a scope by type and version, up to and including `until`, where the store can tell
+    /// faster than by reading them; `None` where it can't.
+    async fn census(&self, scope: &Scope, until: Option<Position>) -> Result<Option<Census>, StoreError>;
+
+    /// The position of the last event, where the store can tell without reading all of it. `Ok(None)` also when
+    /// there is no event.
+    async fn head(&self) -> Result<Option<Position>, StoreError>;
+
+    /// Whether it can be read more than once: false for standard input.
+    fn is_rereadable(&self) -> bool {
+        true
+    }
+}
+
+/// How many events of each type and version a store holds, and their bytes.
+pub type Census = BTreeMap<(EventType, SchemaVersion), Tally>;
+
+/// A number of events and the sum of their payload bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Tally {
+    /// How many events.
+    pub events: u64,
+    /// The bytes of their data and metadata; `None` where only a full read could tell.
+    pub bytes: Option<u64>,
+}
+
+/// Appends to a store. One writer at a time holds a store; opening a second one fails.
+///
+/// A writer is in one of two states, which the store remembers. **Loading**: the target of a first bulk load. Checks
+/// that need indexes may wait for [`seal`](EventWriter::seal). **Sealed**: every append is checked at once.
+#[async_trait]
+pub trait EventWriter: CheckpointStore {
+    /// Which store this is.
+    fn identity(&self) -> &StoreIdentity;
+
+    /// What the store can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Appends events, in the order given, with the progress of the run they belong to.
+    ///
+    /// Every event comes with its revision, which is also what it expects: that the stream holds all revisions
+    /// before it. An event that the store already holds at that revision under the same id is left as it is, so a
+    /// repeated append changes nothing. Another id at that revision, a missing revision before it, or the same id
+    /// elsewhere is a conflict, and then nothing of the append is kept. While loading, a store may find conflicts
+    /// only when it is sealed.
+    ///
+    /// When it returns `Ok`, events and progress are durable (they survive the process). When it returns an error,
+    /// either all of the append or nothing of it happened; [`CheckpointStore::checkpoint`] tells which.
+    async fn append(&mut self, events: &[Event], progress: Option<&Progress>) -> Result<(), StoreError>;
+
+    /// Ends a bulk load: builds indexes and checks that ids are unique and revisions unique and, if `dense`, without
+    /// gaps. Repeatable; does nothing where the store is sealed already.
+    async fn seal(&mut self, dense: bool) -> Result<(), StoreError>;
+
+    /// Whether it holds any event.
+    async fn is_empty(&self) -> Result<bool, StoreError>;
+
+    /// The position of its last event.
+    async fn last_position(&self) -> Result<Option<Position>, StoreError>;
+}
+
+/// Remembers runs: the ledger, checkpoints, state and the position map.
+#[async_trait]
+pub trait CheckpointStore: Send + Sync {
+    /// All runs, the latest last.
+    async fn runs(&self) -> Result<Vec<RunRecord>, StoreError>;
+
+    /// Stores a run's record in place of the one with the same id.
+    async fn record_run(&mut self, run: &RunRecord) -> Result<(), StoreError>;
+
+    /// The last committed checkpoint of a run.
+    async fn checkpoint(&self, run: RunId) -> Result<Option<Checkpoint>, StoreError>;
+
+    /// The committed values of state entries, in the order of the keys.
+    async fn state(&self, run: RunId, keys: &[StateKey]) -> Result<Vec<Option<Bytes>>, StoreError>;
+
+    /// The ranges of a run's position map that start behind a source position, in order, at most `limit`.
+    async fn positions(
+        &self,
+        run: RunId,
+        after: Option<Position>,
+        limit: usize,
+    ) -> Result<Vec<PositionRange>, StoreError>;
+
+    /// The last range that starts at or before a source position: the one that says what the position became.
+    async fn position_at(&self, run: RunId, source: Position) -> Result<Option<PositionRange>, StoreError>;
+}

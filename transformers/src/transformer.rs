@@ -1,0 +1,122 @@
+//! What a transformer is: a pure, synchronous rule from one event to none, one or many.
+
+use std::fmt;
+
+use eventlift_events::{Event, EventId, EventType, Revision, SchemaVersion, StreamName};
+
+/// A rule over events that depends on nothing but the event.
+///
+/// What it yields belongs in the place of the event, in the order yielded. Ids, revisions and positions of what it
+/// yields are not its business: the registry gives the parts of a split their ids, the pipeline numbers them.
+pub trait Transformer: Send + Sync {
+    /// Its name in plans, errors and ledgers; for definitions the file and line.
+    fn name(&self) -> &str;
+
+    /// Changes when, and only when, the rule may yield something else: a hash of the definition, or the version that
+    /// the author of a closure declares.
+    fn fingerprint(&self) -> &str;
+
+    /// Yields the events that take the place of `event` by pushing them to `out`, or a reason why it can't. What was
+    /// pushed before an error is discarded.
+    fn transform(&self, event: Event, out: &mut Vec<Event>) -> Result<(), Reason>;
+}
+
+/// A rule over the events of a stream that also depends on what came before in the stream.
+///
+/// It sees the events of every stream in order, after all upcasters, and only those it [`observes`].
+///
+/// [`observes`]: StatefulTransformer::observes
+pub trait StatefulTransformer: Send + Sync {
+    /// Its name, unique in a registry: state is kept under it.
+    fn name(&self) -> &str;
+
+    /// As for [`Transformer::fingerprint`].
+    fn fingerprint(&self) -> &str;
+
+    /// Whether events of this type and version are its business.
+    fn observes(&self, event_type: &EventType, version: SchemaVersion) -> bool;
+
+    /// Whether it yields exactly one event, in the same stream, for every event.
+    fn is_one_to_one(&self) -> bool;
+
+    /// Yields the events that take the place of `event`. `state` is what it left there for the stream's previous
+    /// event, empty at first; empty it to forget the stream. It is committed together with the events.
+    fn transform(&self, state: &mut Vec<u8>, event: Event, out: &mut Vec<Event>) -> Result<(), Reason>;
+}
+
+/// Why a transformer can't take an event: what it found, and perhaps what to try.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Reason {
+    /// What was wrong, lower case, with the field it is about.
+    pub message: String,
+    /// What to try.
+    pub hint: Option<String>,
+}
+
+impl Reason {
+    /// A reason without a hint.
+    pub fn new(message: impl fmt::Display) -> Self {
+        Self { message: message.to_string(), hint: None }
+    }
+
+    /// The same, with something to try.
+    pub fn hint(self, hint: impl fmt::Display) -> Self {
+        Self { hint: Some(hint.to_string()), ..self }
+    }
+}
+
+impl From<String> for Reason {
+    fn from(message: String) -> Self {
+        Self { message, hint: None }
+    }
+}
+
+impl From<&str> for Reason {
+    fn from(message: &str) -> Self {
+        Self { message: message.to_owned(), hint: None }
+    }
+}
+
+impl From<serde_json::Error> for Reason {
+    fn from(error: serde_json::Error) -> Self {
+        Self::new(format_args!("the data is not what the rule expects: {error}"))
+    }
+}
+
+/// A rule failed on an event.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "failed to transform event {id} ({event_type} version {version}, stream {stream}, revision {revision}) by {rule}: {reason}"
+)]
+pub struct TransformError {
+    /// The rule.
+    pub rule: String,
+    /// The event, as it was read.
+    pub id: EventId,
+    /// Its stream.
+    pub stream: StreamName,
+    /// Its revision.
+    pub revision: Revision,
+    /// Its type.
+    pub event_type: EventType,
+    /// Its version.
+    pub version: SchemaVersion,
+    /// Why.
+    pub reason: Reason,
+}
+
+impl TransformError {
+    /// The error of a rule on an event.
+    pub fn new(rule: impl Into<String>, event: &Event, reason: Reason) -> Self {
+        Self {
+            rule: rule.into(),
+            id: event.id.clone(),
+            stream: event.stream.clone(),
+            revision: event.revision,
+            event_type: event.event_type.clone(),
+            version: event.version,
+            reason,
+        }
+    }
+}
