@@ -79,8 +79,8 @@ pub fn checkpoint(connection: &Connection, run: RunId) -> Result<Option<Checkpoi
 /// The committed values of state entries, in the order of the keys.
 pub fn state(connection: &Connection, run: RunId, keys: &[StateKey]) -> Result<Vec<Option<Bytes>>> {
     let run = run.to_string();
-    let mut statement = connection
-        .prepare_cached("SELECT value FROM eventlift_state WHERE run = ?1 AND owner = ?2 AND stream = ?3")?;
+    let mut statement =
+        connection.prepare_cached("SELECT value FROM eventlift_state WHERE run = ?1 AND owner = ?2 AND stream = ?3")?;
     keys.iter()
         .map(|key| {
             let value: Option<Vec<u8>> =
@@ -90,8 +90,7 @@ pub fn state(connection: &Connection, run: RunId, keys: &[StateKey]) -> Result<V
         .collect()
 }
 
-const RANGE: &str =
-    "SELECT source_major, source_minor, source_length, target_major, target_minor, target_length FROM eventlift_positions";
+const RANGE: &str = "SELECT source_major, source_minor, source_length, target_major, target_minor, target_length FROM eventlift_positions";
 
 /// The ranges that start behind a source position, in order, at most `limit`.
 pub fn positions(
@@ -169,4 +168,3 @@ impl fmt::Display for TooLarge {
 }
 
 impl std::error::Error for TooLarge {}
-

@@ -1,4 +1,6 @@
 //! The stores: one folder and one feature each, the same file names in each.
 
+#[cfg(feature = "embedded-ledger")]
+pub(crate) mod local_file;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
