@@ -6,22 +6,27 @@ use std::path::Path;
 
 use eventlift_events::StoreErrorKind;
 
-/// What makes a file the same file under whatever name: device and inode; elsewhere than on Unix the canonical path.
-pub fn file_key(path: &Path) -> io::Result<String> {
+/// What makes a file the same file from wherever it is named: its path without links.
+pub(crate) fn file_key(path: &Path) -> io::Result<String> {
+    Ok(format!("file:{}", path.canonicalize()?.display()))
+}
+
+/// Whether two paths lead to one file, hard links included. Paths that lead nowhere are not the same.
+pub(crate) fn is_same_file(one: &Path, other: &Path) -> bool {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;
-        let found = std::fs::metadata(path)?;
-        Ok(format!("file:{}:{}", found.dev(), found.ino()))
+        let (Ok(one), Ok(other)) = (std::fs::metadata(one), std::fs::metadata(other)) else { return false };
+        (one.dev(), one.ino()) == (other.dev(), other.ino())
     }
     #[cfg(not(unix))]
     {
-        Ok(format!("file:{}", path.canonicalize()?.display()))
+        matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
     }
 }
 
 /// What an error of the file system means for a store.
-pub fn io_kind(error: io::Error) -> StoreErrorKind {
+pub(crate) fn io_kind(error: io::Error) -> StoreErrorKind {
     match error.kind() {
         io::ErrorKind::NotFound => StoreErrorKind::Missing,
         io::ErrorKind::ReadOnlyFilesystem => StoreErrorKind::ReadOnly,
@@ -32,14 +37,14 @@ pub fn io_kind(error: io::Error) -> StoreErrorKind {
 
 /// A lock that says "a writer is at work here". The system frees it when the process ends, however it ends.
 #[derive(Debug)]
-pub struct WriterLock {
+pub(crate) struct WriterLock {
     // Held, never read: closing the file frees the lock.
     _file: File,
 }
 
 impl WriterLock {
     /// Takes the lock, or says who has it.
-    pub fn take(path: &Path) -> Result<Self, StoreErrorKind> {
+    pub(crate) fn take(path: &Path) -> Result<Self, StoreErrorKind> {
         let mut file = File::options().create(true).truncate(false).read(true).write(true).open(path).map_err(
             |error| match error.kind() {
                 io::ErrorKind::PermissionDenied => StoreErrorKind::ReadOnly,
@@ -88,9 +93,11 @@ mod tests {
     #[test]
     fn links_to_a_file_are_the_same_file() {
         let folder = tempfile::tempdir().unwrap();
-        let (one, two) = (folder.path().join("one"), folder.path().join("two"));
+        let (one, two, none) = (folder.path().join("one"), folder.path().join("two"), folder.path().join("none"));
         std::fs::write(&one, "").unwrap();
         std::fs::hard_link(&one, &two).unwrap();
-        assert_eq!(file_key(&one).unwrap(), file_key(&two).unwrap());
+        assert!(is_same_file(&one, &two));
+        assert!(!is_same_file(&one, &none) && !is_same_file(&none, &none));
+        assert_eq!(file_key(&one).unwrap(), file_key(&folder.path().join("./one")).unwrap());
     }
 }
