@@ -1,6 +1,6 @@
 //! The stores: one folder and one feature each, the same file names in each.
 
-#[cfg(feature = "embedded-ledger")]
+#[cfg(any(feature = "sqlite", feature = "file"))]
 pub(crate) mod local_file;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
