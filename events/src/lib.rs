@@ -6,9 +6,11 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod boxed;
 mod checkpoint;
 mod error;
 mod event;
+mod memory;
 mod payload;
 mod position;
 mod scope;
@@ -23,6 +25,7 @@ pub use checkpoint::{
 };
 pub use error::{StoreError, StoreErrorKind};
 pub use event::{Event, EventId, EventType, InvalidTimestamp, SchemaVersion, Timestamp};
+pub use memory::{MemoryLimits, MemoryReader, MemoryStore, MemoryWriter};
 pub use payload::{ContentType, Payload};
 pub use position::{InvalidPosition, Position};
 pub use scope::Scope;
