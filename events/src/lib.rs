@@ -8,8 +8,10 @@
 
 mod boxed;
 mod checkpoint;
+pub mod conformance;
 mod error;
 mod event;
+pub mod faults;
 mod memory;
 mod payload;
 mod position;

@@ -165,8 +165,6 @@ impl Content {
         let is_taken = stream.is_some_and(|stream| stream.contains_key(&event.revision));
         let is_next = event.revision == found.map_or(Revision(0), Revision::next);
         if is_taken || (self.sealed && !is_next) {
-            // The message tells "taken" from "missing before" by `found`, so name the revision that is in the way.
-            let found = if is_taken { Some(event.revision) } else { found };
             return Some(StoreErrorKind::RevisionConflict {
                 stream: event.stream.clone(),
                 revision: event.revision,
