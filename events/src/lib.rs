@@ -6,9 +6,13 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod boxed;
 mod checkpoint;
+pub mod conformance;
 mod error;
 mod event;
+pub mod faults;
+mod memory;
 mod payload;
 mod position;
 mod scope;
@@ -23,6 +27,7 @@ pub use checkpoint::{
 };
 pub use error::{StoreError, StoreErrorKind};
 pub use event::{Event, EventId, EventType, InvalidTimestamp, SchemaVersion, Timestamp};
+pub use memory::{MemoryLimits, MemoryReader, MemoryStore, MemoryWriter};
 pub use payload::{ContentType, Payload};
 pub use position::{InvalidPosition, Position};
 pub use scope::Scope;
