@@ -1,1 +1,3 @@
 //! eventlift.
+
+pub mod stores;
