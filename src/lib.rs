@@ -1,3 +1,10 @@
-//! eventlift.
+//! Lifts event stores to new schemas and new stores.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+#[cfg(feature = "embedded-ledger")]
+pub mod ledger;
 pub mod stores;
+
+pub use eventlift_events as events;
+pub use eventlift_transformers as transformers;

@@ -133,7 +133,11 @@ impl fmt::Debug for EventId {
 impl FromStr for EventId {
     type Err = InvalidName;
     fn from_str(text: &str) -> Result<Self, InvalidName> {
-        Self::text(text)
+        // Nothing is allocated for a UUID.
+        match canonical_uuid(text) {
+            Some(uuid) => Ok(Self::uuid(uuid)),
+            None => Self::text(text),
+        }
     }
 }
 

@@ -1,4 +1,8 @@
-//! The stores, one folder and one feature each.
+//! The stores: one folder and one feature each, the same file names in each.
 
 #[cfg(feature = "file")]
 pub mod file;
+#[cfg(feature = "embedded-ledger")]
+pub(crate) mod local_file;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;

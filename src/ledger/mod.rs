@@ -1,0 +1,15 @@
+//! The ledger in SQLite: runs, checkpoints, state and the position map.
+//!
+//! The SQLite store keeps it in the database of the events, so that events and progress commit together. Stores that
+//! have no tables of their own (files) keep it in a database beside them. All functions work on a connection that the
+//! caller has opened, inside the caller's transaction if there is one.
+
+mod failure;
+mod progress;
+mod runs;
+mod schema;
+
+pub use failure::{backend, store_error};
+pub use progress::{checkpoint, commit, position_at, positions, state};
+pub use runs::{record_run, runs};
+pub use schema::{create, exists};

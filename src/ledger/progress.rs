@@ -1,0 +1,170 @@
+//! How far a run is: its checkpoint, its state entries and its position map.
+
+use std::fmt;
+
+use eventlift_events::{Bytes, Checkpoint, Counts, Position, PositionRange, Progress, RunId, StateKey};
+use rusqlite::{Connection, OptionalExtension, Result, Row, params};
+
+use super::runs::unreadable;
+
+/// Stores a run's progress. The caller's transaction makes it one with the events.
+pub fn commit(connection: &Connection, progress: &Progress) -> Result<()> {
+    let run = progress.run.to_string();
+    let Checkpoint { source, target, counts } = progress.checkpoint;
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO eventlift_checkpoints VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?
+        .execute(params![
+            run,
+            source.to_string(),
+            target.map(|t| t.to_string()),
+            integer(counts.read)?,
+            integer(counts.lifted)?,
+            integer(counts.dropped)?,
+            integer(counts.split)?,
+            integer(counts.written)?,
+        ])?;
+
+    let mut set = connection.prepare_cached("INSERT OR REPLACE INTO eventlift_state VALUES (?1, ?2, ?3, ?4)")?;
+    let mut forget =
+        connection.prepare_cached("DELETE FROM eventlift_state WHERE run = ?1 AND owner = ?2 AND stream = ?3")?;
+    for change in &progress.state {
+        let (owner, stream) = (&*change.key.owner, &*change.key.stream);
+        match &change.value {
+            Some(value) => set.execute(params![run, owner, stream, &value[..]])?,
+            None => forget.execute(params![run, owner, stream])?,
+        };
+    }
+
+    let mut map =
+        connection.prepare_cached("INSERT OR REPLACE INTO eventlift_positions VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
+    for range in &progress.positions {
+        let (source_major, source_minor) = position_columns(range.source)?;
+        let (target_major, target_minor) = position_columns(range.target)?;
+        map.execute(params![
+            run,
+            source_major,
+            source_minor,
+            integer(range.source_length)?,
+            target_major,
+            target_minor,
+            integer(range.target_length)?,
+        ])?;
+    }
+    Ok(())
+}
+
+/// The last committed checkpoint of a run.
+pub fn checkpoint(connection: &Connection, run: RunId) -> Result<Option<Checkpoint>> {
+    connection
+        .prepare_cached(
+            "SELECT source, target, read, lifted, dropped, split, written FROM eventlift_checkpoints WHERE run = ?1",
+        )?
+        .query_row([run.to_string()], |row| {
+            let target: Option<String> = row.get(1)?;
+            Ok(Checkpoint {
+                source: row.get::<_, String>(0)?.parse().map_err(|e| unreadable(0, e))?,
+                target: target.map(|text| text.parse()).transpose().map_err(|e| unreadable(1, e))?,
+                counts: Counts {
+                    read: count(row, 2)?,
+                    lifted: count(row, 3)?,
+                    dropped: count(row, 4)?,
+                    split: count(row, 5)?,
+                    written: count(row, 6)?,
+                },
+            })
+        })
+        .optional()
+}
+
+/// The committed values of state entries, in the order of the keys.
+pub fn state(connection: &Connection, run: RunId, keys: &[StateKey]) -> Result<Vec<Option<Bytes>>> {
+    let run = run.to_string();
+    let mut statement =
+        connection.prepare_cached("SELECT value FROM eventlift_state WHERE run = ?1 AND owner = ?2 AND stream = ?3")?;
+    keys.iter()
+        .map(|key| {
+            let value: Option<Vec<u8>> =
+                statement.query_row(params![run, &*key.owner, &*key.stream], |row| row.get(0)).optional()?;
+            Ok(value.map(Bytes::from))
+        })
+        .collect()
+}
+
+const RANGE: &str = "SELECT source_major, source_minor, source_length, target_major, target_minor, target_length FROM eventlift_positions";
+
+/// The ranges that start behind a source position, in order, at most `limit`.
+pub fn positions(
+    connection: &Connection,
+    run: RunId,
+    after: Option<Position>,
+    limit: usize,
+) -> Result<Vec<PositionRange>> {
+    let (major, minor) = match after {
+        Some(position) => position_columns(position)?,
+        None => (-1, NO_MINOR),
+    };
+    let mut statement = connection.prepare_cached(&format!(
+        "{RANGE} WHERE run = ?1 AND (source_major, source_minor) > (?2, ?3) ORDER BY source_major, source_minor LIMIT ?4"
+    ))?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let ranges = statement.query_map(params![run.to_string(), major, minor, limit], position_range)?;
+    ranges.collect()
+}
+
+/// The last range that starts at or before a source position.
+pub fn position_at(connection: &Connection, run: RunId, source: Position) -> Result<Option<PositionRange>> {
+    let (major, minor) = position_columns(source)?;
+    connection
+        .prepare_cached(&format!(
+            "{RANGE} WHERE run = ?1 AND (source_major, source_minor) <= (?2, ?3)
+             ORDER BY source_major DESC, source_minor DESC LIMIT 1"
+        ))?
+        .query_row(params![run.to_string(), major, minor], position_range)
+        .optional()
+}
+
+/// Stands for "no second number" in a column that is part of a key.
+const NO_MINOR: i64 = -1;
+
+fn position_columns(position: Position) -> Result<(i64, i64)> {
+    let minor = position.minor().map(integer).transpose()?;
+    Ok((integer(position.major())?, minor.unwrap_or(NO_MINOR)))
+}
+
+fn position_range(row: &Row<'_>) -> Result<PositionRange> {
+    Ok(PositionRange {
+        source: position(row, 0)?,
+        source_length: count(row, 2)?,
+        target: position(row, 3)?,
+        target_length: count(row, 5)?,
+    })
+}
+
+fn position(row: &Row<'_>, column: usize) -> Result<Position> {
+    let major = count(row, column)?;
+    if row.get::<_, i64>(column + 1)? == NO_MINOR {
+        return Ok(Position::new(major));
+    }
+    Ok(Position::pair(major, count(row, column + 1)?))
+}
+
+fn count(row: &Row<'_>, column: usize) -> Result<u64> {
+    let value: i64 = row.get(column)?;
+    u64::try_from(value).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, value))
+}
+
+/// SQLite's integers are signed; no count or position of a real store reaches the sign.
+fn integer(value: u64) -> Result<i64> {
+    i64::try_from(value).map_err(|_| rusqlite::Error::ToSqlConversionFailure(Box::new(TooLarge(value))))
+}
+
+#[derive(Debug)]
+struct TooLarge(u64);
+
+impl fmt::Display for TooLarge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is larger than SQLite's integers", self.0)
+    }
+}
+
+impl std::error::Error for TooLarge {}

@@ -1,0 +1,58 @@
+//! The ledger's tables.
+
+use rusqlite::{Connection, Result};
+
+const TABLES: &str = "
+CREATE TABLE IF NOT EXISTS eventlift_runs (
+    number      INTEGER PRIMARY KEY,
+    id          TEXT NOT NULL UNIQUE,
+    state       TEXT NOT NULL,
+    source      TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    parts       TEXT NOT NULL,
+    started_at  INTEGER NOT NULL,
+    updated_at  INTEGER NOT NULL,
+    tool        TEXT NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS eventlift_checkpoints (
+    run     TEXT PRIMARY KEY,
+    source  TEXT NOT NULL,
+    target  TEXT,
+    read    INTEGER NOT NULL,
+    lifted  INTEGER NOT NULL,
+    dropped INTEGER NOT NULL,
+    split   INTEGER NOT NULL,
+    written INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS eventlift_state (
+    run    TEXT NOT NULL,
+    owner  TEXT NOT NULL,
+    stream TEXT NOT NULL,
+    value  BLOB NOT NULL,
+    PRIMARY KEY (run, owner, stream)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS eventlift_positions (
+    run           TEXT NOT NULL,
+    source_major  INTEGER NOT NULL,
+    source_minor  INTEGER NOT NULL,
+    source_length INTEGER NOT NULL,
+    target_major  INTEGER NOT NULL,
+    target_minor  INTEGER NOT NULL,
+    target_length INTEGER NOT NULL,
+    PRIMARY KEY (run, source_major, source_minor)
+) STRICT, WITHOUT ROWID;
+";
+
+/// Creates the tables that are not there yet.
+pub fn create(connection: &Connection) -> Result<()> {
+    connection.execute_batch(TABLES)
+}
+
+/// Whether the database has a ledger.
+pub fn exists(connection: &Connection) -> Result<bool> {
+    connection.query_row(
+        "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'eventlift_runs')",
+        [],
+        |row| row.get(0),
+    )
+}

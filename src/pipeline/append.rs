@@ -1,0 +1,61 @@
+//! The append stage: gathers events into transactions, and finds out what happened when an append has no answer.
+
+use std::time::Duration;
+
+use eventlift_events::{Event, EventWriter, Progress, StoreError, StoreErrorKind};
+
+/// A transaction takes at least this many events, so that its cost is shared.
+const EVENTS: usize = 10_000;
+/// Or this many bytes, so that memory is bounded.
+const BYTES: usize = 8 << 20;
+/// How often an append is tried again after an error of the store's own that may pass.
+const RETRIES: u32 = 3;
+/// The first wait before it is tried again; each later one is four times as long.
+const WAIT: Duration = Duration::from_millis(100);
+
+/// Events on their way into one transaction.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    pub(super) events: Vec<Event>,
+    /// How many of the events `bytes` counts already.
+    weighed: usize,
+    bytes: usize,
+}
+
+impl Gathered {
+    /// Whether it is time to append.
+    pub(super) fn is_full(&mut self) -> bool {
+        self.bytes += self.events[self.weighed..].iter().map(Event::size).sum::<usize>();
+        self.weighed = self.events.len();
+        self.events.len() >= EVENTS || self.bytes >= BYTES
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.events.clear();
+        self.weighed = 0;
+        self.bytes = 0;
+    }
+}
+
+/// Appends events with their progress, exactly once. After an error, the committed checkpoint tells whether the
+/// append happened all the same; if not, errors that may pass are tried again.
+pub(super) async fn append_once(
+    writer: &mut dyn EventWriter,
+    events: &[Event],
+    progress: &Progress,
+) -> Result<(), StoreError> {
+    let mut wait = WAIT;
+    let mut tries = 0;
+    loop {
+        let Err(error) = writer.append(events, Some(progress)).await else { return Ok(()) };
+        if writer.checkpoint(progress.run).await.is_ok_and(|committed| committed == Some(progress.checkpoint)) {
+            return Ok(());
+        }
+        tries += 1;
+        if tries > RETRIES || !matches!(error.kind, StoreErrorKind::Backend(_)) {
+            return Err(error);
+        }
+        tokio::time::sleep(wait).await;
+        wait *= 4;
+    }
+}

@@ -1,0 +1,151 @@
+//! Why a run ends without being done.
+
+use eventlift_events::{EventId, EventType, Position, Revision, SchemaVersion, StoreError, StreamName};
+use eventlift_transformers::{TransformError, Uncovered};
+
+use super::audit::Finding;
+
+/// Why a run ended before it was done. What was committed stays; started again, the run goes on from there.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PipelineError {
+    /// The source could not be read.
+    #[error(transparent)]
+    Source(StoreError),
+    /// The target could not be written.
+    #[error(transparent)]
+    Target(StoreError),
+    /// A rule failed on an event.
+    #[error(transparent)]
+    Transform(Box<TransformError>),
+    /// An event that no rule covers, under a policy that doesn't let it pass.
+    #[error(
+        "failed to lift event {id} (stream {stream}, revision {revision}, position {position}): {event_type} version {version} {}",
+        why(*.uncovered)
+    )]
+    Uncovered {
+        /// The event.
+        id: Box<EventId>,
+        /// Its stream.
+        stream: Box<StreamName>,
+        /// Its revision.
+        revision: Revision,
+        /// Its position.
+        position: Position,
+        /// Its type.
+        event_type: Box<EventType>,
+        /// Its version.
+        version: SchemaVersion,
+        /// Why nothing covers it.
+        uncovered: Uncovered,
+    },
+    /// The run must not be started.
+    #[error("refused to run: {0}")]
+    Refused(#[from] Refusal),
+    /// The source contradicts itself.
+    #[error("failed to prove {source_name}: {finding}")]
+    Audit {
+        /// Which store.
+        source_name: String,
+        /// What was found first.
+        finding: Box<Finding>,
+    },
+    /// An event carries attributes that the target has no place for.
+    #[error("failed to carry event {id}: the target has no place for its attributes {attributes}")]
+    Attributes {
+        /// The event.
+        id: Box<EventId>,
+        /// What would be lost.
+        attributes: String,
+    },
+}
+
+fn why(uncovered: Uncovered) -> String {
+    match uncovered {
+        Uncovered::UnknownType => "is named by no definition".to_owned(),
+        Uncovered::UnknownVersion { current } => format!("has no chain to the current version {current}"),
+    }
+}
+
+/// Why a run must not be started.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// Source and target are one store.
+    #[error("{store} is both source and target")]
+    SameStore {
+        /// The store.
+        store: String,
+    },
+    /// The target holds events that the run did not write.
+    #[error("{target} holds events that {}", .run.as_deref().map_or_else(|| "no run of eventlift wrote".to_owned(), |run| format!("run {run} did not write")))]
+    ForeignEvents {
+        /// The target.
+        target: String,
+        /// The run that the target belongs to, if any.
+        run: Option<String>,
+    },
+    /// The target belongs to a run from elsewhere.
+    #[error("{target} was filled from {recorded}, not from {given}")]
+    OtherSource {
+        /// The target.
+        target: String,
+        /// The source that the ledger names.
+        recorded: String,
+        /// The source that is configured now.
+        given: String,
+    },
+    /// What decides the result has changed since the run was started.
+    #[error("what decides the result has changed since run {run} was started: {}", .changes.join("; "))]
+    Changed {
+        /// The run.
+        run: String,
+        /// What was added, removed or changed.
+        changes: Vec<String>,
+    },
+    /// The source holds events that the transformers don't cover.
+    #[error("the source holds events that no chain covers: {}", .uncovered.join(", "))]
+    Uncovered {
+        /// Types, versions and numbers of events.
+        uncovered: Vec<String>,
+    },
+    /// The target can't hold what the source has.
+    #[error("{0}")]
+    Unfit(String),
+}
+
+impl PipelineError {
+    /// What to try.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Source(error) | Self::Target(error) => return error.hint.clone(),
+            Self::Transform(error) => match &error.reason.hint {
+                Some(hint) => return Some(hint.clone()),
+                None => "correct the rule or guard it with `when`, then run the same command again",
+            },
+            Self::Uncovered { uncovered: Uncovered::UnknownType, .. } => {
+                "add a definition for the type, or let it pass with `unknown_types = \"pass\"` under [policy]"
+            }
+            Self::Uncovered { .. } => {
+                "add the missing upcasters, or let it pass with `unknown_versions = \"pass\"` under [policy]"
+            }
+            Self::Audit { finding, .. } => return Some(finding.hint().to_owned()),
+            Self::Attributes { .. } => "use a target that keeps attributes, such as sqlite or file",
+            Self::Refused(refusal) => match refusal {
+                Refusal::SameStore { .. } => "name another target: the source is only ever read",
+                Refusal::ForeignEvents { .. } => "name a target that is new, or the one that the run filled",
+                Refusal::OtherSource { .. } => {
+                    "name a new target; if it is the same log in another place, add --accept-changes"
+                }
+                Refusal::Changed { .. } => {
+                    "take the change back, or migrate into a new target; to go on all the same, add --accept-changes"
+                }
+                Refusal::Uncovered { .. } => {
+                    "add definitions for them, or let them pass with `unknown_types` or `unknown_versions` under [policy]"
+                }
+                Refusal::Unfit(_) => return None,
+            },
+        };
+        Some(hint.to_owned())
+    }
+}

@@ -1,0 +1,23 @@
+//! The pipeline: read → transform → sequence → append, one stage a file, everything between them bounded.
+//!
+//! [`Migration`] wires the stages and keeps the run's record; [`survey`] proves what it will do before it does it.
+
+mod append;
+mod audit;
+mod error;
+mod migration;
+mod policy;
+mod progress;
+mod sequence;
+mod state;
+mod stop;
+mod survey;
+mod transform;
+
+pub use audit::{Audit, Finding};
+pub use error::{PipelineError, Refusal};
+pub use migration::{Migration, MigrationOptions, Outcome};
+pub use policy::{Policies, Revisions, Unknown};
+pub use progress::Progress;
+pub use stop::{Stop, StopHandle};
+pub use survey::{Covered, Sample, Survey, SurveyOptions, survey};

@@ -1,0 +1,23 @@
+//! How far a run is, for whoever watches it.
+
+use eventlift_events::{Counts, Position, RunState};
+
+/// How far a run is, as of its last commit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Progress {
+    /// What it is doing.
+    pub state: RunState,
+    /// What it has done, from its first start.
+    pub counts: Counts,
+    /// The last source position that is done.
+    pub source: Option<Position>,
+}
+
+impl Progress {
+    /// Nothing done yet.
+    pub const START: Self = Self {
+        state: RunState::Loading,
+        counts: Counts { read: 0, lifted: 0, dropped: 0, split: 0, written: 0 },
+        source: None,
+    };
+}

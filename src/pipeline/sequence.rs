@@ -1,0 +1,347 @@
+//! The sequence stage: applies the stateful rules in order, and gives each event its target revision and position.
+
+use std::num::TryFromIntError;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use eventlift_events::{
+    Checkpoint, CheckpointStore, Counts, Event, Position, PositionRange, Progress, Revision, RunId, StateKey,
+    StreamName,
+};
+use eventlift_transformers::{Registry, Shape, StatefulTransformer, TransformError};
+
+use super::error::{PipelineError, Refusal};
+use super::state::RunState;
+use super::transform::{LiftedBatch, Origin, Origins};
+
+/// How target revisions come about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Numbering {
+    /// Every rule is one-to-one: revisions stay.
+    Kept,
+    /// Splits and drops shift what follows in their stream. Only streams that have a shift need remembering.
+    Shifted,
+    /// Events change streams, so a stream's events are counted as they arrive.
+    Counted,
+}
+
+/// Gives events their place in the target, one batch after the other, in order.
+#[derive(Debug)]
+pub(super) struct Sequencer {
+    registry: Arc<Registry>,
+    run: RunId,
+    numbering: Numbering,
+    state: RunState,
+    counts: Counts,
+    source: Option<Position>,
+    target: Option<Position>,
+    /// The last range of the position map.
+    range: Option<PositionRange>,
+    /// Ranges that are new or have grown since the last commit.
+    ranges: Vec<PositionRange>,
+}
+
+/// The events that took the place of one source event.
+struct Group {
+    origin: Origin,
+    events: Vec<Event>,
+}
+
+impl Sequencer {
+    /// Starts a run, or goes on behind a checkpoint.
+    pub(super) async fn resume(
+        registry: Arc<Registry>,
+        run: RunId,
+        checkpoint: Option<Checkpoint>,
+        store: &dyn CheckpointStore,
+    ) -> Result<Self, PipelineError> {
+        let numbering = match registry.shape() {
+            Shape::OneToOne => Numbering::Kept,
+            Shape::Shifting => Numbering::Shifted,
+            Shape::Moving => Numbering::Counted,
+        };
+        let range = match checkpoint {
+            Some(checkpoint) => store.position_at(run, checkpoint.source).await.map_err(PipelineError::Target)?,
+            None => None,
+        };
+        Ok(Self {
+            registry,
+            run,
+            numbering,
+            state: RunState::new(run),
+            counts: checkpoint.map(|c| c.counts).unwrap_or_default(),
+            source: checkpoint.map(|c| c.source),
+            target: checkpoint.and_then(|c| c.target),
+            range,
+            ranges: Vec::new(),
+        })
+    }
+
+    /// Whether batches must come with their origins.
+    pub(super) fn origins(&self) -> Origins {
+        let implied = self.numbering == Numbering::Kept && self.registry.stateful().is_empty();
+        if implied { Origins::Implied } else { Origins::Kept }
+    }
+
+    /// Numbers the next batch. A rule that fails fails the batch from its event on: the events before it are in
+    /// `events`, and the error comes back beside them.
+    pub(super) async fn number(
+        &mut self,
+        batch: LiftedBatch,
+        store: &dyn CheckpointStore,
+        events: &mut Vec<Event>,
+    ) -> Result<Option<PipelineError>, PipelineError> {
+        if self.origins() == Origins::Implied {
+            return self.number_one_to_one(batch, events);
+        }
+        let LiftedBatch { events: lifted, origins, failed, .. } = batch;
+        let mut groups = group(lifted, origins);
+        let failed = self.apply_stateful(&mut groups, store).await?.or(failed);
+        self.load_numbers(&groups, store).await?;
+        for group in groups {
+            self.number_group(group, events)?;
+        }
+        Ok(failed)
+    }
+
+    fn number_one_to_one(
+        &mut self,
+        batch: LiftedBatch,
+        events: &mut Vec<Event>,
+    ) -> Result<Option<PipelineError>, PipelineError> {
+        for mut event in batch.events {
+            let source = event.position;
+            event.position = self.target_position(source, 0)?;
+            if event.position != source {
+                self.map_position(source, event.position, 1);
+            }
+            self.source = Some(source);
+            self.target = Some(event.position);
+            self.counts.read += 1;
+            self.counts.written += 1;
+            events.push(event);
+        }
+        self.counts.lifted += batch.lifted;
+        Ok(batch.failed)
+    }
+
+    /// Runs the stateful rules over the groups, in order. Groups from the first failing one on are taken away.
+    async fn apply_stateful(
+        &mut self,
+        groups: &mut Vec<Group>,
+        store: &dyn CheckpointStore,
+    ) -> Result<Option<PipelineError>, PipelineError> {
+        let registry = Arc::clone(&self.registry);
+        for rule in registry.stateful() {
+            let observed = groups.iter().filter(|group| group.events.iter().any(|e| observes(&**rule, e)));
+            let keys = observed.map(|group| state_key(&**rule, &group.origin.stream));
+            self.state.load(keys, store).await.map_err(PipelineError::Target)?;
+        }
+        for index in 0..groups.len() {
+            if let Err(error) = self.apply_rules(registry.stateful(), &mut groups[index]) {
+                groups.truncate(index);
+                return Ok(Some(PipelineError::Transform(Box::new(error))));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Applies the rules one after the other. State changes only once all of them have taken the event, since what
+    /// came before a failing event is committed.
+    fn apply_rules(
+        &mut self,
+        rules: &[Arc<dyn StatefulTransformer>],
+        group: &mut Group,
+    ) -> Result<(), TransformError> {
+        let mut changes = Vec::new();
+        for rule in rules {
+            if group.events.iter().any(|event| observes(&**rule, event)) {
+                let key = state_key(&**rule, &group.origin.stream);
+                let mut state = self.state.get(&key).map(|value| value.to_vec()).unwrap_or_default();
+                apply_rule(&**rule, &mut state, group)?;
+                changes.push((key, (!state.is_empty()).then(|| Bytes::from(state))));
+            }
+        }
+        for (key, value) in changes {
+            self.state.set(&key, value);
+        }
+        Ok(())
+    }
+
+    async fn load_numbers(&mut self, groups: &[Group], store: &dyn CheckpointStore) -> Result<(), PipelineError> {
+        let loaded = match self.numbering {
+            Numbering::Kept => return Ok(()),
+            Numbering::Shifted => self.state.load(groups.iter().map(|g| shift_key(&g.origin.stream)), store).await,
+            Numbering::Counted => {
+                let targets = groups.iter().flat_map(|g| &g.events).map(|e| next_key(&e.stream));
+                self.state.load(targets, store).await
+            }
+        };
+        loaded.map_err(PipelineError::Target)
+    }
+
+    fn number_group(&mut self, group: Group, events: &mut Vec<Event>) -> Result<(), PipelineError> {
+        let Group { origin, events: parts } = group;
+        let count = parts.len();
+        let first_target = self.target_position(origin.position, 0)?;
+        for (index, mut event) in parts.into_iter().enumerate() {
+            event.position = self.target_position(origin.position, index)?;
+            event.revision = self.target_revision(&origin, &event, index)?;
+            self.target = Some(event.position);
+            events.push(event);
+        }
+        if self.numbering == Numbering::Shifted && count != 1 {
+            let key = shift_key(&origin.stream);
+            let shift = self.number_at(&key)? + as_signed(count)? - 1;
+            self.state.set(&key, (shift != 0).then(|| number_bytes(shift)));
+        }
+        if count > 0 && (self.numbering != Numbering::Kept || first_target != origin.position) {
+            self.map_position(origin.position, first_target, count as u64);
+        }
+        self.source = Some(origin.position);
+        self.counts.read += 1;
+        self.counts.written += count as u64;
+        self.counts.lifted += u64::from(origin.lifted);
+        self.counts.dropped += u64::from(count == 0);
+        self.counts.split += u64::from(count > 1);
+        Ok(())
+    }
+
+    fn target_revision(&mut self, origin: &Origin, event: &Event, index: usize) -> Result<Revision, PipelineError> {
+        match self.numbering {
+            Numbering::Kept => Ok(origin.revision),
+            Numbering::Shifted => {
+                let shift = self.number_at(&shift_key(&origin.stream))? + as_signed(index)?;
+                origin.revision.0.checked_add_signed(shift).map(Revision).ok_or_else(too_large)
+            }
+            Numbering::Counted => {
+                let key = next_key(&event.stream);
+                let next = self.number_at(&key)?;
+                self.state.set(&key, Some(number_bytes(next + 1)));
+                u64::try_from(next).map(Revision).map_err(|_| too_large())
+            }
+        }
+    }
+
+    /// The target position of a part of the event that is read next. Splits and drops shift everything behind them,
+    /// gaps in the source stay. Positions of two numbers are counted anew.
+    fn target_position(&self, source: Position, part: usize) -> Result<Position, PipelineError> {
+        let Counts { read, written, .. } = self.counts;
+        let start = match source.minor() {
+            None => source.major().checked_add(written).and_then(|sum| sum.checked_sub(read)),
+            Some(_) => Some(written),
+        };
+        start.and_then(|start| start.checked_add(part as u64)).map(Position::new).ok_or_else(too_large)
+    }
+
+    fn map_position(&mut self, source: Position, target: Position, target_length: u64) {
+        if let Some(range) = &mut self.range
+            && target_length == 1
+            && range.source_length == range.target_length
+            && source.minor().is_none()
+            && let Some(source_offset) = source.major().checked_sub(range.source.major())
+            && target.major().checked_sub(range.target.major()) == Some(source_offset)
+        {
+            range.source_length = source_offset + 1;
+            range.target_length = source_offset + 1;
+        } else {
+            self.range = Some(PositionRange { source, source_length: 1, target, target_length });
+        }
+        let Some(range) = self.range else { return };
+        match self.ranges.last_mut() {
+            Some(last) if last.source == range.source => *last = range,
+            _ => self.ranges.push(range),
+        }
+    }
+
+    fn number_at(&self, key: &StateKey) -> Result<i64, PipelineError> {
+        let Some(value) = self.state.get(key) else { return Ok(0) };
+        let number = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
+        number.ok_or_else(|| {
+            let problem = format!("the target's ledger holds no number for {} of stream {}", key.owner, key.stream);
+            PipelineError::Refused(Refusal::Unfit(problem))
+        })
+    }
+
+    /// What was done so far, committed or not.
+    pub(super) fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// What to commit with the events numbered since the last commit; none before the first event.
+    pub(super) fn progress(&mut self) -> Option<Progress> {
+        let source = self.source?;
+        let checkpoint = Checkpoint { source, target: self.target, counts: self.counts };
+        Some(Progress { run: self.run, checkpoint, state: self.state.changes(), positions: self.ranges.clone() })
+    }
+
+    /// Says that the last [`progress`](Self::progress) is committed.
+    pub(super) fn committed(&mut self) {
+        self.state.committed();
+        self.ranges.clear();
+    }
+}
+
+fn group(lifted: Vec<Event>, origins: Vec<Origin>) -> Vec<Group> {
+    let mut lifted = lifted.into_iter();
+    origins
+        .into_iter()
+        .map(|origin| {
+            let events = lifted.by_ref().take(origin.parts).collect();
+            Group { origin, events }
+        })
+        .collect()
+}
+
+/// Lets a rule replace the events of a group that it observes.
+fn apply_rule(rule: &dyn StatefulTransformer, state: &mut Vec<u8>, group: &mut Group) -> Result<(), TransformError> {
+    let mut after = Vec::with_capacity(group.events.len());
+    for event in std::mem::take(&mut group.events) {
+        if !observes(rule, &event) {
+            after.push(event);
+            continue;
+        }
+        let before = event.clone();
+        let mut parts = Vec::with_capacity(1);
+        rule.transform(state, event, &mut parts).map_err(|reason| TransformError::new(rule.name(), &before, reason))?;
+        if parts.len() > 1 {
+            for (index, part) in parts.iter_mut().enumerate() {
+                part.id = before.id.of_part(index);
+            }
+        }
+        group.origin.lifted |= parts.len() != 1 || parts[0] != before;
+        after.append(&mut parts);
+    }
+    group.origin.parts = after.len();
+    group.events = after;
+    Ok(())
+}
+
+fn observes(rule: &dyn StatefulTransformer, event: &Event) -> bool {
+    rule.observes(&event.event_type, event.version)
+}
+
+fn state_key(rule: &dyn StatefulTransformer, stream: &StreamName) -> StateKey {
+    StateKey { owner: ByteString::from(format!("rule {}", rule.name())), stream: stream.text().clone() }
+}
+
+fn shift_key(stream: &StreamName) -> StateKey {
+    StateKey { owner: ByteString::from_static("shift"), stream: stream.text().clone() }
+}
+
+fn next_key(stream: &StreamName) -> StateKey {
+    StateKey { owner: ByteString::from_static("next revision"), stream: stream.text().clone() }
+}
+
+fn number_bytes(number: i64) -> Bytes {
+    Bytes::from(number.to_string())
+}
+
+fn as_signed(number: usize) -> Result<i64, PipelineError> {
+    i64::try_from(number).map_err(|_: TryFromIntError| too_large())
+}
+
+fn too_large() -> PipelineError {
+    PipelineError::Refused(Refusal::Unfit("a revision or position is out of range".to_owned()))
+}

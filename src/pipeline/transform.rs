@@ -1,0 +1,139 @@
+//! The transform stage: batches are lifted in parallel, off the async threads, and come out in the order they went in.
+
+use std::sync::Arc;
+
+use eventlift_events::{Event, EventStream, Position, Revision, StreamName};
+use eventlift_transformers::{Lift, Registry, Uncovered};
+use futures_util::stream::{BoxStream, StreamExt};
+
+use super::error::PipelineError;
+use super::policy::{Policies, Unknown};
+use super::stop::Stop;
+
+/// A batch after the pure rules.
+#[derive(Debug)]
+pub(super) struct LiftedBatch {
+    /// What the events became, in order.
+    pub(super) events: Vec<Event>,
+    /// Which of them each source event became; empty where every event became exactly one.
+    pub(super) origins: Vec<Origin>,
+    /// How many source events there were.
+    pub(super) read: u64,
+    /// How many of them a rule changed, split or dropped.
+    pub(super) lifted: u64,
+    /// The position of the last source event.
+    pub(super) source: Position,
+    /// The error that the event behind the last one met, if it met one. Nothing comes after it.
+    pub(super) failed: Option<PipelineError>,
+}
+
+/// A source event and how many events took its place.
+#[derive(Clone, Debug)]
+pub(super) struct Origin {
+    pub(super) stream: StreamName,
+    pub(super) revision: Revision,
+    pub(super) position: Position,
+    pub(super) parts: usize,
+    /// Whether a rule changed, split or dropped it.
+    pub(super) lifted: bool,
+}
+
+/// Which batches keep their origins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Origins {
+    /// None: every rule is one-to-one, so each event is its own origin.
+    Implied,
+    /// All.
+    Kept,
+}
+
+/// Lifts batches by `workers` at a time. The stream ends after the first error, or, once asked to stop, after the
+/// batches that were already read.
+pub(super) fn lift_batches(
+    batches: EventStream,
+    registry: Arc<Registry>,
+    policies: Policies,
+    origins: Origins,
+    workers: usize,
+    stop: Stop,
+) -> BoxStream<'static, Result<LiftedBatch, PipelineError>> {
+    batches
+        .take_until(stop.asked())
+        .map(move |batch| {
+            let registry = Arc::clone(&registry);
+            async move {
+                let batch = batch.map_err(PipelineError::Source)?;
+                let lifted = tokio::task::spawn_blocking(move || lift_batch(&registry, policies, origins, batch)).await;
+                match lifted {
+                    Ok(lifted) => Ok(lifted),
+                    // A rule's own code panicked: that is the caller's bug, and the caller hears of it.
+                    Err(error) => std::panic::resume_unwind(error.into_panic()),
+                }
+            }
+        })
+        .buffered(workers)
+        .boxed()
+}
+
+/// Lifts the events of a batch up to the first that fails.
+pub(super) fn lift_batch(registry: &Registry, policies: Policies, keep: Origins, batch: Vec<Event>) -> LiftedBatch {
+    let mut lifted = LiftedBatch {
+        events: Vec::with_capacity(batch.len()),
+        origins: Vec::new(),
+        read: 0,
+        lifted: 0,
+        source: Position::new(0),
+        failed: None,
+    };
+    for event in batch {
+        let position = event.position;
+        let origin = (keep == Origins::Kept).then(|| (event.stream.clone(), event.revision));
+        let before = lifted.events.len();
+        let mut changed = false;
+        match registry.lift(event, &mut lifted.events) {
+            Ok(Lift::Untouched) => {}
+            Ok(Lift::Lifted) => changed = true,
+            Ok(Lift::Uncovered(uncovered)) => {
+                if let Some(error) = refuse(policies, uncovered, lifted.events.last()) {
+                    lifted.events.truncate(before);
+                    lifted.failed = Some(error);
+                    return lifted;
+                }
+            }
+            Err(error) => {
+                lifted.events.truncate(before);
+                lifted.failed = Some(PipelineError::Transform(Box::new(error)));
+                return lifted;
+            }
+        }
+        lifted.read += 1;
+        lifted.lifted += u64::from(changed);
+        lifted.source = position;
+        if let Some((stream, revision)) = origin {
+            let parts = lifted.events.len() - before;
+            lifted.origins.push(Origin { stream, revision, position, parts, lifted: changed });
+        }
+    }
+    lifted
+}
+
+/// What the policies say about an event that nothing covers.
+fn refuse(policies: Policies, uncovered: Uncovered, event: Option<&Event>) -> Option<PipelineError> {
+    let policy = match uncovered {
+        Uncovered::UnknownType => policies.unknown_types.0,
+        Uncovered::UnknownVersion { .. } => policies.unknown_versions.0,
+    };
+    if policy == Unknown::Pass {
+        return None;
+    }
+    let event = event?;
+    Some(PipelineError::Uncovered {
+        id: Box::new(event.id.clone()),
+        stream: Box::new(event.stream.clone()),
+        revision: event.revision,
+        position: event.position,
+        event_type: Box::new(event.event_type.clone()),
+        version: event.version,
+        uncovered,
+    })
+}

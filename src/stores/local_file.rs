@@ -1,0 +1,103 @@
+//! What the stores that live in a local file share: identity, lock, and the meaning of the file system's errors.
+
+use std::fs::{File, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::path::Path;
+
+use eventlift_events::StoreErrorKind;
+
+/// What makes a file the same file from wherever it is named: its path without links.
+pub(crate) fn file_key(path: &Path) -> io::Result<String> {
+    Ok(format!("file:{}", path.canonicalize()?.display()))
+}
+
+/// Whether two paths lead to one file, hard links included. Paths that lead nowhere are not the same.
+pub(crate) fn is_same_file(one: &Path, other: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let (Ok(one), Ok(other)) = (std::fs::metadata(one), std::fs::metadata(other)) else { return false };
+        (one.dev(), one.ino()) == (other.dev(), other.ino())
+    }
+    #[cfg(not(unix))]
+    {
+        matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
+    }
+}
+
+/// What an error of the file system means for a store.
+pub(crate) fn io_kind(error: io::Error) -> StoreErrorKind {
+    match error.kind() {
+        io::ErrorKind::NotFound => StoreErrorKind::Missing,
+        io::ErrorKind::ReadOnlyFilesystem => StoreErrorKind::ReadOnly,
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => StoreErrorKind::Full,
+        _ => StoreErrorKind::Backend(Box::new(error)),
+    }
+}
+
+/// A lock that says "a writer is at work here". The system frees it when the process ends, however it ends.
+#[derive(Debug)]
+pub(crate) struct WriterLock {
+    // Held, never read: closing the file frees the lock.
+    _file: File,
+}
+
+impl WriterLock {
+    /// Takes the lock, or says who has it.
+    pub(crate) fn take(path: &Path) -> Result<Self, StoreErrorKind> {
+        let mut file = File::options().create(true).truncate(false).read(true).write(true).open(path).map_err(
+            |error| match error.kind() {
+                io::ErrorKind::PermissionDenied => StoreErrorKind::ReadOnly,
+                _ => io_kind(error),
+            },
+        )?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                // The holder's number is for people; without it the lock is just as taken.
+                let _ = file.read_to_string(&mut holder);
+                let holder = holder.trim();
+                let holder =
+                    if holder.is_empty() { "its process is unknown".to_owned() } else { format!("process {holder}") };
+                return Err(StoreErrorKind::Locked(holder));
+            }
+            Err(TryLockError::Error(error)) => return Err(io_kind(error)),
+        }
+        let note = || -> io::Result<()> {
+            file.set_len(0)?;
+            file.rewind()?;
+            writeln!(file, "{}", std::process::id())
+        };
+        let mut note = note;
+        note().map_err(io_kind)?;
+        Ok(Self { _file: file })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_taken_once_and_names_its_holder() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store-lock");
+        let held = WriterLock::take(&path).unwrap();
+        let refused = WriterLock::take(&path).unwrap_err();
+        assert_eq!(refused.to_string(), format!("another run holds it (process {})", std::process::id()));
+        drop(held);
+        WriterLock::take(&path).unwrap();
+    }
+
+    #[test]
+    fn links_to_a_file_are_the_same_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, two, none) = (folder.path().join("one"), folder.path().join("two"), folder.path().join("none"));
+        std::fs::write(&one, "").unwrap();
+        std::fs::hard_link(&one, &two).unwrap();
+        assert!(is_same_file(&one, &two));
+        assert!(!is_same_file(&one, &none) && !is_same_file(&none, &none));
+        assert_eq!(file_key(&one).unwrap(), file_key(&folder.path().join("./one")).unwrap());
+    }
+}

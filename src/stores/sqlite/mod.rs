@@ -1,0 +1,15 @@
+//! Our own layout in a SQLite database: one table of events that plain `sqlite3` reads, the ledger beside it.
+//!
+//! ```sql
+//! SELECT type, schema_version, count(*) FROM events GROUP BY 1, 2;
+//! SELECT data ->> '$.full_name' FROM events WHERE stream = 'user-1' ORDER BY revision;
+//! ```
+
+mod config;
+mod layout;
+mod reader;
+mod writer;
+
+pub use config::SqliteConfig;
+pub use reader::SqliteReader;
+pub use writer::SqliteWriter;

@@ -1,0 +1,389 @@
+//! Appending events in our own layout.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use eventlift_events::{
+    Capabilities, Checkpoint, CheckpointStore, Event, EventWriter, Position, PositionRange, Progress, Revision, RunId,
+    RunRecord, StateKey, StoreError, StoreErrorKind, StoreIdentity, StreamName,
+};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
+
+use super::config::SqliteConfig;
+use super::layout::{self, Content, INDEXES, INSERT, RowNumbers};
+use super::reader::{blocking, capabilities};
+use crate::ledger;
+use crate::stores::local_file::WriterLock;
+
+/// Memory for SQLite's page cache and for each thread that sorts an index.
+const CACHE_KIB: i64 = 16 * 1024;
+
+/// Appends to a database in our own layout; the only writer of it while it lives.
+///
+/// A new database is loading: it has no indexes until it is sealed, since building them at the end is several times
+/// faster than keeping them while random ids arrive.
+#[derive(Debug)]
+pub struct SqliteWriter {
+    identity: StoreIdentity,
+    // Locked for the length of one call, off the async threads.
+    database: Arc<Mutex<Database>>,
+    _lock: WriterLock,
+}
+
+#[derive(Debug)]
+struct Database {
+    connection: Connection,
+    display: String,
+    sealed: bool,
+    sparse: bool,
+}
+
+impl SqliteWriter {
+    /// Opens a database for writing and creates it where there is none. Fails where another writer has it, where it
+    /// holds something else, and where it can't be written.
+    pub fn open(config: SqliteConfig) -> Result<Self, StoreError> {
+        let display = config.display();
+        let failed = |e| ledger::store_error("open", &display, e);
+        let lock = WriterLock::take(&config.lock_path()).map_err(|kind| {
+            let hint = match &kind {
+                StoreErrorKind::Locked(_) => "wait until that run ends, or stop it: it can be resumed",
+                StoreErrorKind::Missing => "create the folder first",
+                _ => "check that the folder is there and can be written by this user",
+            };
+            StoreError::new("open", &display, kind).hint(hint)
+        })?;
+        if std::fs::metadata(&config.path).is_ok_and(|found| found.permissions().readonly()) {
+            return Err(StoreError::new("open", &display, StoreErrorKind::ReadOnly)
+                .hint("make the file writable, or name another target"));
+        }
+        let connection = Connection::open(&config.path).map_err(failed)?;
+        let content = layout::content(&connection).map_err(failed)?;
+        match content {
+            Content::Nothing | Content::Loading | Content::Sealed => {}
+            Content::OtherVersion(version) => {
+                let other = format!("its layout has version {version}, this program knows {}", layout::LAYOUT_VERSION);
+                return Err(StoreError::new("open", &display, StoreErrorKind::Unexpected(other))
+                    .hint("use the eventlift that wrote it, or a newer one"));
+            }
+            Content::Foreign => {
+                let foreign = "it is a database of something else";
+                return Err(StoreError::new("open", &display, StoreErrorKind::Unexpected(foreign.to_owned()))
+                    .hint("name a file that does not exist yet"));
+            }
+        }
+        prepare(&connection).map_err(failed)?;
+        if content == Content::Nothing {
+            connection.execute_batch("BEGIN IMMEDIATE").map_err(failed)?;
+            layout::create(&connection).map_err(failed)?;
+            connection.execute_batch("COMMIT").map_err(failed)?;
+        }
+        let sparse = layout::is_sparse(&connection).map_err(failed)?;
+        let identity = config.identity()?;
+        let sealed = content == Content::Sealed;
+        let database = Arc::new(Mutex::new(Database { connection, display, sealed, sparse }));
+        Ok(Self { identity, database, _lock: lock })
+    }
+
+    async fn with<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Database) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let database = Arc::clone(&self.database);
+        blocking(move || work(&mut lock(&database))).await
+    }
+
+    async fn query<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.with(|database| query(&database.connection).map_err(|e| ledger::store_error("read", &database.display, e)))
+            .await
+    }
+}
+
+/// A panic inside a call leaves a connection whose transaction was rolled back: it can be used on.
+fn lock(database: &Mutex<Database>) -> MutexGuard<'_, Database> {
+    database.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(std::time::Duration::from_secs(30))?;
+    // New pages need no journal, so an append writes each byte once; a write-ahead log would write it twice.
+    connection.pragma_update_and_check(None, "journal_mode", "TRUNCATE", |_| Ok(()))?;
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    connection.pragma_update(None, "threads", 2)?;
+    connection.set_prepared_statement_cache_capacity(32);
+    Ok(())
+}
+
+#[async_trait]
+impl EventWriter for SqliteWriter {
+    fn identity(&self) -> &StoreIdentity {
+        &self.identity
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        capabilities(!lock(&self.database).sparse)
+    }
+
+    async fn append(&mut self, events: &[Event], progress: Option<&Progress>) -> Result<(), StoreError> {
+        // Events share their bytes, so this copies handles only.
+        let (events, progress) = (events.to_vec(), progress.cloned());
+        self.with(move |database| database.append(&events, progress.as_ref())).await
+    }
+
+    async fn seal(&mut self, dense: bool) -> Result<(), StoreError> {
+        self.with(move |database| database.seal(dense)).await
+    }
+
+    async fn is_empty(&self) -> Result<bool, StoreError> {
+        self.query(|c| c.query_row("SELECT NOT EXISTS (SELECT 1 FROM events)", [], |row| row.get(0))).await
+    }
+
+    async fn last_position(&self) -> Result<Option<Position>, StoreError> {
+        let last: Option<i64> =
+            self.query(|c| c.query_row("SELECT max(position) FROM events", [], |row| row.get(0))).await?;
+        Ok(last.map(|number| Position::new(number.unsigned_abs())))
+    }
+}
+
+#[async_trait]
+impl CheckpointStore for SqliteWriter {
+    async fn runs(&self) -> Result<Vec<RunRecord>, StoreError> {
+        self.query(ledger::runs).await
+    }
+
+    async fn record_run(&mut self, run: &RunRecord) -> Result<(), StoreError> {
+        let run = run.clone();
+        self.with(move |database| {
+            ledger::record_run(&database.connection, &run)
+                .map_err(|e| ledger::store_error("record a run in", &database.display, e))
+        })
+        .await
+    }
+
+    async fn checkpoint(&self, run: RunId) -> Result<Option<Checkpoint>, StoreError> {
+        self.query(move |c| ledger::checkpoint(c, run)).await
+    }
+
+    async fn state(&self, run: RunId, keys: &[StateKey]) -> Result<Vec<Option<Bytes>>, StoreError> {
+        let keys = keys.to_vec();
+        self.query(move |c| ledger::state(c, run, &keys)).await
+    }
+
+    async fn positions(
+        &self,
+        run: RunId,
+        after: Option<Position>,
+        limit: usize,
+    ) -> Result<Vec<PositionRange>, StoreError> {
+        self.query(move |c| ledger::positions(c, run, after, limit)).await
+    }
+
+    async fn position_at(&self, run: RunId, source: Position) -> Result<Option<PositionRange>, StoreError> {
+        self.query(move |c| ledger::position_at(c, run, source)).await
+    }
+}
+
+impl Database {
+    fn append(&mut self, events: &[Event], progress: Option<&Progress>) -> Result<(), StoreError> {
+        let display = &self.display;
+        let failed = |e| ledger::store_error("append to", display, e);
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+        if self.sealed {
+            insert_checked(&transaction, display, events, self.sparse)?;
+        } else {
+            insert_unchecked(&transaction, display, events)?;
+        }
+        if let Some(progress) = progress {
+            ledger::commit(&transaction, progress).map_err(failed)?;
+        }
+        transaction.commit().map_err(failed)
+    }
+
+    fn seal(&mut self, dense: bool) -> Result<(), StoreError> {
+        if self.sealed {
+            return Ok(());
+        }
+        let display = &self.display;
+        let failed = |e| ledger::store_error("seal", display, e);
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+        if !dense {
+            layout::set_sparse(&transaction).map_err(failed)?;
+        }
+        for (name, create) in INDEXES {
+            if let Err(error) = transaction.execute_batch(create) {
+                if error.sqlite_error_code() != Some(ErrorCode::ConstraintViolation) {
+                    return Err(failed(error));
+                }
+                return Err(duplicate(&transaction, display, name).map_err(failed)?);
+            }
+        }
+        if dense && let Some(gap) = first_gap(&transaction).map_err(failed)? {
+            return Err(StoreError::new("seal", display, StoreErrorKind::BadInput(gap)).hint(
+                "repair the source, or accept gaps with `revisions = \"sparse\"` under [policy] in eventlift.toml",
+            ));
+        }
+        transaction.commit().map_err(failed)?;
+        self.sealed = true;
+        self.sparse = !dense;
+        Ok(())
+    }
+}
+
+/// Inserts into a store without indexes: only a position that is taken can be noticed here.
+fn insert_unchecked(connection: &Connection, display: &str, events: &[Event]) -> Result<(), StoreError> {
+    let failed = |e| ledger::store_error("append to", display, e);
+    let mut statement = connection.prepare_cached(INSERT).map_err(failed)?;
+    for event in events {
+        let numbers = row_numbers(event, display)?;
+        if let Err(error) = layout::insert(&mut statement, event, numbers) {
+            if error.sqlite_error_code() != Some(ErrorCode::ConstraintViolation) {
+                return Err(failed(error).at(place(event)));
+            }
+            // A repeated append meets its own rows.
+            if !holds_same(connection, event, numbers).map_err(failed)? {
+                return Err(position_taken(event, display));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Inserts into a sealed store: every event must continue its stream, or be there already.
+fn insert_checked(connection: &Connection, display: &str, events: &[Event], sparse: bool) -> Result<(), StoreError> {
+    let failed = |e| ledger::store_error("append to", display, e);
+    let mut insert = connection.prepare_cached(INSERT).map_err(failed)?;
+    let mut heads: HashMap<StreamName, Option<Revision>> = HashMap::new();
+    for event in events {
+        let numbers = row_numbers(event, display)?;
+        let head = match heads.get(&event.stream) {
+            Some(head) => *head,
+            None => stream_head(connection, &event.stream).map_err(failed)?,
+        };
+        let expected = head.map_or(Revision(0), Revision::next);
+        if event.revision < expected {
+            if holds_same(connection, event, numbers).map_err(failed)? {
+                heads.insert(event.stream.clone(), head);
+                continue;
+            }
+            return Err(conflict(event, display, head));
+        }
+        if event.revision > expected && !sparse {
+            return Err(conflict(event, display, head));
+        }
+        if let Err(error) = layout::insert(&mut insert, event, numbers) {
+            if error.sqlite_error_code() != Some(ErrorCode::ConstraintViolation) {
+                return Err(failed(error).at(place(event)));
+            }
+            let id_is_there = id_is_there(connection, event).map_err(failed)?;
+            return Err(if id_is_there {
+                StoreError::new("append to", display, StoreErrorKind::DuplicateId(event.id.clone())).at(place(event))
+            } else {
+                position_taken(event, display)
+            });
+        }
+        heads.insert(event.stream.clone(), Some(event.revision));
+    }
+    Ok(())
+}
+
+fn place(event: &Event) -> String {
+    format!("stream {}, revision {}", event.stream, event.revision)
+}
+
+fn row_numbers(event: &Event, display: &str) -> Result<RowNumbers, StoreError> {
+    RowNumbers::of(event).ok_or_else(|| {
+        let problem =
+            format!("position {} or revision {} does not fit an integer column", event.position, event.revision);
+        StoreError::new("append to", display, StoreErrorKind::Unsupported(problem)).at(place(event))
+    })
+}
+
+fn conflict(event: &Event, display: &str, found: Option<Revision>) -> StoreError {
+    let (stream, revision, id) = (event.stream.clone(), event.revision, event.id.clone());
+    StoreError::new("append to", display, StoreErrorKind::RevisionConflict { stream, revision, id, found })
+}
+
+fn position_taken(event: &Event, display: &str) -> StoreError {
+    let taken = format!("position {} is taken by another event", event.position);
+    StoreError::new("append to", display, StoreErrorKind::BadInput(taken)).at(place(event))
+}
+
+fn stream_head(connection: &Connection, stream: &StreamName) -> rusqlite::Result<Option<Revision>> {
+    let head: Option<i64> = connection
+        .prepare_cached("SELECT max(revision) FROM events WHERE stream = ?1")?
+        .query_row([stream.as_str()], |row| row.get(0))?;
+    Ok(head.map(|revision| Revision(revision.unsigned_abs())))
+}
+
+/// Whether the store holds this event, under its id at its revision. Asked by position, which needs no index, and
+/// again by stream where positions differ.
+fn holds_same(connection: &Connection, event: &Event, numbers: RowNumbers) -> rusqlite::Result<bool> {
+    let id = event.id.to_string();
+    let here: Option<bool> = connection
+        .prepare_cached("SELECT id = ?2 AND stream = ?3 AND revision = ?4 FROM events WHERE position = ?1")?
+        .query_row(params![numbers.position, id, event.stream.as_str(), numbers.revision], |row| row.get(0))
+        .optional()?;
+    if here == Some(true) {
+        return Ok(true);
+    }
+    connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM events WHERE stream = ?1 AND revision = ?2 AND id = ?3)")?
+        .query_row(params![event.stream.as_str(), numbers.revision, id], |row| row.get(0))
+}
+
+fn id_is_there(connection: &Connection, event: &Event) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM events WHERE id = ?1)")?
+        .query_row([event.id.to_string()], |row| row.get(0))
+}
+
+/// Finds what a unique index failed on. Slow, but the run has failed and a person wants to know.
+fn duplicate(connection: &Connection, display: &str, index: &str) -> rusqlite::Result<StoreError> {
+    let columns = if index == "events_id" { "id" } else { "stream, revision" };
+    let sql = format!(
+        "SELECT min(position), max(position), count(*) FROM events GROUP BY {columns} HAVING count(*) > 1
+                       ORDER BY min(position) LIMIT 1"
+    );
+    let (first, last, times): (i64, i64, i64) =
+        connection.query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let (id, stream, revision): (String, String, i64) =
+        connection.query_row("SELECT id, stream, revision FROM events WHERE position = ?1", [first], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })?;
+    let problem = if index == "events_id" {
+        format!("event id {id} occurs {times} times, at positions {first} and {last}")
+    } else {
+        format!("stream {stream} has revision {revision} {times} times, at positions {first} and {last}")
+    };
+    Ok(StoreError::new("seal", display, StoreErrorKind::BadInput(problem))
+        .hint("repair the source, then migrate into a new target; this one is not usable"))
+}
+
+/// Describes the first stream whose revisions don't count up from 0 without a gap.
+fn first_gap(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    let stream: Option<String> = connection
+        .query_row(
+            "SELECT stream FROM events GROUP BY stream
+             HAVING min(revision) <> 0 OR max(revision) <> count(*) - 1 LIMIT 1",
+            [],
+            |row| row.get(0),
+        )
+        .optional()?;
+    let Some(stream) = stream else { return Ok(None) };
+    let mut statement = connection.prepare("SELECT revision FROM events WHERE stream = ?1 ORDER BY revision")?;
+    let revisions = statement.query_map([&stream], |row| row.get::<_, i64>(0))?;
+    for (expected, found) in (0_i64..).zip(revisions) {
+        let found = found?;
+        if found != expected {
+            return Ok(Some(format!(
+                "stream {stream} has no revision {expected}: revision {found} follows where it should be"
+            )));
+        }
+    }
+    Ok(None)
+}
