@@ -1,5 +1,7 @@
 //! The stores: one folder and one feature each, the same file names in each.
 
+#[cfg(feature = "file")]
+pub mod file;
 #[cfg(any(feature = "sqlite", feature = "file"))]
 pub(crate) mod local_file;
 #[cfg(feature = "sqlite")]

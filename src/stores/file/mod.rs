@@ -1,0 +1,34 @@
+//! Files of CloudEvents 1.0, one JSON object a line: plain, gzip or zstd; a file, or standard input and output.
+//!
+//! # What a line holds
+//!
+//! [`Attributes`] says which attribute is the stream, the revision, the schema version, the global order. Every
+//! attribute that plays no such part is carried in [`Event::attributes`](eventlift_events::Event::attributes), in
+//! order, with the bytes of its value.
+//!
+//! The payload keeps the bytes that stand in the line. `data` under a JSON content type (`application/json`, also
+//! where none is given, `…/json`, `…+json`) is the value's text, untouched. Under any other content type `data` must
+//! be a JSON string, and the payload is the text it spells; `data_base64` is the bytes it spells. No `data` at all is
+//! an empty payload, `"data":null` is the payload `null`. Metadata is read in the same way.
+//!
+//! Times lose the offset they were written with, not their instant. A time finer than a microsecond is an error.
+//!
+//! # Reading
+//!
+//! Lines may end in LF or CR LF, the last one in nothing; blank lines are skipped, and so is a byte order mark.
+//! Everything before a broken line, or before the point where a compressed file is cut off, is read; then comes an
+//! error that names the line and the byte in it. From the start of the file on, it is also an error when a position
+//! does not ascend or a revision does not follow the one before in its stream, for the first 900,000 streams.
+//! Whether ids are unique only an audit of the whole file can tell.
+
+mod chunks;
+mod compression;
+mod config;
+mod continuity;
+mod decode;
+mod mapping;
+mod pattern;
+mod reader;
+
+pub use config::{Attribute, Attributes, Compression, FileConfig, Revisions};
+pub use reader::FileReader;

@@ -1,0 +1,359 @@
+//! Reading a file of events.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+
+use async_trait::async_trait;
+use bytestring::ByteString;
+use eventlift_events::{
+    Capabilities, Census, Event, EventReader, EventStream, Guarantees, Position, ReadRequest, Scope, StoreError,
+    StoreErrorKind, StoreIdentity,
+};
+use tokio::sync::mpsc;
+
+use super::chunks::{ChunkError, Chunks};
+use super::compression;
+use super::config::{Compression, FileConfig, Revisions};
+use super::continuity::Continuity;
+use super::decode::{self, Decoder, LineError};
+use super::mapping::{Mapping, Role};
+
+/// How many batches are read ahead.
+const READ_AHEAD: usize = 2;
+
+/// Reads a file of events, or standard input.
+///
+/// Cloning is cheap; every read opens the file anew.
+#[derive(Clone, Debug)]
+pub struct FileReader {
+    source: Arc<Source>,
+}
+
+#[derive(Debug)]
+struct Source {
+    config: FileConfig,
+    mapping: Mapping,
+    identity: StoreIdentity,
+}
+
+impl FileReader {
+    /// Opens a file. Fails when the configuration contradicts itself, and when the file is missing, a directory or
+    /// not readable. Nothing of it is read yet.
+    pub fn open(config: FileConfig) -> Result<Self, StoreError> {
+        let display = display(&config.path);
+        let mapping = Mapping::new(&config)
+            .map_err(|message| StoreError::new("open", &display, StoreErrorKind::Unsupported(message)))?;
+        let key = if config.is_standard_stream() {
+            "file:standard input".to_owned()
+        } else {
+            let file = File::open(&config.path).map_err(|error| io_error("open", &display, error))?;
+            file_key(&file, &config.path).map_err(|error| io_error("open", &display, error))?
+        };
+        let identity = StoreIdentity { display, key };
+        Ok(Self { source: Arc::new(Source { config, mapping, identity }) })
+    }
+}
+
+#[async_trait]
+impl EventReader for FileReader {
+    fn identity(&self) -> &StoreIdentity {
+        &self.source.identity
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        capabilities(&self.source.mapping)
+    }
+
+    fn read(&self, request: ReadRequest) -> EventStream {
+        let source = Arc::clone(&self.source);
+        Box::pin(async_stream::stream! {
+            let (sender, mut receiver) = mpsc::channel(READ_AHEAD);
+            let store = source.identity.display.clone();
+            // A thread of its own: a read of standard input may never end, and a runtime waits for its blocking tasks.
+            let scan = thread::Builder::new().name("eventlift file reader".to_owned()).spawn(move || {
+                if let Err(error) = source.scan(&request, &sender) {
+                    // Nobody listens any more where it can't be sent.
+                    let _ = sender.blocking_send(Err(error));
+                }
+            });
+            let scan = match scan {
+                Ok(scan) => scan,
+                Err(error) => {
+                    yield Err(io_error("read", &store, error));
+                    return;
+                }
+            };
+            while let Some(batch) = receiver.recv().await {
+                yield batch;
+            }
+            if scan.join().is_err() {
+                let kind = StoreErrorKind::Unexpected("the reading thread panicked".to_owned());
+                yield Err(StoreError::new("read", &store, kind).hint("this is a bug in eventlift; please report it"));
+            }
+        })
+    }
+
+    async fn census(&self, _scope: &Scope, _until: Option<Position>) -> Result<Option<Census>, StoreError> {
+        Ok(None)
+    }
+
+    async fn head(&self) -> Result<Option<Position>, StoreError> {
+        Ok(None)
+    }
+
+    fn is_rereadable(&self) -> bool {
+        !self.source.config.is_standard_stream()
+    }
+}
+
+type Sender = mpsc::Sender<Result<Vec<Event>, StoreError>>;
+
+impl Source {
+    fn scan(&self, request: &ReadRequest, sender: &Sender) -> Result<(), StoreError> {
+        let (file, compression) = self.open()?;
+        let mut chunks = Chunks::new(file, self.config.max_line_bytes);
+        let mut lines = Lines {
+            source: self,
+            request,
+            sender,
+            decoder: Decoder::new(&self.mapping),
+            continuity: Continuity::new(self.revisions(), request.after.is_none()),
+            numbers_revisions: self.mapping.name(Role::Revision).is_none(),
+            line_number: 0,
+            batch: Vec::new(),
+            batch_bytes: 0,
+        };
+        loop {
+            let chunk = match chunks.next() {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) => {
+                    lines.flush();
+                    return Ok(());
+                }
+                Err(error) => {
+                    lines.flush();
+                    return Err(self.chunk_error(error, lines.line_number, compression));
+                }
+            };
+            match lines.take(&chunk) {
+                Ok(Flow::GoOn) => {}
+                Ok(Flow::Stop) => return Ok(()),
+                Err(error) => {
+                    lines.flush();
+                    return Err(self.line_error(error, lines.line_number));
+                }
+            }
+        }
+    }
+
+    fn open(&self) -> Result<(Box<dyn Read + Send>, Compression), StoreError> {
+        let failed = |error| io_error("read", &self.identity.display, error);
+        let file: Box<dyn Read + Send> = match self.config.is_standard_stream() {
+            true => Box::new(io::stdin()),
+            false => Box::new(File::open(&self.config.path).map_err(failed)?),
+        };
+        compression::decompress(file, self.config.compression).map_err(failed)
+    }
+
+    fn revisions(&self) -> Revisions {
+        self.config.revisions.unwrap_or(Revisions::Dense)
+    }
+
+    fn line_error(&self, error: LineError, line_number: u64) -> StoreError {
+        let place = match error.column {
+            Some(column) => format!("line {line_number}, byte {column}"),
+            None => format!("line {line_number}"),
+        };
+        let kind = StoreErrorKind::BadInput(error.message);
+        let failed = StoreError::new("read", &self.identity.display, kind).at(place);
+        match error.hint {
+            Some(hint) => failed.hint(hint),
+            None => failed,
+        }
+    }
+
+    fn chunk_error(&self, error: ChunkError, lines: u64, compression: Compression) -> StoreError {
+        let next = lines + 1;
+        let bad = |message: String| StoreError::new("read", &self.identity.display, StoreErrorKind::BadInput(message));
+        match error {
+            ChunkError::Utf8(column) => bad("the line is not UTF-8".to_owned())
+                .at(format_args!("line {next}, byte {column}"))
+                .hint("JSON lines are UTF-8; convert the file, for example with iconv"),
+            ChunkError::TooLong => bad(format!("the line is longer than {} bytes", self.config.max_line_bytes))
+                .at(format_args!("line {next}"))
+                .hint("is the file JSON lines? if so, raise max_line_bytes"),
+            ChunkError::Io(error) => match (compression, error.kind()) {
+                (Compression::Gzip, io::ErrorKind::UnexpectedEof) => self.cut_short("gzip member", lines),
+                (Compression::Zstd, io::ErrorKind::UnexpectedEof) => self.cut_short("zstd frame", lines),
+                (Compression::Gzip, io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => {
+                    self.broken("gzip", lines, &error)
+                }
+                (Compression::Zstd, io::ErrorKind::Other | io::ErrorKind::InvalidData) => {
+                    self.broken("zstd", lines, &error)
+                }
+                _ => io_error("read", &self.identity.display, error).at(format_args!("line {next}")),
+            },
+        }
+    }
+
+    fn cut_short(&self, what: &str, lines: u64) -> StoreError {
+        let message = format!("the file ends in the middle of a {what} after line {lines}");
+        StoreError::new("read", &self.identity.display, StoreErrorKind::BadInput(message))
+            .hint("it was not copied or written to its end; get the whole file")
+    }
+
+    fn broken(&self, what: &str, lines: u64, error: &io::Error) -> StoreError {
+        let message = format!("the {what} data is broken after line {lines}: {error}");
+        StoreError::new("read", &self.identity.display, StoreErrorKind::BadInput(message))
+            .hint("get the file again, and compare its checksum")
+    }
+}
+
+enum Flow {
+    GoOn,
+    Stop,
+}
+
+/// Lines on their way to being batches of events.
+struct Lines<'a> {
+    source: &'a Source,
+    request: &'a ReadRequest,
+    sender: &'a Sender,
+    decoder: Decoder<'a>,
+    continuity: Continuity,
+    numbers_revisions: bool,
+    /// The number of the line that is being read, from 1.
+    line_number: u64,
+    batch: Vec<Event>,
+    batch_bytes: usize,
+}
+
+impl Lines<'_> {
+    fn take(&mut self, chunk: &ByteString) -> Result<Flow, LineError> {
+        let mut start = 0;
+        while start < chunk.len() {
+            let end = memchr::memchr(b'\n', &chunk.as_bytes()[start..]).map_or(chunk.len(), |length| start + length);
+            let line = &chunk[start..end];
+            start = end + 1;
+            self.line_number += 1;
+            if let Flow::Stop = self.take_line(chunk, line)? {
+                return Ok(Flow::Stop);
+            }
+        }
+        Ok(Flow::GoOn)
+    }
+
+    fn take_line(&mut self, chunk: &ByteString, line: &str) -> Result<Flow, LineError> {
+        let is_done = |position| self.request.after.is_some_and(|after| position <= after);
+        let line_position = Position::new(self.line_number);
+        let has_order = self.source.mapping.name(Role::Order).is_some();
+        if !has_order && !self.numbers_revisions && is_done(line_position) {
+            return Ok(Flow::GoOn);
+        }
+        if line.bytes().all(|b| b.is_ascii_whitespace()) {
+            return Ok(Flow::GoOn);
+        }
+        let fields = decode::fields(&self.source.mapping, line)?;
+        let position = self.decoder.position(&fields)?.unwrap_or(line_position);
+        let is_done = is_done(position);
+        self.continuity.take_position(position)?;
+        if self.request.until.is_some_and(|until| position > until) {
+            self.flush();
+            return Ok(Flow::Stop);
+        }
+        if is_done && !self.numbers_revisions {
+            return Ok(Flow::GoOn);
+        }
+        let stream = self.decoder.stream(&fields, chunk)?;
+        let revision = match self.decoder.revision(&fields)? {
+            Some(revision) => {
+                self.continuity.take_revision(&stream, revision)?;
+                revision
+            }
+            None => self.continuity.number(&stream)?,
+        };
+        if is_done {
+            return Ok(Flow::GoOn);
+        }
+        let event = self.decoder.event(&fields, chunk, stream, revision, position)?;
+        if !self.request.scope.contains(&event) {
+            return Ok(Flow::GoOn);
+        }
+        self.batch_bytes += event.size();
+        self.batch.push(event);
+        let is_full =
+            self.batch.len() >= self.request.batch_events.get() || self.batch_bytes >= self.request.batch_bytes.get();
+        Ok(if is_full { self.flush() } else { Flow::GoOn })
+    }
+
+    /// Sends the batch on; says to stop where nobody takes it any more.
+    fn flush(&mut self) -> Flow {
+        self.batch_bytes = 0;
+        if self.batch.is_empty() {
+            return Flow::GoOn;
+        }
+        let next = Vec::with_capacity(self.batch.len());
+        let batch = std::mem::replace(&mut self.batch, next);
+        match self.sender.blocking_send(Ok(batch)) {
+            Ok(()) => Flow::GoOn,
+            Err(_) => Flow::Stop,
+        }
+    }
+}
+
+pub(super) fn capabilities(mapping: &Mapping) -> Capabilities {
+    Capabilities {
+        transactions: true,
+        global_order: true,
+        explicit_positions: mapping.name(Role::Order).is_some(),
+        sets_time: true,
+        attributes: true,
+        max_append_bytes: None,
+        guarantees: Guarantees::default(),
+    }
+}
+
+pub(super) fn display(path: &Path) -> String {
+    format!("file:{}", path.display())
+}
+
+/// What makes it the same file, under whatever name: an error for what is no file.
+pub(super) fn file_key(file: &File, path: &Path) -> io::Result<String> {
+    let metadata = file.metadata()?;
+    if metadata.is_dir() {
+        return Err(io::Error::from(io::ErrorKind::IsADirectory));
+    }
+    identity_key(&metadata, path)
+}
+
+#[cfg(unix)]
+fn identity_key(metadata: &std::fs::Metadata, _path: &Path) -> io::Result<String> {
+    use std::os::unix::fs::MetadataExt;
+    Ok(format!("file:{}:{}", metadata.dev(), metadata.ino()))
+}
+
+#[cfg(not(unix))]
+fn identity_key(_metadata: &std::fs::Metadata, path: &Path) -> io::Result<String> {
+    Ok(format!("file:{}", std::fs::canonicalize(path)?.display()))
+}
+
+pub(super) fn io_error(action: &'static str, store: &str, error: io::Error) -> StoreError {
+    match error.kind() {
+        io::ErrorKind::NotFound => StoreError::new(action, store, StoreErrorKind::Missing)
+            .hint("check the path; it is relative to the directory of the configuration"),
+        io::ErrorKind::IsADirectory => {
+            StoreError::new(action, store, StoreErrorKind::Unexpected("it is a directory".to_owned()))
+                .hint("name one file in it")
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            StoreError::new(action, store, StoreErrorKind::Full).hint("make room and start again; nothing is lost")
+        }
+        io::ErrorKind::ReadOnlyFilesystem => StoreError::new(action, store, StoreErrorKind::ReadOnly),
+        io::ErrorKind::PermissionDenied => StoreError::new(action, store, StoreErrorKind::Backend(Box::new(error)))
+            .hint("check who may use the file, with `ls -l`"),
+        _ => StoreError::new(action, store, StoreErrorKind::Backend(Box::new(error))),
+    }
+}

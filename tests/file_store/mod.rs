@@ -1,0 +1,3 @@
+//! The file store: what it reads, what it refuses, what it writes.
+
+mod reading;
