@@ -1,5 +1,7 @@
 //! The in-memory store, with all its abilities and with fewer, passes the suite; the suite finds what is broken.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 use async_trait::async_trait;
 use eventlift_events::conformance::StoreUnderTest;
 use eventlift_events::{EventReader, EventWriter, MemoryLimits, MemoryStore, StoreError};

@@ -69,7 +69,7 @@ pub async fn json_comes_back_to_the_byte(store: &dyn StoreUnderTest) -> Verdict 
         r#"{"price":10.10,"exponent":1E+2,"small":1e-400,"large":1e400,"minus zero":-0,"point":-0.0}"#,
         r#"{"":""}"#,
         r#"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]"#,
-        r#"{"line separators":"  ","delete":""}"#,
+        "{\"line separators\":\"\u{2028}\u{2029}\u{85}\",\"delete\":\"\u{7f}\"}",
         r#"{"it's":"it''s; drop table events; -- $1 ? %s \\N \\."}"#,
     ];
     let mut events = with_each_as_data(TEXTS.map(Payload::json).to_vec());

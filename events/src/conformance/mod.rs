@@ -47,7 +47,7 @@ mod subject;
 mod suite;
 
 pub use subject::{Failure, StoreUnderTest, Verdict};
-pub use suite::{CHECKS, Check, run_all};
+pub use suite::{CHECKS, Check, Running, run_all};
 
 /// One function for each promise, to run a single one. Every one expects an empty store.
 pub mod checks {

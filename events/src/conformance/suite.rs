@@ -10,8 +10,11 @@ pub struct Check {
     /// The name of its function in [`checks`](super::checks).
     pub name: &'static str,
     /// Runs it on an empty store.
-    pub run: for<'a> fn(&'a dyn StoreUnderTest) -> Pin<Box<dyn Future<Output = Verdict> + Send + 'a>>,
+    pub run: for<'a> fn(&'a dyn StoreUnderTest) -> Running<'a>,
 }
+
+/// A check that runs.
+pub type Running<'a> = Pin<Box<dyn Future<Output = Verdict> + Send + 'a>>;
 
 /// Hands the names of all checks to a macro, behind the arguments given.
 #[doc(hidden)]
