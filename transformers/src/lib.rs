@@ -6,11 +6,13 @@ mod fingerprint;
 mod problem;
 mod registry;
 mod rule;
+mod schema;
 mod transformer;
 mod upcaster;
 
 pub use problem::{Place, Problem};
 pub use registry::{Coverage, Lift, Outcome, Registry, RegistryBuilder, RegistryErrors, Step, Uncovered};
 pub use rule::Rule;
+pub use schema::JsonSchema;
 pub use transformer::{Reason, Shape, StatefulTransformer, TransformError, Transformer};
 pub use upcaster::{Schema, Upcaster, Yielded};
