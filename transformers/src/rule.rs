@@ -20,6 +20,8 @@ pub struct Rule {
     pub(crate) fingerprint: String,
     pub(crate) shape: Shape,
     pub(crate) matches: Matches,
+    /// The types it may yield apart from the event's own.
+    pub(crate) into_types: Vec<String>,
     pub(crate) guard: Option<Guard>,
     pub(crate) body: Body,
 }
@@ -39,6 +41,7 @@ impl Rule {
             fingerprint: Fingerprint::of("rust").field(&fingerprint.into()).finish(),
             shape: Y::SHAPE,
             matches: Matches::default(),
+            into_types: Vec::new(),
             guard: None,
             body: body(function),
         }
@@ -68,6 +71,12 @@ impl Rule {
         self
     }
 
+    /// Declares which other types its results may have, so that the registry can prove that they are declared.
+    pub fn into_types<T: Into<String>>(mut self, types: impl IntoIterator<Item = T>) -> Self {
+        self.into_types = types.into_iter().map(Into::into).collect();
+        self
+    }
+
     /// Declares that it may change the stream.
     pub fn moves_streams(mut self) -> Self {
         self.shape = Shape::Moving;
@@ -84,6 +93,7 @@ impl<T: Transformer + 'static> From<Arc<T>> for Rule {
             fingerprint: transformer.fingerprint().to_owned(),
             shape: transformer.shape(),
             matches: Matches::default(),
+            into_types: Vec::new(),
             guard: None,
             body: Box::new(move |event, out| transformer.transform(event, out)),
         }

@@ -12,8 +12,9 @@ use super::proofs::{self, Declaration, Proved};
 use crate::fingerprint::Fingerprint;
 use crate::problem::{self, Place, Problem};
 use crate::rule::{Matches, Rule, TypePattern};
+use crate::schema::JsonSchema;
 use crate::transformer::{Shape, StatefulTransformer};
-use crate::upcaster::Upcaster;
+use crate::upcaster::{Schema, Upcaster};
 
 /// Collects rules in the order they are tried. Nothing is checked before [`build`](RegistryBuilder::build).
 #[derive(Default)]
@@ -22,6 +23,7 @@ pub struct RegistryBuilder {
     pub(super) oldest: Vec<(String, u32, Place)>,
     pub(super) upcasters: Vec<Upcaster>,
     pub(super) rules: Vec<Rule>,
+    pub(super) schemas: Vec<JsonSchema>,
     pub(super) stateful: Vec<(Arc<dyn StatefulTransformer>, Place)>,
 }
 
@@ -67,6 +69,12 @@ impl RegistryBuilder {
         self
     }
 
+    /// Adds a JSON Schema: whatever a rule yields in its type and version has to follow it.
+    pub fn schema(mut self, schema: JsonSchema) -> Self {
+        self.schemas.push(schema);
+        self
+    }
+
     pub(crate) fn declare(mut self, event_type: String, current: Option<u32>, place: Place) -> Self {
         self.declarations.push(Declaration { event_type, current, place });
         self
@@ -88,7 +96,7 @@ impl RegistryBuilder {
 }
 
 fn assemble(builder: RegistryBuilder, proved: Proved) -> Registry {
-    let Proved { names, schemas, currents } = proved;
+    let Proved { names, schemas, currents, json_schemas } = proved;
     let mut upcasters: Vec<Compiled> = Vec::with_capacity(builder.upcasters.len());
     for ((upcaster, name), (from, to)) in builder.upcasters.into_iter().zip(names).zip(schemas) {
         let mut fingerprint = Fingerprint::of("upcaster").field(&upcaster.fingerprint).field(&from.to_string());
@@ -98,6 +106,7 @@ fn assemble(builder: RegistryBuilder, proved: Proved) -> Registry {
         fingerprint = guard_and_shape(fingerprint, upcaster.guard.is_some(), upcaster.shape);
         upcasters.push(Compiled {
             label: format!("{name} ({})", upcaster.place),
+            place: upcaster.place,
             name,
             from: Some(from),
             to,
@@ -111,13 +120,16 @@ fn assemble(builder: RegistryBuilder, proved: Proved) -> Registry {
     let rules: Vec<Compiled> = builder.rules.into_iter().map(compile_rule).collect();
     let stateful: Vec<_> = builder.stateful.into_iter().map(|(transformer, _)| transformer).collect();
     let types = index(&upcasters, &rules, &currents);
-    let parts = parts(&upcasters, &rules, &stateful);
+    let mut parts = parts(&upcasters, &rules, &stateful);
+    let schema_name = |schema: &Schema| format!("JSON Schema of {schema}");
+    parts.extend(json_schemas.iter().map(|(schema, json)| (schema_name(schema), json.fingerprint.clone())));
     let fingerprint = whole_fingerprint(&upcasters, &parts, &currents);
     let one_to_one_state = stateful.iter().all(|transformer| transformer.is_one_to_one());
     let shape = upcasters.iter().chain(&rules).map(|rule| rule.shape).max().unwrap_or_default();
     Registry {
         open_rules: (0..rules.len()).filter(|&rule| !rules[rule].matches.only_names()).collect(),
         declares_types: !currents.is_empty(),
+        schemas: json_schemas.into_iter().collect(),
         shape: if one_to_one_state { shape } else { Shape::Moving },
         types,
         upcasters,
@@ -132,6 +144,7 @@ fn compile_rule(rule: Rule) -> Compiled {
     let fingerprint = rule.matches.fingerprint(Fingerprint::of("rule").field(&rule.fingerprint));
     Compiled {
         label: format!("{} ({})", rule.name, rule.place),
+        place: rule.place,
         name: rule.name,
         from: None,
         to: Vec::new(),

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use eventlift_events::{Event, EventType, SchemaVersion};
 
 use super::builder::RegistryBuilder;
+use crate::problem::Place;
 use crate::rule::Matches;
+use crate::schema::JsonSchema;
 use crate::transformer::{Reason, Shape, StatefulTransformer, TransformError};
 use crate::upcaster::{Body, Guard, Schema};
 
@@ -19,6 +21,7 @@ pub struct Registry {
     pub(super) open_rules: Vec<usize>,
     /// Without declarations every type and version is taken for current.
     pub(super) declares_types: bool,
+    pub(super) schemas: HashMap<Schema, JsonSchema>,
     pub(super) stateful: Vec<Arc<dyn StatefulTransformer>>,
     pub(super) shape: Shape,
     pub(super) fingerprint: String,
@@ -52,6 +55,7 @@ impl TypeEntry {
 /// An upcaster, if it has a `from`, or else a general rule.
 pub(super) struct Compiled {
     pub(super) name: String,
+    pub(super) place: Place,
     /// Name and place.
     pub(super) label: String,
     pub(super) from: Option<Schema>,
@@ -172,7 +176,7 @@ impl Registry {
     fn climb(&self, mut event: Event, out: &mut Vec<Event>) -> Result<(), Failure<'_>> {
         let start = out.len();
         while let Some(step) = self.step_for(&event)? {
-            step.run(event, out)?;
+            self.run(step, event, out)?;
             match pop_single(out, start) {
                 Some(single) => event = single,
                 None => {
@@ -200,7 +204,7 @@ impl Registry {
         let start = out.len();
         let mut next = first;
         while let Some((index, rule)) = self.rule_for(&event, next)? {
-            rule.run(event, out)?;
+            self.run(rule, event, out)?;
             next = index + 1;
             match pop_single(out, start) {
                 Some(single) => event = single,
@@ -213,6 +217,37 @@ impl Registry {
         }
         out.push(event);
         Ok(next > first)
+    }
+
+    /// Runs a rule, and checks what it yields against the JSON Schemas.
+    fn run<'a>(&'a self, rule: &'a Compiled, event: Event, out: &mut Vec<Event>) -> Result<(), Failure<'a>> {
+        let start = out.len();
+        rule.run(event, out)?;
+        if self.schemas.is_empty() {
+            return Ok(());
+        }
+        out[start..]
+            .iter()
+            .filter_map(|result| Some((self.schemas.get(&Schema::of(result))?, result)))
+            .try_for_each(|(schema, result)| schema.check(result))
+            .map_err(|reason| (rule, reason))
+    }
+
+    /// Runs the one rule that is defined at a place, for test cases. Fails when the rule does not take the event.
+    pub(crate) fn run_rule_at(&self, place: &Place, event: Event, out: &mut Vec<Event>) -> Result<(), Reason> {
+        let Some(rule) = self.upcasters.iter().chain(&self.rules).find(|rule| rule.place == *place) else {
+            return Err(Reason::new(format_args!("the registry holds no rule of {place}")));
+        };
+        if let Some(from) = rule.from.as_ref().filter(|from| !from.is_of(&event)) {
+            return Err(Reason::new(format_args!("the rule takes {from}, not {}", Schema::of(&event))));
+        }
+        if !rule.may_take(&event) || !rule.guard_holds(&event).map_err(|(_, reason)| reason)? {
+            return Err(Reason::new("the rule does not take the event"));
+        }
+        let (original, start) = (event.clone(), out.len());
+        self.run(rule, event, out).map_err(|(_, reason)| reason)?;
+        restore_envelopes(&original, &mut out[start..]);
+        Ok(())
     }
 
     /// The first rule from `first` on that takes the event, whose type an earlier one may have changed.
@@ -264,7 +299,7 @@ impl Compiled {
         for result in results {
             if self.shape != Shape::Moving && result.stream != stream {
                 let reason = format!("it moves the event to stream {} without declaring that it moves", result.stream);
-                return Err((self, Reason::new(reason).hint("call `.moves_streams()` on the rule")));
+                return Err((self, Reason::new(reason).hint("declare it with `moves_streams`")));
             }
             self.check_schema(&schema, result).map_err(|reason| (self, reason))?;
         }
@@ -294,7 +329,7 @@ impl Compiled {
             let declared: Vec<String> = self.to.iter().map(Schema::to_string).collect();
             let declared = if declared.is_empty() { "nothing".to_owned() } else { declared.join(", ") };
             return Err(Reason::new(format_args!("it yields {}, but declares {declared}", Schema::of(result)))
-                .hint("declare it with `.into_schemas(…)`"));
+                .hint("declare it with `into_schemas`, or `yields` in a definition"));
         };
         result.event_type = target.event_type.clone();
         result.version = target.version;

@@ -6,6 +6,7 @@ use eventlift_events::{EventType, SchemaVersion};
 
 use super::builder::RegistryBuilder;
 use crate::problem::{Place, Problem, did_you_mean};
+use crate::schema::JsonSchema;
 use crate::upcaster::{Schema, Upcaster};
 
 /// A type's declared current version; none for a retired type.
@@ -23,6 +24,8 @@ pub(super) struct Proved {
     pub(super) schemas: Vec<(Schema, Vec<Schema>)>,
     /// The current version of every declared type, or the last one of a retired type, ordered by type.
     pub(super) currents: Vec<(EventType, SchemaVersion)>,
+    /// The JSON Schemas, ordered by what they are of.
+    pub(super) json_schemas: BTreeMap<Schema, JsonSchema>,
 }
 
 /// The steps by schema, each with its upcaster's index.
@@ -36,9 +39,11 @@ pub(super) fn prove(builder: &RegistryBuilder) -> Result<Proved, Vec<Problem>> {
     duplicate_names(builder, &names, &mut problems);
     let declared = declarations(builder, &mut problems);
     let proof = Proof { builder, names: &names, schemas: &schemas, declared: &declared };
+    let json_schemas = json_schemas(&builder.schemas, &mut problems);
     let steps = proof.steps();
     proof.ambiguities(&steps, &mut problems);
     proof.undeclared_types(&mut problems);
+    proof.undeclared_results(&mut problems);
     proof.unreachable(&mut problems);
     let in_cycles = proof.cycles(&steps, &mut problems);
     proof.wrong_ends(&steps, &in_cycles, &mut problems);
@@ -51,7 +56,7 @@ pub(super) fn prove(builder: &RegistryBuilder) -> Result<Proved, Vec<Problem>> {
     let currents = proof.currents();
     // No problems, so every upcaster's schemas are there.
     let schemas = schemas.into_iter().flatten().collect();
-    Ok(Proved { names, schemas, currents })
+    Ok(Proved { names, schemas, currents, json_schemas })
 }
 
 fn schema(event_type: &str, version: u32) -> Result<Schema, &'static str> {
@@ -121,7 +126,25 @@ fn duplicate_names(builder: &RegistryBuilder, names: &[String], problems: &mut V
     }
 }
 
+fn json_schemas(given: &[JsonSchema], problems: &mut Vec<Problem>) -> BTreeMap<Schema, JsonSchema> {
+    let mut by_schema: BTreeMap<Schema, JsonSchema> = BTreeMap::new();
+    for json in given {
+        match schema(&json.event_type, json.version) {
+            Err(what) => problems.push(Problem::new(&json.place, format!("JSON Schema: {what}"))),
+            Ok(schema) => {
+                if let Some(earlier) = by_schema.get(&schema) {
+                    let message = format!("{schema} has a JSON Schema already, at {}", earlier.place);
+                    problems.push(Problem::new(&json.place, message).hint("remove one of them"));
+                }
+                by_schema.insert(schema, json.clone());
+            }
+        }
+    }
+    by_schema
+}
+
 struct Declared<'a> {
+    retired: bool,
     current: Option<SchemaVersion>,
     oldest: Option<(SchemaVersion, &'a Place)>,
     place: &'a Place,
@@ -143,7 +166,7 @@ fn declarations<'a>(builder: &'a RegistryBuilder, problems: &mut Vec<Problem>) -
             problems.push(Problem::new(place, message).hint("declare each type once"));
             continue;
         }
-        declared.insert(event_type, Declared { current: version, oldest: None, place });
+        declared.insert(event_type, Declared { retired: current.is_none(), current: version, oldest: None, place });
     }
     for (name, version, place) in &builder.oldest {
         let entry = declared.iter_mut().find(|(event_type, _)| event_type.as_str() == name);
@@ -241,6 +264,19 @@ impl<'a> Proof<'a> {
         }
     }
 
+    /// The other types that general rules say they yield are declared, if any type is.
+    fn undeclared_results(&self, problems: &mut Vec<Problem>) {
+        let known = || self.declared.keys().map(EventType::as_str);
+        for rule in self.builder.rules.iter().filter(|_| !self.declared.is_empty()) {
+            for event_type in rule.into_types.iter().filter(|name| known().all(|one| one != name.as_str())) {
+                let message = format!("{}: it yields {event_type}, which is not declared", rule.name);
+                let hint = did_you_mean(event_type, known())
+                    .unwrap_or_else(|| format!("declare the current version of {event_type}"));
+                problems.push(Problem::new(&rule.place, message).hint(hint));
+            }
+        }
+    }
+
     fn unreachable(&self, problems: &mut Vec<Problem>) {
         for (index, (from, _)) in self.valid() {
             let Some(declared) = self.declared.get(&from.event_type) else { continue };
@@ -299,7 +335,11 @@ impl<'a> Proof<'a> {
 
     /// Whatever an upcaster yields is current or has an upcaster.
     fn wrong_ends(&self, steps: &Steps<'_>, in_cycles: &BTreeSet<&Schema>, problems: &mut Vec<Problem>) {
-        for (index, (_, to)) in self.valid() {
+        let reachable = |from: &Schema| {
+            let current = self.declared.get(&from.event_type).and_then(|declared| declared.current);
+            current.is_none_or(|current| from.version < current)
+        };
+        for (index, (_, to)) in self.valid().filter(|(_, (from, _))| reachable(from)) {
             for target in to.iter().filter(|target| !in_cycles.contains(target) && !steps.contains_key(target)) {
                 let Some(declared) = self.declared.get(&target.event_type) else { continue };
                 let problem = match declared.current {
@@ -313,6 +353,8 @@ impl<'a> Proof<'a> {
                             format!("it ends in {target}: no upcaster leads on to the current version {current}");
                         self.problem(index, message).hint(format!("add an upcaster from version {}", target.version))
                     }
+                    // The declared version is impossible, which is reported already.
+                    None if !declared.retired => continue,
                     None => {
                         let message = format!("it ends in {target}, but {} is retired", target.event_type);
                         self.problem(index, message).hint(format!("see {}", declared.place))
@@ -327,7 +369,7 @@ impl<'a> Proof<'a> {
     fn missing_old_versions(&self, steps: &Steps<'_>, problems: &mut Vec<Problem>) {
         for (event_type, last) in self.currents() {
             let Some(declared) = self.declared.get(&event_type) else { continue };
-            if declared.current.is_none() && !steps.keys().any(|schema| schema.event_type == event_type) {
+            if declared.retired && !steps.keys().any(|schema| schema.event_type == event_type) {
                 let message = format!("{event_type} is retired, but no upcaster turns its events into others");
                 problems.push(Problem::new(declared.place, message).hint("add one, or let it drop them"));
                 continue;
