@@ -20,6 +20,7 @@ use super::config::{Compression, FileConfig, Revisions};
 use super::continuity::Continuity;
 use super::decode::{self, Decoder, LineError};
 use super::mapping::{Mapping, Role};
+use crate::stores::local_file;
 
 /// How many batches are read ahead.
 const READ_AHEAD: usize = 2;
@@ -49,8 +50,12 @@ impl FileReader {
         let key = if config.is_standard_stream() {
             "file:standard input".to_owned()
         } else {
-            let file = File::open(&config.path).map_err(|error| io_error("open", &display, error))?;
-            file_key(&file, &config.path).map_err(|error| io_error("open", &display, error))?
+            let failed = |error| io_error("open", &display, error);
+            let file = File::open(&config.path).map_err(failed)?;
+            if file.metadata().map_err(failed)?.is_dir() {
+                return Err(failed(io::ErrorKind::IsADirectory.into()));
+            }
+            local_file::file_key(&config.path).map_err(failed)?
         };
         let identity = StoreIdentity { display, key };
         Ok(Self { source: Arc::new(Source { config, mapping, identity }) })
@@ -320,40 +325,19 @@ pub(super) fn display(path: &Path) -> String {
     format!("file:{}", path.display())
 }
 
-/// What makes it the same file, under whatever name: an error for what is no file.
-pub(super) fn file_key(file: &File, path: &Path) -> io::Result<String> {
-    let metadata = file.metadata()?;
-    if metadata.is_dir() {
-        return Err(io::Error::from(io::ErrorKind::IsADirectory));
-    }
-    identity_key(&metadata, path)
-}
-
-#[cfg(unix)]
-fn identity_key(metadata: &std::fs::Metadata, _path: &Path) -> io::Result<String> {
-    use std::os::unix::fs::MetadataExt;
-    Ok(format!("file:{}:{}", metadata.dev(), metadata.ino()))
-}
-
-#[cfg(not(unix))]
-fn identity_key(_metadata: &std::fs::Metadata, path: &Path) -> io::Result<String> {
-    Ok(format!("file:{}", std::fs::canonicalize(path)?.display()))
-}
-
 pub(super) fn io_error(action: &'static str, store: &str, error: io::Error) -> StoreError {
-    match error.kind() {
-        io::ErrorKind::NotFound => StoreError::new(action, store, StoreErrorKind::Missing)
-            .hint("check the path; it is relative to the directory of the configuration"),
-        io::ErrorKind::IsADirectory => {
-            StoreError::new(action, store, StoreErrorKind::Unexpected("it is a directory".to_owned()))
-                .hint("name one file in it")
-        }
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            StoreError::new(action, store, StoreErrorKind::Full).hint("make room and start again; nothing is lost")
-        }
-        io::ErrorKind::ReadOnlyFilesystem => StoreError::new(action, store, StoreErrorKind::ReadOnly),
-        io::ErrorKind::PermissionDenied => StoreError::new(action, store, StoreErrorKind::Backend(Box::new(error)))
-            .hint("check who may use the file, with `ls -l`"),
-        _ => StoreError::new(action, store, StoreErrorKind::Backend(Box::new(error))),
+    if error.kind() == io::ErrorKind::IsADirectory {
+        let kind = StoreErrorKind::Unexpected("it is a directory".to_owned());
+        return StoreError::new(action, store, kind).hint("name one file in it");
     }
+    let is_denied = error.kind() == io::ErrorKind::PermissionDenied;
+    let kind = local_file::io_kind(error);
+    let hint = match &kind {
+        StoreErrorKind::Missing => "check the path",
+        StoreErrorKind::Full => "free some space and run the same command again: it resumes",
+        StoreErrorKind::ReadOnly => "make the file and its folder writable for this user",
+        _ if is_denied => "check who may use the file, with `ls -l`",
+        _ => return StoreError::new(action, store, kind),
+    };
+    StoreError::new(action, store, kind).hint(hint)
 }
