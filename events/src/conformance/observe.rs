@@ -63,7 +63,7 @@ pub(super) async fn comes_back_or_is_refused(store: &dyn StoreUnderTest, events:
             Err(error) if matches!(error.kind, StoreErrorKind::Unsupported(_)) => {}
             Err(error) => {
                 let expected = "expected it to be kept or refused with StoreErrorKind::Unsupported";
-                return Err(Failure::new(format_args!("{what}: {expected}, but the store {error}")));
+                return Err(Failure::new(format_args!("{what}: {expected}, but got: {error}")));
             }
         }
         drop(writer);

@@ -57,7 +57,7 @@ impl std::error::Error for Failure {}
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        Self(format!("expected success, but the store {error}"))
+        Self(format!("expected success, but got an error: {error}"))
     }
 }
 
