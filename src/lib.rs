@@ -2,8 +2,8 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-#[cfg(feature = "embedded-ledger")]
 pub mod ledger;
+pub mod pipeline;
 pub mod stores;
 
 pub use eventlift_events as events;

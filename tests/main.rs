@@ -2,3 +2,5 @@
 
 #[cfg(feature = "file")]
 mod file_store;
+#[cfg(feature = "sqlite")]
+mod sqlite_store;

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 
 use crate::event::EventId;
+use crate::position::Position;
 use crate::stream::{Revision, StreamName};
 
 /// A store could not do something. Prints as `failed to <action> <store> at <place>: <what happened>`; the hint, if
@@ -50,6 +51,16 @@ pub enum StoreErrorKind {
     /// The id is taken by an event elsewhere in the store.
     #[error("event id {0} is there already, on another event")]
     DuplicateId(EventId),
+    /// The position is taken, or readers may be past it already.
+    #[error("event {id} can't have position {position}: the store holds positions up to {last}")]
+    PositionTaken {
+        /// The event to append.
+        id: EventId,
+        /// The position it came with.
+        position: Position,
+        /// The last position of the store.
+        last: Position,
+    },
     /// Another process writes to the store.
     #[error("another run holds it ({0})")]
     Locked(String),

@@ -3,12 +3,59 @@
 //! An [`Event`] has an id, a stream and revision, a position, a type and schema version, data and metadata. A store
 //! is read through [`EventReader`] and appended to through [`EventWriter`], which also remembers runs
 //! ([`CheckpointStore`]). Nothing here does I/O.
+//!
+//! Three things come with the contract: [`MemoryStore`], the store that keeps it in memory; [`conformance`], the suite
+//! that tells whether another store keeps it; and [`faults`], which makes any store fail on cue.
+//!
+//! ```
+//! use eventlift_events::{
+//!     Bytes, Event, EventId, EventReader, EventType, EventWriter, MemoryStore, Payload, Position, ReadRequest, Revision,
+//!     SchemaVersion, Scope, StreamName, Timestamp,
+//! };
+//! use futures_util::TryStreamExt;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let placed = Event {
+//!     id: EventId::text("cbe326da-5260-5f9d-88a8-a35a0b819073")?,
+//!     stream: StreamName::from_parts("order", "1")?,
+//!     revision: Revision(0),
+//!     position: Position::new(1),
+//!     event_type: EventType::new("OrderPlaced")?,
+//!     version: SchemaVersion::FIRST,
+//!     data: Payload::json(r#"{"total": 10.10}"#),
+//!     metadata: Payload::empty(),
+//!     recorded_at: "2024-05-01T12:00:00Z".parse::<Timestamp>()?,
+//!     attributes: Bytes::new(),
+//! };
+//!
+//! let store = MemoryStore::new();
+//! let mut writer = store.writer()?;
+//! writer.append(&[placed.clone()], None).await?;
+//! // The load is over: from here on every append is checked at once.
+//! writer.seal(true).await?;
+//!
+//! // A repeated append changes nothing; another event at a revision that is taken is refused.
+//! writer.append(&[placed.clone()], None).await?;
+//! let other = Event { id: EventId::text("another")?, ..placed.clone() };
+//! assert!(writer.append(&[other], None).await.is_err());
+//!
+//! let orders = ReadRequest::new(Scope::Category("order".to_owned()));
+//! let batches: Vec<Vec<Event>> = store.reader().read(orders).try_collect().await?;
+//! assert_eq!(batches.concat(), [placed]);
+//! # Ok(())
+//! # }
+//! ```
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod boxed;
 mod checkpoint;
+pub mod conformance;
 mod error;
 mod event;
+pub mod faults;
+mod memory;
 mod payload;
 mod position;
 mod scope;
@@ -23,6 +70,7 @@ pub use checkpoint::{
 };
 pub use error::{StoreError, StoreErrorKind};
 pub use event::{Event, EventId, EventType, InvalidTimestamp, SchemaVersion, Timestamp};
+pub use memory::{MemoryLimits, MemoryReader, MemoryStore, MemoryWriter};
 pub use payload::{ContentType, Payload};
 pub use position::{InvalidPosition, Position};
 pub use scope::Scope;

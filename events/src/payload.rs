@@ -8,7 +8,8 @@ use bytestring::ByteString;
 /// Data or metadata: shared bytes with a content type. Cloning shares the bytes.
 ///
 /// The bytes are kept exactly as they were read. Nothing here parses them, so bytes labelled JSON may be broken JSON:
-/// whoever needs the JSON finds out. No bytes at all means that the event has none, which is not the same as `null`.
+/// whoever needs the JSON finds out. No bytes at all means that the event has none, which is not the same as `null`;
+/// a store need not keep the content type of no bytes.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Payload {
     bytes: Bytes,

@@ -162,7 +162,12 @@ pub trait EventWriter: CheckpointStore {
     /// before it. An event that the store already holds at that revision under the same id is left as it is, so a
     /// repeated append changes nothing. Another id at that revision, a missing revision before it, or the same id
     /// elsewhere is a conflict, and then nothing of the append is kept. While loading, a store may find conflicts
-    /// only when it is sealed.
+    /// only when it is sealed; and a missing revision is none yet, since only `seal` is told whether gaps are allowed.
+    ///
+    /// Where positions are kept as given, one that is taken is refused as well. A store without transactions may keep
+    /// the events before a conflict, but never the progress; repeating the append then adds the rest. What the store
+    /// can't hold exactly (a position past its range, a name too long) it refuses as
+    /// [`Unsupported`](crate::StoreErrorKind::Unsupported).
     ///
     /// When it returns `Ok`, events and progress are durable (they survive the process). When it returns an error,
     /// either all of the append or nothing of it happened; [`CheckpointStore::checkpoint`] tells which.
@@ -182,16 +187,17 @@ pub trait EventWriter: CheckpointStore {
 /// Remembers runs: the ledger, checkpoints, state and the position map.
 #[async_trait]
 pub trait CheckpointStore: Send + Sync {
-    /// All runs, the latest last.
+    /// All runs, in the order in which they were recorded first.
     async fn runs(&self) -> Result<Vec<RunRecord>, StoreError>;
 
-    /// Stores a run's record in place of the one with the same id.
+    /// Stores a run's record in place of the one with the same id, or as the last one.
     async fn record_run(&mut self, run: &RunRecord) -> Result<(), StoreError>;
 
-    /// The last committed checkpoint of a run.
+    /// The last committed checkpoint of a run; none if it is unknown or has committed nothing.
     async fn checkpoint(&self, run: RunId) -> Result<Option<Checkpoint>, StoreError>;
 
-    /// The committed values of state entries, in the order of the keys.
+    /// The committed values of state entries, one for each key, in the order of the keys asked for. An empty value is
+    /// a value.
     async fn state(&self, run: RunId, keys: &[StateKey]) -> Result<Vec<Option<Bytes>>, StoreError>;
 
     /// The ranges of a run's position map that start behind a source position, in order, at most `limit`.

@@ -8,8 +8,11 @@ mod failure;
 mod progress;
 mod runs;
 mod schema;
+mod scratch;
 
 pub use failure::{backend, store_error};
 pub use progress::{checkpoint, commit, position_at, positions, state};
 pub use runs::{record_run, runs};
 pub use schema::{create, exists};
+pub use scratch::Scratch;
+pub(crate) use scratch::temporary_database;

@@ -27,7 +27,6 @@ enum Numbering {
 }
 
 /// Gives events their place in the target, one batch after the other, in order.
-#[derive(Debug)]
 pub(super) struct Sequencer {
     registry: Arc<Registry>,
     run: RunId,
@@ -40,6 +39,7 @@ pub(super) struct Sequencer {
     range: Option<PositionRange>,
     /// Ranges that are new or have grown since the last commit.
     ranges: Vec<PositionRange>,
+    committed: Option<Checkpoint>,
 }
 
 /// The events that took the place of one source event.
@@ -75,6 +75,7 @@ impl Sequencer {
             target: checkpoint.and_then(|c| c.target),
             range,
             ranges: Vec::new(),
+            committed: checkpoint,
         })
     }
 
@@ -149,11 +150,7 @@ impl Sequencer {
 
     /// Applies the rules one after the other. State changes only once all of them have taken the event, since what
     /// came before a failing event is committed.
-    fn apply_rules(
-        &mut self,
-        rules: &[Arc<dyn StatefulTransformer>],
-        group: &mut Group,
-    ) -> Result<(), TransformError> {
+    fn apply_rules(&mut self, rules: &[Arc<dyn StatefulTransformer>], group: &mut Group) -> Result<(), TransformError> {
         let mut changes = Vec::new();
         for rule in rules {
             if group.events.iter().any(|event| observes(&**rule, event)) {
@@ -269,15 +266,19 @@ impl Sequencer {
         self.counts
     }
 
-    /// What to commit with the events numbered since the last commit; none before the first event.
-    pub(super) fn progress(&mut self) -> Option<Progress> {
+    /// What to commit with the events numbered since the last commit; none if there were none.
+    pub(super) fn progress(&self) -> Option<Progress> {
         let source = self.source?;
         let checkpoint = Checkpoint { source, target: self.target, counts: self.counts };
+        if self.committed == Some(checkpoint) {
+            return None;
+        }
         Some(Progress { run: self.run, checkpoint, state: self.state.changes(), positions: self.ranges.clone() })
     }
 
-    /// Says that the last [`progress`](Self::progress) is committed.
-    pub(super) fn committed(&mut self) {
+    /// Says that this progress is committed.
+    pub(super) fn committed(&mut self, progress: &Progress) {
+        self.committed = Some(progress.checkpoint);
         self.state.committed();
         self.ranges.clear();
     }

@@ -1,8 +1,11 @@
 //! The stores: one folder and one feature each, the same file names in each.
 
+mod configured;
 #[cfg(feature = "file")]
 pub mod file;
-#[cfg(feature = "embedded-ledger")]
+#[cfg(any(feature = "sqlite", feature = "file"))]
 pub(crate) mod local_file;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+
+pub use configured::{InvalidStore, KINDS, StoreConfig};

@@ -2,6 +2,24 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod condition;
+mod definitions;
+mod fingerprint;
+pub mod json;
+mod operations;
+mod problem;
+mod registry;
+mod rule;
+mod schema;
 mod transformer;
+mod upcaster;
 
-pub use transformer::{Reason, StatefulTransformer, TransformError, Transformer};
+pub use condition::{CompiledCondition, Condition};
+pub use definitions::{DefinitionErrors, Definitions, TestResult};
+pub use operations::{Keys, Operation, OperationError, Operations};
+pub use problem::{Place, Problem};
+pub use registry::{Coverage, Lift, Outcome, Registry, RegistryBuilder, RegistryErrors, Step, Uncovered};
+pub use rule::Rule;
+pub use schema::JsonSchema;
+pub use transformer::{Reason, Shape, StatefulTransformer, TransformError, Transformer};
+pub use upcaster::{Schema, Upcaster, Yielded};

@@ -2,19 +2,36 @@
 
 use std::fmt;
 
-use eventlift_events::{Event, EventId, EventType, Revision, SchemaVersion, StreamName};
+use eventlift_events::{Event, EventType, SchemaVersion};
+
+/// What rules may do to the numbering of events, known before any runs. The later ones allow what the earlier ones do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Shape {
+    /// One event for every event, in the same stream: revisions and positions stay what they were.
+    #[default]
+    OneToOne,
+    /// Splits or drops, in the same stream: what follows in the stream shifts.
+    Shifting,
+    /// Events may change stream.
+    Moving,
+}
 
 /// A rule over events that depends on nothing but the event.
 ///
 /// What it yields belongs in the place of the event, in the order yielded. Ids, revisions and positions of what it
 /// yields are not its business: the registry gives the parts of a split their ids, the pipeline numbers them.
 pub trait Transformer: Send + Sync {
-    /// Its name in plans, errors and ledgers; for definitions the file and line.
+    /// Its name in plans, errors and ledgers, unique in a registry.
     fn name(&self) -> &str;
 
     /// Changes when, and only when, the rule may yield something else: a hash of the definition, or the version that
     /// the author of a closure declares.
     fn fingerprint(&self) -> &str;
+
+    /// What it may do to numbering; an event that goes beyond it fails. Everything, unless it says otherwise.
+    fn shape(&self) -> Shape {
+        Shape::Moving
+    }
 
     /// Yields the events that take the place of `event` by pushing them to `out`, or a reason why it can't. What was
     /// pushed before an error is discarded.
@@ -87,21 +104,14 @@ impl From<serde_json::Error> for Reason {
 /// A rule failed on an event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "failed to transform event {id} ({event_type} version {version}, stream {stream}, revision {revision}) by {rule}: {reason}"
+    "failed to transform event {} ({} version {}, stream {}, revision {}) by {rule}: {reason}",
+    event.id, event.event_type, event.version, event.stream, event.revision
 )]
 pub struct TransformError {
-    /// The rule.
+    /// The rule's name, and its file and line where it has one.
     pub rule: String,
     /// The event, as it was read.
-    pub id: EventId,
-    /// Its stream.
-    pub stream: StreamName,
-    /// Its revision.
-    pub revision: Revision,
-    /// Its type.
-    pub event_type: EventType,
-    /// Its version.
-    pub version: SchemaVersion,
+    pub event: Box<Event>,
     /// Why.
     pub reason: Reason,
 }
@@ -109,14 +119,6 @@ pub struct TransformError {
 impl TransformError {
     /// The error of a rule on an event.
     pub fn new(rule: impl Into<String>, event: &Event, reason: Reason) -> Self {
-        Self {
-            rule: rule.into(),
-            id: event.id.clone(),
-            stream: event.stream.clone(),
-            revision: event.revision,
-            event_type: event.event_type.clone(),
-            version: event.version,
-            reason,
-        }
+        Self { rule: rule.into(), event: Box::new(event.clone()), reason }
     }
 }

@@ -45,6 +45,7 @@ impl SqliteReader {
         let content = layout::content(&connection).map_err(|e| ledger::store_error("open", config.display(), e))?;
         match content {
             Content::Sealed => {}
+            Content::Loading if is_empty(&connection).map_err(|e| ledger::store_error("open", config.display(), e))? => {}
             Content::Loading => {
                 let unfinished = "a run into it has not ended, so it is not whole";
                 return Err(failed(StoreErrorKind::Unexpected(unfinished.to_owned()))
@@ -91,6 +92,10 @@ pub(super) fn capabilities(dense: bool) -> Capabilities {
         max_append_bytes: None,
         guarantees: Guarantees { unique_ids: true, unique_revisions: true, dense_revisions: dense },
     }
+}
+
+fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("SELECT NOT EXISTS (SELECT 1 FROM events)", [], |row| row.get(0))
 }
 
 /// Runs a query off the async threads.
@@ -328,7 +333,8 @@ impl RawBatch {
         let position = row.get(0).unwrap_or(-1);
         let from = self.buffer.len();
         let raw = self.raw_row(row, names).map_err(|problem| BadRow { position, problem })?;
-        self.size += self.buffer.len() - from + 64;
+        // What `Event::size` will say.
+        self.size += self.buffer.len() - from + raw.event_type.as_str().len() + 64;
         self.rows.push(raw);
         Ok(())
     }

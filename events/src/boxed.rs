@@ -1,0 +1,99 @@
+//! A boxed store is a store, so that wrappers take either.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::checkpoint::{Checkpoint, PositionRange, Progress, RunId, RunRecord, StateKey};
+use crate::error::StoreError;
+use crate::event::Event;
+use crate::position::Position;
+use crate::scope::Scope;
+use crate::store::{
+    Capabilities, Census, CheckpointStore, EventReader, EventStream, EventWriter, ReadRequest, StoreIdentity,
+};
+
+#[async_trait]
+impl<S: EventReader + ?Sized> EventReader for Box<S> {
+    fn identity(&self) -> &StoreIdentity {
+        (**self).identity()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        (**self).capabilities()
+    }
+
+    fn read(&self, request: ReadRequest) -> EventStream {
+        (**self).read(request)
+    }
+
+    async fn census(&self, scope: &Scope, until: Option<Position>) -> Result<Option<Census>, StoreError> {
+        (**self).census(scope, until).await
+    }
+
+    async fn head(&self) -> Result<Option<Position>, StoreError> {
+        (**self).head().await
+    }
+
+    fn is_rereadable(&self) -> bool {
+        (**self).is_rereadable()
+    }
+}
+
+#[async_trait]
+impl<S: EventWriter + ?Sized> EventWriter for Box<S> {
+    fn identity(&self) -> &StoreIdentity {
+        (**self).identity()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        (**self).capabilities()
+    }
+
+    async fn append(&mut self, events: &[Event], progress: Option<&Progress>) -> Result<(), StoreError> {
+        (**self).append(events, progress).await
+    }
+
+    async fn seal(&mut self, dense: bool) -> Result<(), StoreError> {
+        (**self).seal(dense).await
+    }
+
+    async fn is_empty(&self) -> Result<bool, StoreError> {
+        (**self).is_empty().await
+    }
+
+    async fn last_position(&self) -> Result<Option<Position>, StoreError> {
+        (**self).last_position().await
+    }
+}
+
+#[async_trait]
+impl<S: CheckpointStore + ?Sized> CheckpointStore for Box<S> {
+    async fn runs(&self) -> Result<Vec<RunRecord>, StoreError> {
+        (**self).runs().await
+    }
+
+    async fn record_run(&mut self, run: &RunRecord) -> Result<(), StoreError> {
+        (**self).record_run(run).await
+    }
+
+    async fn checkpoint(&self, run: RunId) -> Result<Option<Checkpoint>, StoreError> {
+        (**self).checkpoint(run).await
+    }
+
+    async fn state(&self, run: RunId, keys: &[StateKey]) -> Result<Vec<Option<Bytes>>, StoreError> {
+        (**self).state(run, keys).await
+    }
+
+    async fn positions(
+        &self,
+        run: RunId,
+        after: Option<Position>,
+        limit: usize,
+    ) -> Result<Vec<PositionRange>, StoreError> {
+        (**self).positions(run, after, limit).await
+    }
+
+    async fn position_at(&self, run: RunId, source: Position) -> Result<Option<PositionRange>, StoreError> {
+        (**self).position_at(run, source).await
+    }
+}

@@ -1,0 +1,61 @@
+//! The suite that every store must pass, this project's and anybody else's.
+//!
+//! A store under test says how it is opened, in a [`StoreUnderTest`], and one line stamps a test for every check:
+//!
+//! ```
+//! use async_trait::async_trait;
+//! use eventlift_events::conformance::StoreUnderTest;
+//! use eventlift_events::{EventReader, EventWriter, MemoryStore, StoreError};
+//!
+//! struct Memory(MemoryStore);
+//!
+//! #[async_trait]
+//! impl StoreUnderTest for Memory {
+//!     async fn writer(&self) -> Result<Box<dyn EventWriter>, StoreError> {
+//!         Ok(Box::new(self.0.writer()?))
+//!     }
+//!
+//!     async fn reader(&self) -> Result<Box<dyn EventReader>, StoreError> {
+//!         Ok(Box::new(self.0.reader()))
+//!     }
+//! }
+//!
+//! # fn block_on<F: std::future::Future>(future: F) -> F::Output {
+//! #     futures_util::FutureExt::now_or_never(future).expect("the memory store never waits")
+//! # }
+//! eventlift_events::conformance_tests!(store: Memory(MemoryStore::new()), block_on: block_on);
+//! ```
+//!
+//! `store:` is evaluated once per test and may `.await`; it makes a new, empty store. `block_on:` runs a future to its
+//! end, on whatever runtime the store needs. Without the macro, [`run_all`] runs every check and names the failures.
+//!
+//! What a store can't do, as its [`Capabilities`](crate::Capabilities) say, is not asked of it. Rare content (binary
+//! metadata, a line break in JSON, names of 4,096 characters, positions past `i64::MAX`) may be refused with
+//! [`StoreErrorKind::Unsupported`](crate::StoreErrorKind::Unsupported), but never changed. Of a payload without bytes
+//! the content type need not be kept.
+
+mod appends;
+mod fields;
+mod loading;
+mod observe;
+mod progress;
+mod reads;
+mod runs;
+mod sample;
+mod scale;
+mod subject;
+mod suite;
+
+pub use subject::{Failure, StoreUnderTest, Verdict};
+pub use suite::{CHECKS, Check, Running, run_all};
+
+/// One function for each promise, to run a single one. Every one expects an empty store.
+pub mod checks {
+    pub use super::appends::*;
+    pub use super::fields::*;
+    pub use super::loading::*;
+    pub use super::progress::*;
+    pub use super::reads::*;
+    pub use super::runs::*;
+    pub use super::scale::*;
+}

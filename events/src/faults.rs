@@ -1,0 +1,338 @@
+//! A store that fails on cue: [`Faulty`] wraps a reader or a writer and follows a [`Script`].
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::StreamExt;
+use tokio::sync::{Semaphore, watch};
+
+use crate::checkpoint::{Checkpoint, PositionRange, Progress, RunId, RunRecord, StateKey};
+use crate::error::{StoreError, StoreErrorKind};
+use crate::event::Event;
+use crate::position::Position;
+use crate::scope::Scope;
+use crate::store::{
+    Capabilities, Census, CheckpointStore, EventReader, EventStream, EventWriter, ReadRequest, StoreIdentity,
+};
+
+/// A way to fail.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Fault {
+    /// Answers an error and does nothing.
+    Reject,
+    /// Waits until the script releases it, and then does what was asked.
+    Hold,
+    /// Does what was asked, and answers an error all the same. A batch read so is lost.
+    FailAfterSuccess,
+}
+
+/// What can fail.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Call {
+    /// [`EventWriter::append`].
+    Append,
+    /// [`EventWriter::seal`].
+    Seal,
+    /// One batch of any [`EventReader::read`], the end of the read included.
+    Batch,
+    /// [`CheckpointStore::checkpoint`].
+    Checkpoint,
+}
+
+impl Call {
+    const fn action(self) -> &'static str {
+        match self {
+            Self::Append => "append to",
+            Self::Seal => "seal",
+            Self::Batch => "read",
+            Self::Checkpoint => "read the checkpoint of",
+        }
+    }
+}
+
+/// The source of every error that a script causes, in a [`StoreErrorKind::Backend`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("call {nth} to {call:?} was told to {fault:?}")]
+pub struct InjectedFault {
+    /// What was called.
+    pub call: Call,
+    /// Which call it was, counted from 1.
+    pub nth: usize,
+    /// What it was told.
+    pub fault: Fault,
+}
+
+/// Which calls fail, and how; and a view of what was called. Clones share everything, and so do all stores that
+/// follow the same script: calls are counted across them.
+#[derive(Clone, Debug)]
+pub struct Script {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    plan: Mutex<Plan>,
+    /// One permit for each release.
+    gate: Semaphore,
+    /// How many calls wait at the gate.
+    held: watch::Sender<usize>,
+}
+
+#[derive(Debug, Default)]
+struct Plan {
+    faults: HashMap<(Call, usize), Fault>,
+    seen: HashMap<Call, usize>,
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Script {
+    /// A script without faults.
+    pub fn new() -> Self {
+        let shared = Shared { plan: Mutex::default(), gate: Semaphore::new(0), held: watch::Sender::new(0) };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Adds a fault to the `nth` call, counted from 1 since the script was made. Calls that are past stay as they
+    /// went.
+    pub fn on(&self, call: Call, nth: usize, fault: Fault) -> &Self {
+        self.plan().faults.insert((call, nth), fault);
+        self
+    }
+
+    /// Adds a fault to the next call.
+    pub fn on_next(&self, call: Call, fault: Fault) -> &Self {
+        let mut plan = self.plan();
+        let next = plan.seen.get(&call).map_or(1, |seen| seen + 1);
+        plan.faults.insert((call, next), fault);
+        drop(plan);
+        self
+    }
+
+    /// How many such calls came, failed ones included.
+    pub fn seen(&self, call: Call) -> usize {
+        self.plan().seen.get(&call).copied().unwrap_or(0)
+    }
+
+    /// How many faults have not happened yet.
+    pub fn outstanding(&self) -> usize {
+        self.plan().faults.len()
+    }
+
+    /// How many calls wait for a release now.
+    pub fn held(&self) -> usize {
+        *self.shared.held.borrow()
+    }
+
+    /// Waits until a call waits for a release.
+    pub async fn until_held(&self) {
+        let mut held = self.shared.held.subscribe();
+        // It can't fail: the sender lives in `self`.
+        let _ = held.wait_for(|held| *held > 0).await;
+    }
+
+    /// Lets one held call go on; the next one to be held, if none is.
+    pub fn release(&self) {
+        self.shared.gate.add_permits(1);
+    }
+
+    fn plan(&self) -> MutexGuard<'_, Plan> {
+        self.shared.plan.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a call and takes its fault.
+    fn enter(&self, call: Call) -> Option<InjectedFault> {
+        let mut plan = self.plan();
+        let seen = plan.seen.entry(call).or_default();
+        *seen += 1;
+        let nth = *seen;
+        let fault = plan.faults.remove(&(call, nth))?;
+        Some(InjectedFault { call, nth, fault })
+    }
+
+    async fn wait_at_the_gate(&self) {
+        let waiting = Waiting::new(&self.shared.held);
+        // It can't fail: the gate is never closed.
+        if let Ok(permit) = self.shared.gate.acquire().await {
+            permit.forget();
+        }
+        drop(waiting);
+    }
+
+    /// What happens before the call: a wait, or the error that replaces it. What is left is for after the call.
+    async fn before(&self, call: Call, store: &StoreIdentity) -> Result<Option<InjectedFault>, StoreError> {
+        let Some(injected) = self.enter(call) else { return Ok(None) };
+        match injected.fault {
+            Fault::Reject => Err(injected.error(store)),
+            Fault::FailAfterSuccess => Ok(Some(injected)),
+            Fault::Hold => {
+                self.wait_at_the_gate().await;
+                Ok(None)
+            }
+        }
+    }
+}
+
+impl InjectedFault {
+    fn error(self, store: &StoreIdentity) -> StoreError {
+        StoreError::new(self.call.action(), store, StoreErrorKind::Backend(Box::new(self)))
+    }
+
+    /// The answer to a call that went as it should: an error if this is to fail after it.
+    fn after<T>(injected: Option<Self>, store: &StoreIdentity, answer: T) -> Result<T, StoreError> {
+        injected.map_or(Ok(answer), |injected| Err(injected.error(store)))
+    }
+}
+
+/// Counts a waiting call, also when its future is dropped.
+struct Waiting<'a>(&'a watch::Sender<usize>);
+
+impl<'a> Waiting<'a> {
+    fn new(held: &'a watch::Sender<usize>) -> Self {
+        held.send_modify(|held| *held += 1);
+        Self(held)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|held| *held -= 1);
+    }
+}
+
+/// A reader or writer that fails as its script says, and is the wrapped one otherwise.
+#[derive(Debug)]
+pub struct Faulty<S> {
+    inner: S,
+    script: Script,
+}
+
+impl<S> Faulty<S> {
+    /// Lets a store follow a script.
+    pub fn new(inner: S, script: Script) -> Self {
+        Self { inner, script }
+    }
+
+    /// The store without the script.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+#[async_trait]
+impl<S: EventReader> EventReader for Faulty<S> {
+    fn identity(&self) -> &StoreIdentity {
+        self.inner.identity()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    fn read(&self, request: ReadRequest) -> EventStream {
+        let mut batches = self.inner.read(request);
+        let script = self.script.clone();
+        let store = self.inner.identity().clone();
+        Box::pin(async_stream::stream! {
+            loop {
+                let injected = match script.before(Call::Batch, &store).await {
+                    Ok(injected) => injected,
+                    Err(error) => {
+                        yield Err(error);
+                        return;
+                    }
+                };
+                let batch = batches.next().await;
+                if let Some(injected) = injected {
+                    yield Err(injected.error(&store));
+                    return;
+                }
+                let Some(batch) = batch else { return };
+                yield batch;
+            }
+        })
+    }
+
+    async fn census(&self, scope: &Scope, until: Option<Position>) -> Result<Option<Census>, StoreError> {
+        self.inner.census(scope, until).await
+    }
+
+    async fn head(&self) -> Result<Option<Position>, StoreError> {
+        self.inner.head().await
+    }
+
+    fn is_rereadable(&self) -> bool {
+        self.inner.is_rereadable()
+    }
+}
+
+#[async_trait]
+impl<S: EventWriter> EventWriter for Faulty<S> {
+    fn identity(&self) -> &StoreIdentity {
+        self.inner.identity()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    async fn append(&mut self, events: &[Event], progress: Option<&Progress>) -> Result<(), StoreError> {
+        let injected = self.script.before(Call::Append, self.inner.identity()).await?;
+        self.inner.append(events, progress).await?;
+        InjectedFault::after(injected, self.inner.identity(), ())
+    }
+
+    async fn seal(&mut self, dense: bool) -> Result<(), StoreError> {
+        let injected = self.script.before(Call::Seal, self.inner.identity()).await?;
+        self.inner.seal(dense).await?;
+        InjectedFault::after(injected, self.inner.identity(), ())
+    }
+
+    async fn is_empty(&self) -> Result<bool, StoreError> {
+        self.inner.is_empty().await
+    }
+
+    async fn last_position(&self) -> Result<Option<Position>, StoreError> {
+        self.inner.last_position().await
+    }
+}
+
+#[async_trait]
+impl<S: EventWriter> CheckpointStore for Faulty<S> {
+    async fn runs(&self) -> Result<Vec<RunRecord>, StoreError> {
+        self.inner.runs().await
+    }
+
+    async fn record_run(&mut self, run: &RunRecord) -> Result<(), StoreError> {
+        self.inner.record_run(run).await
+    }
+
+    async fn checkpoint(&self, run: RunId) -> Result<Option<Checkpoint>, StoreError> {
+        let injected = self.script.before(Call::Checkpoint, self.inner.identity()).await?;
+        let checkpoint = self.inner.checkpoint(run).await?;
+        InjectedFault::after(injected, self.inner.identity(), checkpoint)
+    }
+
+    async fn state(&self, run: RunId, keys: &[StateKey]) -> Result<Vec<Option<Bytes>>, StoreError> {
+        self.inner.state(run, keys).await
+    }
+
+    async fn positions(
+        &self,
+        run: RunId,
+        after: Option<Position>,
+        limit: usize,
+    ) -> Result<Vec<PositionRange>, StoreError> {
+        self.inner.positions(run, after, limit).await
+    }
+
+    async fn position_at(&self, run: RunId, source: Position) -> Result<Option<PositionRange>, StoreError> {
+        self.inner.position_at(run, source).await
+    }
+}

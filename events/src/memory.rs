@@ -1,0 +1,434 @@
+//! A store in memory: for tests, for examples, and as the reference of what the contract means.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use uuid::Uuid;
+
+use crate::checkpoint::{Checkpoint, PositionRange, Progress, RunId, RunRecord, StateKey};
+use crate::error::{StoreError, StoreErrorKind};
+use crate::event::{Event, EventId, Timestamp};
+use crate::position::Position;
+use crate::scope::Scope;
+use crate::store::{
+    Capabilities, Census, CheckpointStore, EventReader, EventStream, EventWriter, Guarantees, ReadRequest,
+    StoreIdentity,
+};
+use crate::stream::{Revision, StreamName};
+
+/// A store in memory. Cloning it gives another handle to the same events; the last handle, reader or writer that is
+/// dropped takes them along.
+///
+/// It is new in the loading state. While loading it finds taken ids, revisions and positions at once, and leaves
+/// gaps and the order of revisions to [`seal`](EventWriter::seal). Positions of a sealed store only grow.
+#[derive(Clone, Debug)]
+pub struct MemoryStore {
+    shared: Arc<Shared>,
+}
+
+/// What a [`MemoryStore`] shall not be able to do, to stand in for a store that can't.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct MemoryLimits {
+    /// It numbers events itself, from 1, instead of keeping their positions.
+    pub assigns_positions: bool,
+    /// It records the moment of the append instead of keeping the events' times.
+    pub assigns_time: bool,
+    /// It keeps no attributes.
+    pub drops_attributes: bool,
+    /// The largest sum of payload bytes one append may hold.
+    pub max_append_bytes: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    identity: StoreIdentity,
+    limits: MemoryLimits,
+    has_writer: AtomicBool,
+    content: RwLock<Content>,
+}
+
+#[derive(Debug, Default)]
+struct Content {
+    events: BTreeMap<Position, Event>,
+    streams: HashMap<StreamName, BTreeMap<Revision, EventId>>,
+    ids: HashMap<EventId, (StreamName, Revision)>,
+    sealed: bool,
+    runs: Vec<RunRecord>,
+    progress: HashMap<RunId, RunProgress>,
+}
+
+#[derive(Debug, Default)]
+struct RunProgress {
+    checkpoint: Option<Checkpoint>,
+    state: HashMap<StateKey, Bytes>,
+    positions: BTreeMap<Position, PositionRange>,
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::with_limits(MemoryLimits::default())
+    }
+
+    /// An empty store that can do less.
+    pub fn with_limits(limits: MemoryLimits) -> Self {
+        let key = Uuid::new_v4().to_string();
+        let identity = StoreIdentity { display: "memory".to_owned(), key };
+        let shared = Shared { identity, limits, has_writer: AtomicBool::new(false), content: RwLock::default() };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Opens it for reading, any number of times.
+    pub fn reader(&self) -> MemoryReader {
+        MemoryReader { shared: Arc::clone(&self.shared) }
+    }
+
+    /// Opens it for appending. Fails with [`StoreErrorKind::Locked`] while another writer lives.
+    pub fn writer(&self) -> Result<MemoryWriter, StoreError> {
+        if self.shared.has_writer.swap(true, Ordering::AcqRel) {
+            let holder = StoreErrorKind::Locked("a writer of this process".to_owned());
+            return Err(StoreError::new("open", &self.shared.identity, holder).hint("drop the other writer first"));
+        }
+        Ok(MemoryWriter { shared: Arc::clone(&self.shared) })
+    }
+}
+
+impl Shared {
+    fn content(&self) -> RwLockReadGuard<'_, Content> {
+        // Content changes only in steps that can't panic, so a poisoned lock guards sound content.
+        self.content.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn content_mut(&self) -> RwLockWriteGuard<'_, Content> {
+        self.content.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            transactions: true,
+            global_order: true,
+            explicit_positions: !self.limits.assigns_positions,
+            sets_time: !self.limits.assigns_time,
+            attributes: !self.limits.drops_attributes,
+            max_append_bytes: self.limits.max_append_bytes,
+            guarantees: Guarantees { unique_ids: true, unique_revisions: true, dense_revisions: false },
+        }
+    }
+
+    /// The event as this store keeps it.
+    fn kept(&self, event: &Event, content: &Content) -> Event {
+        let mut event = event.clone();
+        if self.limits.assigns_positions {
+            event.position = Position::new(content.last_position().map_or(1, |last| last.major() + 1));
+        }
+        if self.limits.assigns_time {
+            event.recorded_at = Timestamp::now();
+        }
+        if self.limits.drops_attributes {
+            event.attributes = Bytes::new();
+        }
+        event
+    }
+
+    fn too_large(&self, events: &[Event]) -> Option<StoreErrorKind> {
+        let limit = self.limits.max_append_bytes?;
+        let bytes: u64 = events.iter().map(|event| (event.data.len() + event.metadata.len()) as u64).sum();
+        let message = || format!("the append holds {bytes} payload bytes, more than the {limit} it can take");
+        (bytes > limit).then(|| StoreErrorKind::Unsupported(message()))
+    }
+}
+
+impl Content {
+    fn last_position(&self) -> Option<Position> {
+        self.events.last_key_value().map(|(position, _)| *position)
+    }
+
+    fn holds(&self, event: &Event) -> bool {
+        let at_revision = self.streams.get(&event.stream).and_then(|stream| stream.get(&event.revision));
+        at_revision == Some(&event.id)
+    }
+
+    /// Why the event can't be taken, if it can't. It is not one that is held already.
+    fn conflict(&self, event: &Event) -> Option<StoreErrorKind> {
+        let stream = self.streams.get(&event.stream);
+        let found = stream.and_then(|stream| stream.last_key_value()).map(|(revision, _)| *revision);
+        let is_taken = stream.is_some_and(|stream| stream.contains_key(&event.revision));
+        let is_next = event.revision == found.map_or(Revision(0), Revision::next);
+        if is_taken || (self.sealed && !is_next) {
+            return Some(StoreErrorKind::RevisionConflict {
+                stream: event.stream.clone(),
+                revision: event.revision,
+                id: event.id.clone(),
+                found,
+            });
+        }
+        if self.ids.contains_key(&event.id) {
+            return Some(StoreErrorKind::DuplicateId(event.id.clone()));
+        }
+        let last = self.last_position()?;
+        let is_late = self.sealed && event.position <= last;
+        if is_late || self.events.contains_key(&event.position) {
+            return Some(StoreErrorKind::PositionTaken { id: event.id.clone(), position: event.position, last });
+        }
+        None
+    }
+
+    fn insert(&mut self, event: Event) {
+        self.ids.insert(event.id.clone(), (event.stream.clone(), event.revision));
+        self.streams.entry(event.stream.clone()).or_default().insert(event.revision, event.id.clone());
+        self.events.insert(event.position, event);
+    }
+
+    fn remove(&mut self, position: Position) {
+        let Some(event) = self.events.remove(&position) else { return };
+        self.ids.remove(&event.id);
+        let Some(stream) = self.streams.get_mut(&event.stream) else { return };
+        stream.remove(&event.revision);
+        if stream.is_empty() {
+            self.streams.remove(&event.stream);
+        }
+    }
+
+    fn commit(&mut self, progress: &Progress) {
+        let run = self.progress.entry(progress.run).or_default();
+        run.checkpoint = Some(progress.checkpoint);
+        for change in &progress.state {
+            match &change.value {
+                Some(value) => run.state.insert(change.key.clone(), value.clone()),
+                None => run.state.remove(&change.key),
+            };
+        }
+        run.positions.extend(progress.positions.iter().map(|range| (range.source, *range)));
+    }
+
+    /// The first event whose revision is not behind the one before it in its stream.
+    fn find_disorder(&self) -> Option<(&Event, Revision)> {
+        let mut last: HashMap<&StreamName, Revision> = HashMap::new();
+        self.events.values().find_map(|event| {
+            let before = last.insert(&event.stream, event.revision)?;
+            (before >= event.revision).then_some((event, before))
+        })
+    }
+
+    /// The first stream, by name, with a missing revision: the revision, and the event behind the gap.
+    fn find_gap(&self) -> Option<(&StreamName, Revision, Revision, &EventId)> {
+        let gap_of = |revisions: &BTreeMap<Revision, EventId>| {
+            (0..).map(Revision).zip(revisions.keys().copied()).find(|(expected, found)| expected != found)
+        };
+        let gaps = self.streams.iter().filter_map(|(name, revisions)| {
+            let (missing, found) = gap_of(revisions)?;
+            Some((name, missing, found, revisions.get(&found)?))
+        });
+        gaps.min_by_key(|(name, ..)| *name)
+    }
+
+    /// The next batch of a request behind `after`, and where the batch after it starts; no start at the end.
+    fn batch(&self, request: &ReadRequest, after: Option<Position>) -> (Vec<Event>, Option<Position>) {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        let range = self.events.range((from, Bound::Unbounded));
+        for (position, event) in range.take_while(|(position, _)| request.until.is_none_or(|until| **position <= until))
+        {
+            if !request.scope.contains(event) {
+                continue;
+            }
+            bytes += event.size();
+            batch.push(event.clone());
+            if batch.len() >= request.batch_events.get() || bytes >= request.batch_bytes.get() {
+                return (batch, Some(*position));
+            }
+        }
+        (batch, None)
+    }
+
+    fn census(&self, scope: &Scope, until: Option<Position>) -> Census {
+        let mut census = Census::new();
+        for event in self.events.values().take_while(|event| until.is_none_or(|until| event.position <= until)) {
+            if !scope.contains(event) {
+                continue;
+            }
+            let tally = census.entry((event.event_type.clone(), event.version)).or_default();
+            tally.events += 1;
+            tally.bytes = Some(tally.bytes.unwrap_or(0) + (event.data.len() + event.metadata.len()) as u64);
+        }
+        census
+    }
+}
+
+/// Reads a [`MemoryStore`]. Each batch is taken when it is asked for, and includes what was appended by then.
+#[derive(Clone, Debug)]
+pub struct MemoryReader {
+    shared: Arc<Shared>,
+}
+
+#[async_trait]
+impl EventReader for MemoryReader {
+    fn identity(&self) -> &StoreIdentity {
+        &self.shared.identity
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.shared.capabilities()
+    }
+
+    fn read(&self, request: ReadRequest) -> EventStream {
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async_stream::stream! {
+            let mut after = request.after;
+            loop {
+                let (batch, next) = shared.content().batch(&request, after);
+                if !batch.is_empty() {
+                    yield Ok(batch);
+                }
+                if next.is_none() {
+                    return;
+                }
+                after = next;
+            }
+        })
+    }
+
+    async fn census(&self, scope: &Scope, until: Option<Position>) -> Result<Option<Census>, StoreError> {
+        Ok(Some(self.shared.content().census(scope, until)))
+    }
+
+    async fn head(&self) -> Result<Option<Position>, StoreError> {
+        Ok(self.shared.content().last_position())
+    }
+}
+
+/// Appends to a [`MemoryStore`]. Dropping it lets the next writer in.
+#[derive(Debug)]
+pub struct MemoryWriter {
+    shared: Arc<Shared>,
+}
+
+impl Drop for MemoryWriter {
+    fn drop(&mut self) {
+        self.shared.has_writer.store(false, Ordering::Release);
+    }
+}
+
+impl MemoryWriter {
+    fn error(&self, action: &'static str, kind: StoreErrorKind) -> StoreError {
+        StoreError::new(action, &self.shared.identity, kind)
+    }
+}
+
+#[async_trait]
+impl EventWriter for MemoryWriter {
+    fn identity(&self) -> &StoreIdentity {
+        &self.shared.identity
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.shared.capabilities()
+    }
+
+    async fn append(&mut self, events: &[Event], progress: Option<&Progress>) -> Result<(), StoreError> {
+        if let Some(too_large) = self.shared.too_large(events) {
+            return Err(self.error("append to", too_large).hint("append fewer events at a time"));
+        }
+        let mut content = self.shared.content_mut();
+        let mut added = Vec::new();
+        for event in events {
+            if content.holds(event) {
+                continue;
+            }
+            let event = self.shared.kept(event, &content);
+            if let Some(conflict) = content.conflict(&event) {
+                added.into_iter().for_each(|position| content.remove(position));
+                let place = format_args!("stream {}, revision {}", event.stream, event.revision);
+                return Err(self.error("append to", conflict).at(place));
+            }
+            added.push(event.position);
+            content.insert(event);
+        }
+        if let Some(progress) = progress {
+            content.commit(progress);
+        }
+        Ok(())
+    }
+
+    async fn seal(&mut self, dense: bool) -> Result<(), StoreError> {
+        let mut content = self.shared.content_mut();
+        if content.sealed {
+            return Ok(());
+        }
+        if let Some((event, before)) = content.find_disorder() {
+            let message = format!("revision {} comes after revision {before}", event.revision);
+            let place = format_args!("stream {}, position {}", event.stream, event.position);
+            return Err(self.error("seal", StoreErrorKind::BadInput(message)).at(place));
+        }
+        if let Some((stream, missing, revision, id)) = content.find_gap().filter(|_| dense) {
+            let found = missing.0.checked_sub(1).map(Revision);
+            let gap = StoreErrorKind::RevisionConflict { stream: stream.clone(), revision, id: id.clone(), found };
+            return Err(self.error("seal", gap).at(format_args!("stream {stream}, revision {missing}")));
+        }
+        content.sealed = true;
+        Ok(())
+    }
+
+    async fn is_empty(&self) -> Result<bool, StoreError> {
+        Ok(self.shared.content().events.is_empty())
+    }
+
+    async fn last_position(&self) -> Result<Option<Position>, StoreError> {
+        Ok(self.shared.content().last_position())
+    }
+}
+
+#[async_trait]
+impl CheckpointStore for MemoryWriter {
+    async fn runs(&self) -> Result<Vec<RunRecord>, StoreError> {
+        Ok(self.shared.content().runs.clone())
+    }
+
+    async fn record_run(&mut self, run: &RunRecord) -> Result<(), StoreError> {
+        let mut content = self.shared.content_mut();
+        match content.runs.iter_mut().find(|recorded| recorded.id == run.id) {
+            Some(recorded) => *recorded = run.clone(),
+            None => content.runs.push(run.clone()),
+        }
+        Ok(())
+    }
+
+    async fn checkpoint(&self, run: RunId) -> Result<Option<Checkpoint>, StoreError> {
+        Ok(self.shared.content().progress.get(&run).and_then(|run| run.checkpoint))
+    }
+
+    async fn state(&self, run: RunId, keys: &[StateKey]) -> Result<Vec<Option<Bytes>>, StoreError> {
+        let content = self.shared.content();
+        let state = content.progress.get(&run).map(|run| &run.state);
+        Ok(keys.iter().map(|key| state.and_then(|state| state.get(key).cloned())).collect())
+    }
+
+    async fn positions(
+        &self,
+        run: RunId,
+        after: Option<Position>,
+        limit: usize,
+    ) -> Result<Vec<PositionRange>, StoreError> {
+        let content = self.shared.content();
+        let Some(run) = content.progress.get(&run) else { return Ok(Vec::new()) };
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        Ok(run.positions.range((from, Bound::Unbounded)).take(limit).map(|(_, range)| *range).collect())
+    }
+
+    async fn position_at(&self, run: RunId, source: Position) -> Result<Option<PositionRange>, StoreError> {
+        let content = self.shared.content();
+        let Some(run) = content.progress.get(&run) else { return Ok(None) };
+        Ok(run.positions.range(..=source).next_back().map(|(_, range)| *range))
+    }
+}

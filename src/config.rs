@@ -1,0 +1,248 @@
+//! A project: `eventlift.toml` and the folders beside it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use eventlift_transformers::Keys;
+use serde::Deserialize;
+
+use crate::pipeline::Policies;
+use crate::stores::{InvalidStore, StoreConfig};
+
+/// The file that makes a folder a project.
+pub const FILE_NAME: &str = "eventlift.toml";
+
+/// A user's project, read and checked.
+#[derive(Clone, Debug)]
+pub struct Project {
+    /// The folder of `eventlift.toml`.
+    pub folder: PathBuf,
+    /// Where events are read from.
+    pub source: StoreConfig,
+    /// Where events are written to.
+    pub target: StoreConfig,
+    /// What is allowed in the source.
+    pub policies: Policies,
+    /// The folder of the transformers' definitions.
+    pub transformers: PathBuf,
+    /// Named secrets, and the environment variables that hold them.
+    pub keys: BTreeMap<String, KeySource>,
+}
+
+/// Where a named secret is.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeySource {
+    /// The environment variable that holds it.
+    pub env: String,
+}
+
+/// `eventlift.toml` as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    source: toml::Table,
+    target: toml::Table,
+    #[serde(default)]
+    policy: Policies,
+    #[serde(default)]
+    transformers: TransformersSection,
+    #[serde(default)]
+    keys: BTreeMap<String, KeySource>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct TransformersSection {
+    folder: PathBuf,
+}
+
+impl Default for TransformersSection {
+    fn default() -> Self {
+        Self { folder: PathBuf::from("transformers") }
+    }
+}
+
+/// A project that can't be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The file or folder it is about.
+    pub path: PathBuf,
+    /// The line, from 1, where it is known.
+    pub line: Option<usize>,
+    /// What is wrong.
+    pub message: String,
+    /// What to try.
+    pub hint: Option<String>,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "failed to read {}", self.path.display())?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
+        write!(f, ": {}", self.message)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl ConfigError {
+    fn new(path: &Path, message: impl fmt::Display) -> Self {
+        Self { path: path.to_owned(), line: None, message: message.to_string(), hint: None }
+    }
+
+    fn hint(self, hint: impl fmt::Display) -> Self {
+        Self { hint: Some(hint.to_string()), ..self }
+    }
+}
+
+impl Project {
+    /// Reads the project in a folder.
+    pub fn load(folder: &Path) -> Result<Self, ConfigError> {
+        let path = folder.join(FILE_NAME);
+        let text = std::fs::read_to_string(&path).map_err(|error| {
+            let problem = ConfigError::new(&path, error.kind());
+            match error.kind() {
+                std::io::ErrorKind::NotFound => {
+                    problem.hint("name a project's folder, or make one with `eventlift init FOLDER`")
+                }
+                _ => problem,
+            }
+        })?;
+        Self::parse(folder, &text)
+    }
+
+    /// Reads the text of an `eventlift.toml` in `folder`.
+    pub fn parse(folder: &Path, text: &str) -> Result<Self, ConfigError> {
+        let path = folder.join(FILE_NAME);
+        let written: Written = toml::from_str(text).map_err(|error| {
+            let line = error.span().map(|span| line_at(text, span.start));
+            ConfigError { line, hint: misspelt(error.message()), ..ConfigError::new(&path, error.message()) }
+        })?;
+        let store = |section: &str, table: toml::Table| {
+            StoreConfig::from_table(table, folder).map_err(|invalid| {
+                let line = store_line(text, section, &invalid);
+                let message = format!("[{section}]: {invalid}");
+                ConfigError { line, hint: misspelt(&message), ..ConfigError::new(&path, message) }
+            })
+        };
+        Ok(Self {
+            folder: folder.to_owned(),
+            source: store("source", written.source)?,
+            target: store("target", written.target)?,
+            policies: written.policy,
+            transformers: folder.join(written.transformers.folder),
+            keys: written.keys,
+        })
+    }
+
+    /// The definition files, path and text each, in the order of their names. Paths are shown from the project's
+    /// folder on. No folder means no definitions.
+    pub fn definitions(&self) -> Result<Vec<(PathBuf, String)>, ConfigError> {
+        let folder = &self.transformers;
+        let failed = |path: &Path, error: std::io::Error| ConfigError::new(path, error.kind());
+        let entries = match std::fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(failed(folder, error)),
+        };
+        let mut paths = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(|e| failed(folder, e))?.path();
+            if path.extension().is_some_and(|extension| extension == "toml") {
+                paths.push(path);
+            }
+        }
+        paths.sort();
+        paths
+            .into_iter()
+            .map(|path| {
+                let text = std::fs::read_to_string(&path).map_err(|e| failed(&path, e))?;
+                Ok((path.strip_prefix(&self.folder).map(Path::to_owned).unwrap_or(path), text))
+            })
+            .collect()
+    }
+
+    /// The named secrets, read from the environment.
+    pub fn read_keys(&self) -> Result<Keys, ConfigError> {
+        let mut keys = Keys::new();
+        for (name, source) in &self.keys {
+            let secret = std::env::var_os(&source.env).filter(|secret| !secret.is_empty()).ok_or_else(|| {
+                let path = self.folder.join(FILE_NAME);
+                ConfigError::new(&path, format_args!("[keys] {name}: the environment variable {} is not set", source.env))
+                    .hint(format_args!("export {}=… with the secret; it is never written anywhere", source.env))
+            })?;
+            keys.insert(name, secret.into_encoded_bytes());
+        }
+        Ok(keys)
+    }
+}
+
+fn line_at(text: &str, offset: usize) -> usize {
+    text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
+}
+
+/// The line of the key that is wrong with a store, or of its section.
+fn store_line(text: &str, section: &str, invalid: &InvalidStore) -> Option<usize> {
+    let document = toml::de::DeTable::parse(text).ok()?;
+    let (header, value) = document.get_ref().get_key_value(section)?;
+    let key = match invalid {
+        InvalidStore::UnknownKind(_) => Some("store".to_owned()),
+        InvalidStore::Key(message) => quoted(message).map(str::to_owned),
+        InvalidStore::NoKind => None,
+    };
+    let table = value.get_ref().as_table()?;
+    let place = key.and_then(|key| table.get_key_value(&*key).map(|(key, _)| key.span().start));
+    Some(line_at(text, place.unwrap_or(header.span().start)))
+}
+
+/// The first name between back quotes.
+fn quoted(message: &str) -> Option<&str> {
+    message.split('`').nth(1)
+}
+
+/// A suggestion for serde's "unknown field `x`, expected one of `y`, `z`".
+fn misspelt(message: &str) -> Option<String> {
+    let (_, names) = message.split_once("unknown field ").or_else(|| message.split_once("there is no store "))?;
+    let mut names = names.split('`').skip(1).step_by(2);
+    let found = names.next()?;
+    let expected: Vec<&str> = if message.contains("there is no store") { crate::stores::KINDS.to_vec() } else { names.collect() };
+    let closest = expected.into_iter().max_by(|a, b| {
+        strsim::jaro_winkler(found, a).total_cmp(&strsim::jaro_winkler(found, b))
+    })?;
+    (strsim::jaro_winkler(found, closest) > 0.7).then(|| format!("did you mean `{closest}`?"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> ConfigError {
+        Project::parse(Path::new("shop"), text).unwrap_err()
+    }
+
+    #[test]
+    fn a_misspelt_key_is_named_with_its_line() {
+        let found = error("[source]\nstore = \"sqlite\"\npth = \"a.db\"\n[target]\nstore = \"sqlite\"\npath = \"b.db\"\n");
+        assert_eq!(found.to_string(), "failed to read shop/eventlift.toml:3: [source]: unknown field `pth`, expected `path`");
+        assert_eq!(found.hint.as_deref(), Some("did you mean `path`?"));
+
+        let found = error("[source]\nstore = \"sqlite\"\npath = \"a.db\"\n[traget]\nstore = \"sqlite\"\npath = \"b.db\"\n");
+        assert_eq!(found.line, Some(4));
+        assert_eq!(found.hint.as_deref(), Some("did you mean `target`?"));
+
+        let found = error("[source]\nstore = \"sqllite\"\npath = \"a.db\"\n[target]\nstore = \"sqlite\"\npath = \"b.db\"\n");
+        assert_eq!((found.line, found.hint.as_deref()), (Some(2), Some("did you mean `sqlite`?")));
+    }
+
+    #[test]
+    fn paths_start_at_the_project() {
+        let text = "[source]\nstore = \"sqlite\"\npath = \"a.db\"\n[target]\nstore = \"sqlite\"\npath = \"/b.db\"\n";
+        let project = Project::parse(Path::new("shop"), text).unwrap();
+        assert_eq!(project.source.local_file(), Some(Path::new("shop/a.db")));
+        assert_eq!(project.target.local_file(), Some(Path::new("/b.db")));
+    }
+}

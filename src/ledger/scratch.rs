@@ -1,0 +1,92 @@
+//! A ledger that nobody keeps: for dry runs and verification.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use eventlift_events::{
+    Bytes, Checkpoint, CheckpointStore, Position, PositionRange, Progress, RunId, RunRecord, StateKey, StoreError,
+};
+use rusqlite::Connection;
+
+use super::{failure, progress, runs, schema};
+
+/// A ledger in a temporary file that SQLite deletes when it is closed. Memory stays bounded, whatever it holds.
+///
+/// Calls are short and answered at once, on the calling thread.
+#[derive(Debug)]
+pub struct Scratch {
+    connection: Mutex<Connection>,
+}
+
+impl Scratch {
+    /// An empty ledger.
+    pub fn new() -> Result<Self, StoreError> {
+        let connection = temporary_database().and_then(|connection| {
+            schema::create(&connection)?;
+            Ok(connection)
+        });
+        let connection = connection.map_err(|e| failure::store_error("create", NAME, e))?;
+        Ok(Self { connection: Mutex::new(connection) })
+    }
+
+    /// Stores a run's progress.
+    pub fn commit(&self, progress: &Progress) -> Result<(), StoreError> {
+        let mut connection = self.lock();
+        let stored = connection.transaction().and_then(|transaction| {
+            progress::commit(&transaction, progress)?;
+            transaction.commit()
+        });
+        stored.map_err(|e| failure::store_error("write to", NAME, e))
+    }
+
+    fn query<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        query(&self.lock()).map_err(|e| failure::store_error("read", NAME, e))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+const NAME: &str = "the temporary ledger";
+
+/// A database in a temporary file, without a journal: a crash takes it away anyway.
+pub(crate) fn temporary_database() -> rusqlite::Result<Connection> {
+    let connection = Connection::open("")?;
+    connection.pragma_update(None, "cache_size", -8 * 1024)?;
+    connection.pragma_update_and_check(None, "journal_mode", "OFF", |_| Ok(()))?;
+    connection.pragma_update(None, "synchronous", "OFF")?;
+    Ok(connection)
+}
+
+#[async_trait]
+impl CheckpointStore for Scratch {
+    async fn runs(&self) -> Result<Vec<RunRecord>, StoreError> {
+        self.query(runs::runs)
+    }
+
+    async fn record_run(&mut self, run: &RunRecord) -> Result<(), StoreError> {
+        self.query(|c| runs::record_run(c, run))
+    }
+
+    async fn checkpoint(&self, run: RunId) -> Result<Option<Checkpoint>, StoreError> {
+        self.query(|c| progress::checkpoint(c, run))
+    }
+
+    async fn state(&self, run: RunId, keys: &[StateKey]) -> Result<Vec<Option<Bytes>>, StoreError> {
+        self.query(|c| progress::state(c, run, keys))
+    }
+
+    async fn positions(
+        &self,
+        run: RunId,
+        after: Option<Position>,
+        limit: usize,
+    ) -> Result<Vec<PositionRange>, StoreError> {
+        self.query(|c| progress::positions(c, run, after, limit))
+    }
+
+    async fn position_at(&self, run: RunId, source: Position) -> Result<Option<PositionRange>, StoreError> {
+        self.query(|c| progress::position_at(c, run, source))
+    }
+}

@@ -1,0 +1,300 @@
+//! A migration: the run's record, the stages wired together, and the way it ends.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use eventlift_events::{
+    Checkpoint, Counts, EventReader, EventWriter, Position, ReadRequest, RunId, RunRecord, RunState, Scope, Timestamp,
+};
+use eventlift_transformers::{Registry, Shape};
+use futures_util::StreamExt;
+use tokio::sync::watch;
+
+use super::append::{Gathered, append_once};
+use super::error::{PipelineError, Refusal};
+use super::policy::{Policies, Revisions};
+use super::progress::Progress;
+use super::sequence::Sequencer;
+use super::stop::Stop;
+use super::transform::lift_batches;
+
+/// What decides the result of a migration beside the transformers, and how it is run.
+#[derive(Clone, Debug)]
+pub struct MigrationOptions {
+    /// Which events.
+    pub scope: Scope,
+    /// What is allowed in the source.
+    pub policies: Policies,
+    /// Batches that are transformed at the same time. Never changes the result.
+    pub workers: NonZeroUsize,
+    /// Events a batch. Never changes the result.
+    pub batch_events: NonZeroUsize,
+    /// Go on although the transformers, the policies or the source are not those the run was started with.
+    pub accept_changes: bool,
+}
+
+impl Default for MigrationOptions {
+    fn default() -> Self {
+        const BATCH: NonZeroUsize = NonZeroUsize::new(1_000).unwrap(); // not zero, which the compiler checks
+        Self {
+            scope: Scope::All,
+            policies: Policies::default(),
+            workers: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            batch_events: BATCH,
+            accept_changes: false,
+        }
+    }
+}
+
+/// How a migration ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Outcome {
+    /// The run.
+    pub run: RunId,
+    /// Whether everything is in and checked; false if it was asked to stop before.
+    pub done: bool,
+    /// Whether the run had been started before.
+    pub resumed: bool,
+    /// What was done, from the run's first start.
+    pub counts: Counts,
+    /// The last source position that is done.
+    pub source: Option<Position>,
+}
+
+/// Streams a source through transformers into a target, exactly once.
+///
+/// The target keeps the run's record and its checkpoint, so that a run that ended anywhere goes on from there when it
+/// is started again with the same source, target and transformers. A run that is done goes on with what the source
+/// has got since.
+pub struct Migration {
+    source: Arc<dyn EventReader>,
+    target: Box<dyn EventWriter>,
+    registry: Arc<Registry>,
+    options: MigrationOptions,
+    stop: Stop,
+    progress: watch::Sender<Progress>,
+}
+
+/// The run to go on with.
+struct Opened {
+    record: RunRecord,
+    checkpoint: Option<Checkpoint>,
+    resumed: bool,
+}
+
+impl Migration {
+    /// A migration that nothing can stop.
+    pub fn new(
+        source: Arc<dyn EventReader>,
+        target: Box<dyn EventWriter>,
+        registry: Arc<Registry>,
+        options: MigrationOptions,
+    ) -> Self {
+        let progress = watch::Sender::new(Progress::START);
+        Self { source, target, registry, options, stop: Stop::never(), progress }
+    }
+
+    /// The same, listening to a request to stop.
+    pub fn stop_on(self, stop: Stop) -> Self {
+        Self { stop, ..self }
+    }
+
+    /// What the run has committed, now and from now on.
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.progress.subscribe()
+    }
+
+    /// The checkpoint that the run would go on from, or none where it would start. Fails where it would be refused;
+    /// changes nothing.
+    pub async fn starting_point(&self) -> Result<Option<Checkpoint>, PipelineError> {
+        self.open().await.map(|opened| opened.checkpoint)
+    }
+
+    /// Runs until everything is in, or until it is asked to stop.
+    ///
+    /// When it returns an error, everything before the event that the error is about is committed.
+    pub async fn run(mut self) -> Result<Outcome, PipelineError> {
+        let Opened { mut record, checkpoint, resumed } = self.open().await?;
+        self.record(&mut record, RunState::Loading).await?;
+        let sequencer = Sequencer::resume(Arc::clone(&self.registry), record.id, checkpoint, &*self.target).await?;
+        self.report(RunState::Loading, sequencer.counts(), checkpoint.map(|c| c.source));
+        let (counts, source) = self.stream(sequencer, checkpoint).await?;
+        let outcome = Outcome { run: record.id, done: false, resumed, counts, source };
+        if self.stop.is_asked() {
+            return Ok(outcome);
+        }
+        self.record(&mut record, RunState::Sealing).await?;
+        self.report(RunState::Sealing, counts, source);
+        let options = &self.options;
+        let dense = options.policies.revisions == Revisions::Dense && options.scope.holds_whole_streams();
+        self.target.seal(dense).await.map_err(PipelineError::Target)?;
+        self.record(&mut record, RunState::Done).await?;
+        self.report(RunState::Done, counts, source);
+        Ok(Outcome { done: true, ..outcome })
+    }
+
+    /// Finds the run of the target, or a new one, and refuses what would mix things up.
+    async fn open(&self) -> Result<Opened, PipelineError> {
+        let (source, target) = (self.source.identity(), self.target.identity());
+        if source.key == target.key {
+            return Err(Refusal::SameStore { store: source.to_string() }.into());
+        }
+        self.refuse_unfit()?;
+        let runs = self.target.runs().await.map_err(PipelineError::Target)?;
+        let last_position = self.target.last_position().await.map_err(PipelineError::Target)?;
+        let target = target.to_string();
+        let Some(record) = runs.into_iter().next_back() else {
+            if !self.target.is_empty().await.map_err(PipelineError::Target)? {
+                return Err(Refusal::ForeignEvents { target, run: None }.into());
+            }
+            let now = Timestamp::now();
+            let record = RunRecord {
+                id: RunId::random(),
+                state: RunState::Loading,
+                source: source.key.clone(),
+                fingerprint: self.fingerprint(),
+                parts: self.parts(),
+                started_at: now,
+                updated_at: now,
+                tool: env!("CARGO_PKG_VERSION").to_owned(),
+            };
+            return Ok(Opened { record, checkpoint: None, resumed: false });
+        };
+
+        let run = record.id.to_string();
+        let checkpoint = self.target.checkpoint(record.id).await.map_err(PipelineError::Target)?;
+        if last_position != checkpoint.and_then(|c| c.target) && self.target.capabilities().explicit_positions {
+            return Err(Refusal::ForeignEvents { target, run: Some(run) }.into());
+        }
+        if !self.options.accept_changes {
+            if record.source != source.key {
+                let (recorded, given) = (record.source, source.key.clone());
+                return Err(Refusal::OtherSource { target, recorded, given }.into());
+            }
+            if record.fingerprint != self.fingerprint() {
+                return Err(Refusal::Changed { run, changes: changes(&record.parts, &self.parts()) }.into());
+            }
+        }
+        let record = RunRecord {
+            source: source.key.clone(),
+            fingerprint: self.fingerprint(),
+            parts: self.parts(),
+            tool: env!("CARGO_PKG_VERSION").to_owned(),
+            ..record
+        };
+        Ok(Opened { record, checkpoint, resumed: true })
+    }
+
+    fn refuse_unfit(&self) -> Result<(), PipelineError> {
+        let source = self.source.capabilities();
+        if !source.global_order && self.registry.shape() == Shape::Moving {
+            let problem = "rules that move events between streams need a source with one order across all streams";
+            return Err(Refusal::Unfit(problem.to_owned()).into());
+        }
+        Ok(())
+    }
+
+    /// Everything that decides the result, name and fingerprint each.
+    fn parts(&self) -> Vec<(String, String)> {
+        let mut parts = self.registry.parts();
+        parts.push(("the scope".to_owned(), format!("{:?}", self.options.scope)));
+        parts.push(("the policies".to_owned(), self.options.policies.fingerprint()));
+        parts
+    }
+
+    fn fingerprint(&self) -> String {
+        let policies = self.options.policies.fingerprint();
+        format!("{} {:?} {policies}", self.registry.fingerprint(), self.options.scope)
+    }
+
+    async fn record(&mut self, record: &mut RunRecord, state: RunState) -> Result<(), PipelineError> {
+        record.state = state;
+        record.updated_at = Timestamp::now();
+        self.target.record_run(record).await.map_err(PipelineError::Target)
+    }
+
+    fn report(&self, state: RunState, counts: Counts, source: Option<Position>) {
+        self.progress.send_replace(Progress { state, counts, source });
+    }
+
+    /// Runs the stages until the source ends, the run is asked to stop, or something fails. Everything that came
+    /// before is committed.
+    async fn stream(
+        &mut self,
+        mut sequencer: Sequencer,
+        checkpoint: Option<Checkpoint>,
+    ) -> Result<(Counts, Option<Position>), PipelineError> {
+        let options = &self.options;
+        let request = ReadRequest::new(options.scope.clone())
+            .after(checkpoint.map(|c| c.source))
+            .batch_events(options.batch_events);
+        let mut batches = lift_batches(
+            self.source.read(request),
+            Arc::clone(&self.registry),
+            options.policies,
+            sequencer.origins(),
+            options.workers.get(),
+            self.stop.clone(),
+        );
+        let mut gathered = Gathered::default();
+        let mut failed = None;
+        while let Some(batch) = batches.next().await {
+            match batch {
+                Ok(batch) => failed = sequencer.number(batch, &*self.target, &mut gathered.events).await?,
+                Err(error) => failed = Some(error),
+            }
+            if failed.is_some() {
+                break;
+            }
+            if gathered.is_full() {
+                self.append(&mut sequencer, &mut gathered).await?;
+            }
+        }
+        self.append(&mut sequencer, &mut gathered).await?;
+        match failed {
+            Some(error) => Err(error),
+            None => {
+                let done = self.progress.borrow();
+                Ok((done.counts, done.source))
+            }
+        }
+    }
+
+    async fn append(&mut self, sequencer: &mut Sequencer, gathered: &mut Gathered) -> Result<(), PipelineError> {
+        let Some(progress) = sequencer.progress() else { return Ok(()) };
+        if !self.target.capabilities().attributes
+            && let Some(event) = gathered.events.iter().find(|event| !event.attributes.is_empty())
+        {
+            let attributes = String::from_utf8_lossy(&event.attributes).into_owned();
+            return Err(PipelineError::Attributes { id: Box::new(event.id.clone()), attributes });
+        }
+        append_once(&mut *self.target, &gathered.events, &progress).await.map_err(PipelineError::Target)?;
+        sequencer.committed(&progress);
+        gathered.clear();
+        let Checkpoint { source, counts, .. } = progress.checkpoint;
+        self.report(RunState::Loading, counts, Some(source));
+        Ok(())
+    }
+}
+
+/// Says which parts were added, removed or changed.
+fn changes(before: &[(String, String)], after: &[(String, String)]) -> Vec<String> {
+    let find = |parts: &[(String, String)], name: &str| parts.iter().find(|(n, _)| n == name).map(|(_, f)| f.clone());
+    let mut changes: Vec<String> = Vec::new();
+    for (name, fingerprint) in after {
+        match find(before, name) {
+            None => changes.push(format!("{name} was added")),
+            Some(known) if known != *fingerprint => changes.push(format!("{name} was changed")),
+            Some(_) => {}
+        }
+    }
+    for (name, _) in before {
+        if find(after, name).is_none() {
+            changes.push(format!("{name} was removed"));
+        }
+    }
+    if changes.is_empty() {
+        changes.push("the order of the rules".to_owned());
+    }
+    changes
+}

@@ -1,0 +1,166 @@
+//! What a definition does to an event.
+
+use eventlift_events::{Event, EventType, SchemaVersion, StreamName};
+
+use super::template::Template;
+use crate::condition::CompiledCondition;
+#[cfg(feature = "jq")]
+use crate::jq::JqFilter;
+use crate::operations::Operations;
+use crate::transformer::{Reason, Shape};
+
+/// Everything a rule does, in this order: data operations, jq over the data, metadata operations, another stream, and
+/// the ending. Streams are named after the event as the rule got it.
+pub(super) struct Actions {
+    pub(super) changes: Changes,
+    pub(super) ending: Ending,
+}
+
+/// What is changed in one event.
+#[derive(Default)]
+pub(super) struct Changes {
+    pub(super) data: Operations,
+    pub(super) metadata: Operations,
+    #[cfg(feature = "jq")]
+    pub(super) jq: Option<JqFilter>,
+    pub(super) stream: Option<Destination>,
+}
+
+/// Where an event moves.
+pub(super) enum Destination {
+    Stream(Template),
+    Category(Template),
+}
+
+/// How many events there are in the end.
+pub(super) enum Ending {
+    /// One, perhaps of another type.
+    One(Option<EventType>),
+    /// None.
+    Drop,
+    /// One for every part that takes it.
+    Split(Vec<Part>),
+    /// Whatever the filter yields.
+    #[cfg(feature = "jq")]
+    Jq(Box<JqFilter>, bool),
+}
+
+/// One part of a split.
+pub(super) struct Part {
+    pub(super) event_type: Option<EventType>,
+    pub(super) version: Option<SchemaVersion>,
+    pub(super) changes: Changes,
+    pub(super) when: Option<CompiledCondition>,
+}
+
+impl Actions {
+    pub(super) fn shape(&self) -> Shape {
+        let moves = self.changes.stream.is_some();
+        let ending = match &self.ending {
+            Ending::One(_) => Shape::OneToOne,
+            Ending::Drop => Shape::Shifting,
+            Ending::Split(parts) if parts.iter().any(|part| part.changes.stream.is_some()) => Shape::Moving,
+            Ending::Split(_) => Shape::Shifting,
+            #[cfg(feature = "jq")]
+            Ending::Jq(_, moves) => {
+                if *moves {
+                    Shape::Moving
+                } else {
+                    Shape::Shifting
+                }
+            }
+        };
+        if moves { Shape::Moving } else { ending }
+    }
+
+    pub(super) fn apply(&self, event: Event, out: &mut Vec<Event>) -> Result<(), Reason> {
+        if let Ending::Drop = self.ending {
+            return Ok(());
+        }
+        let mut event = self.changes.apply(event)?;
+        match &self.ending {
+            Ending::Drop => {}
+            Ending::One(renamed) => {
+                if let Some(event_type) = renamed {
+                    event.event_type = event_type.clone();
+                }
+                out.push(event);
+            }
+            Ending::Split(parts) => split(event, parts, out)?,
+            #[cfg(feature = "jq")]
+            Ending::Jq(filter, _) => out.extend(filter.apply_event(&event)?),
+        }
+        Ok(())
+    }
+}
+
+fn split(event: Event, parts: &[Part], out: &mut Vec<Event>) -> Result<(), Reason> {
+    let start = out.len();
+    for part in parts {
+        if let Some(when) = &part.when
+            && !when.holds(&event)?
+        {
+            continue;
+        }
+        let mut made = part.changes.apply(event.clone())?;
+        if let Some(event_type) = &part.event_type {
+            made.event_type = event_type.clone();
+        }
+        if let Some(version) = part.version {
+            made.version = version;
+        }
+        out.push(made);
+    }
+    if out.len() == start {
+        return Err(Reason::new("no part of the split takes it").hint("add a part without `when`, or `drop` with one"));
+    }
+    Ok(())
+}
+
+impl Changes {
+    fn apply(&self, mut event: Event) -> Result<Event, Reason> {
+        let stream = match &self.stream {
+            Some(destination) => Some(destination.stream_of(&event)?),
+            None => None,
+        };
+        let metadata = if self.metadata.is_empty() {
+            None
+        } else {
+            Some(self.metadata.apply(&event.metadata, &event).map_err(|reason| in_metadata(reason))?)
+        };
+        if !self.data.is_empty() {
+            event.data = self.data.apply(&event.data, &event)?;
+        }
+        #[cfg(feature = "jq")]
+        if let Some(jq) = &self.jq {
+            event.data = jq.apply_data(&event.data)?;
+        }
+        if let Some(metadata) = metadata {
+            event.metadata = metadata;
+        }
+        if let Some(stream) = stream {
+            event.stream = stream;
+        }
+        Ok(event)
+    }
+}
+
+fn in_metadata(reason: Reason) -> Reason {
+    Reason { message: format!("metadata: {}", reason.message), ..reason }
+}
+
+impl Destination {
+    fn stream_of(&self, event: &Event) -> Result<StreamName, Reason> {
+        match self {
+            Self::Stream(template) => StreamName::new(template.render(event)?),
+            Self::Category(template) => {
+                let id = event.stream.id().ok_or_else(|| {
+                    Reason::new(format_args!("stream {} has no id to keep in the other category", event.stream))
+                        .hint("name the whole stream with `stream`")
+                })?;
+                StreamName::from_parts(&template.render(event)?, id)
+            }
+        }
+        .map_err(Reason::new)
+    }
+}

@@ -1,0 +1,235 @@
+//! Loading definition files.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use toml::de::DeValue;
+
+use super::reader::{Reader, Table};
+use super::rule::{self, Definition, text, version_of};
+use super::test_case::{Given, TestCase, TestResult};
+use crate::operations::Keys;
+use crate::problem::{self, Place, Problem};
+use crate::registry::{Registry, RegistryBuilder};
+use crate::schema::JsonSchema;
+
+const TYPED_KEYS: &[&str] = &["type", "current", "retired", "oldest", "upcast", "schema", "test"];
+const GENERAL_KEYS: &[&str] = &["current", "rule", "test"];
+
+/// What definition files say: types with their versions, upcasters, general rules, JSON Schemas and test cases.
+#[derive(Default)]
+pub struct Definitions {
+    types: Vec<Declared>,
+    rules: Vec<Definition>,
+    schemas: Vec<JsonSchema>,
+    tests: Vec<TestCase>,
+}
+
+/// A type as a file declares it; one without a current version is retired.
+struct Declared {
+    event_type: String,
+    current: Option<u32>,
+    oldest: Option<(u32, Place)>,
+    place: Place,
+}
+
+/// Everything that is wrong with definition files. Prints one problem below the other, each with file, line and column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DefinitionErrors(pub Vec<Problem>);
+
+impl fmt::Display for DefinitionErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        problem::list(f, "the definitions", &self.0)
+    }
+}
+
+impl Error for DefinitionErrors {}
+
+impl Definitions {
+    /// Compiles files: paths, as they are to be named in errors, with their contents. Files that end in `.json` are
+    /// JSON Schemas that definitions may refer to, relative to their own folder. Rules of different files are ordered
+    /// as the files are. Fails with everything that is wrong in all of them.
+    pub fn load(
+        files: impl IntoIterator<Item = (PathBuf, String)>,
+        keys: &Keys,
+    ) -> Result<Self, DefinitionErrors> {
+        let (schemas, definitions): (BTreeMap<PathBuf, String>, Vec<_>) = sort_files(files);
+        let mut loaded = Self::default();
+        let mut problems = Vec::new();
+        for (path, text) in &definitions {
+            let mut reader = Reader::new(path.display().to_string(), text);
+            let table = reader.document();
+            // After a syntax error, what else seems wrong may be its consequence.
+            if reader.problems.is_empty() {
+                let folder = path.parent().unwrap_or(Path::new(""));
+                let files = SchemaFiles { folder, schemas: &schemas };
+                loaded.read_file(&mut reader, table, &files, keys);
+            }
+            problems.append(&mut reader.problems);
+        }
+        if problems.is_empty() { Ok(loaded) } else { Err(DefinitionErrors(problems)) }
+    }
+
+    /// Adds everything to a registry to be built.
+    pub fn register(&self, mut builder: RegistryBuilder) -> RegistryBuilder {
+        for declared in &self.types {
+            builder = builder.declare(declared.event_type.clone(), declared.current, declared.place.clone());
+            if let Some((oldest, place)) = &declared.oldest {
+                builder = builder.declare_oldest(declared.event_type.clone(), *oldest, place.clone());
+            }
+        }
+        for definition in &self.rules {
+            if let Some(upcaster) = definition.upcaster() {
+                builder = builder.upcaster(upcaster);
+            }
+            if let Some(rule) = definition.rule() {
+                builder = builder.rule(rule);
+            }
+        }
+        self.schemas.iter().cloned().fold(builder, RegistryBuilder::schema)
+    }
+
+    /// Runs every test case: those of a rule through that rule, those of a file through the whole registry, which has
+    /// to hold these definitions. In the order of files, those of rules first.
+    pub fn test(&self, registry: &Registry) -> Vec<TestResult> {
+        let of_rules = self.rules.iter().flat_map(|rule| rule.tests.iter().map(|test| (test, Some(&rule.place))));
+        let of_files = self.tests.iter().map(|test| (test, None));
+        of_rules.chain(of_files).map(|(test, rule)| test.run(registry, rule)).collect()
+    }
+
+    fn read_file<'i>(
+        &mut self,
+        reader: &mut Reader<'i>,
+        mut table: Table<'i>,
+        files: &SchemaFiles<'_>,
+        keys: &Keys,
+    ) {
+        let tests = reader.tables(&mut table, "test");
+        let mut given = Given::untyped(None);
+        if table.has("type") {
+            if let Some(event_type) = self.read_type(reader, &mut table) {
+                given = Given::of(&event_type, 1);
+                for upcast in reader.tables(&mut table, "upcast") {
+                    self.rules.extend(rule::upcast(reader, upcast, &event_type, keys));
+                }
+                self.read_schemas(reader, &mut table, &event_type, files);
+                misplaced(reader, &mut table, "rule", "put general rules into a file without `type`");
+                reader.finish(table, "the file of a type", TYPED_KEYS);
+            }
+        } else {
+            self.read_currents(reader, &mut table);
+            for general in reader.tables(&mut table, "rule") {
+                self.rules.push(rule::general(reader, general, keys));
+            }
+            misplaced(reader, &mut table, "upcast", "name the event type with `type = \"…\"` at the top of the file");
+            reader.finish(table, "the file of general rules", GENERAL_KEYS);
+        }
+        self.tests.extend(tests.into_iter().filter_map(|test| TestCase::read(reader, test, &given)));
+    }
+
+    /// Reads `type`, `current` or `retired`, and `oldest`.
+    fn read_type<'i>(&mut self, reader: &mut Reader<'i>, table: &mut Table<'i>) -> Option<String> {
+        let span = table.entries.get("type").map(|value| value.span()).unwrap_or(0..0);
+        let event_type = text(reader, table, "type")?;
+        let is_declared = table.has("current");
+        let retired = reader.get::<bool>(table, "retired") == Some(true);
+        let current = version_of(reader, table, "current");
+        if is_declared == retired {
+            let hint = format!("write the version {event_type} is in now, or `retired = true` if it is not in use");
+            reader.note(&span, format!("{event_type} needs either `current` or `retired`"), Some(hint));
+        }
+        let oldest_span = table.entries.get("oldest").map(|value| value.span());
+        let oldest = version_of(reader, table, "oldest");
+        let place = reader.line(&span);
+        let oldest = oldest.zip(oldest_span.map(|span| reader.line(&span)));
+        self.types.push(Declared { event_type: event_type.clone(), current, oldest, place });
+        Some(event_type)
+    }
+
+    /// Reads `[current]`: types that have no file of their own.
+    fn read_currents<'i>(&mut self, reader: &mut Reader<'i>, table: &mut Table<'i>) {
+        let Some(value) = table.take("current") else { return };
+        if !matches!(value.get_ref(), DeValue::Table(_)) {
+            let hint = "add `type = \"…\"`, or write a table [current] of types and their versions";
+            reader.note(&value.span(), "`current` of which type?", Some(hint.to_owned()));
+            return;
+        }
+        let Some(mut types) = reader.table(value, "`current`") else { return };
+        let names: Vec<(String, _)> =
+            types.entries.keys().map(|key| (key.get_ref().clone().into_owned(), key.span())).collect();
+        for (event_type, span) in names {
+            let current = version_of(reader, &mut types, &event_type);
+            self.types.push(Declared { event_type, current, oldest: None, place: reader.line(&span) });
+        }
+    }
+
+    /// Reads `[schema]`: by version, a JSON Schema in a table, or the path of a file that holds it.
+    fn read_schemas<'i>(
+        &mut self,
+        reader: &mut Reader<'i>,
+        table: &mut Table<'i>,
+        event_type: &str,
+        files: &SchemaFiles<'_>,
+    ) {
+        let Some(value) = table.take("schema") else { return };
+        let Some(versions) = reader.table(value, "`schema`") else { return };
+        for (key, value) in versions.entries {
+            let span = key.span();
+            let Some(version) = key.get_ref().parse().ok().filter(|version: &u32| *version > 0) else {
+                reader.note(&span, format!("`schema` has a key `{}` that is no version", key.get_ref()), None);
+                continue;
+            };
+            let text = match value.get_ref() {
+                DeValue::String(path) => match files.find(path) {
+                    Some(text) => text.to_owned(),
+                    None => {
+                        let hint = "the path is relative to this file, and ends in .json";
+                        reader.note(&value.span(), format!("there is no schema file {path}"), Some(hint.to_owned()));
+                        continue;
+                    }
+                },
+                _ => {
+                    let Some(json) = reader.deserialize::<serde_json::Value>(value, "`schema`") else { continue };
+                    json.to_string()
+                }
+            };
+            match JsonSchema::compile(event_type, version, &text, reader.line(&span)) {
+                Ok(schema) => self.schemas.push(schema),
+                Err(reason) => {
+                    let message = format!("the JSON Schema of {event_type} version {version}: {reason}");
+                    reader.note(&span, message, reason.hint);
+                }
+            }
+        }
+    }
+}
+
+struct SchemaFiles<'a> {
+    folder: &'a Path,
+    schemas: &'a BTreeMap<PathBuf, String>,
+}
+
+impl SchemaFiles<'_> {
+    fn find(&self, path: &str) -> Option<&str> {
+        let path = self.folder.join(path);
+        self.schemas.get(&path).map(String::as_str)
+    }
+}
+
+fn sort_files(
+    files: impl IntoIterator<Item = (PathBuf, String)>,
+) -> (BTreeMap<PathBuf, String>, Vec<(PathBuf, String)>) {
+    let is_json = |path: &Path| path.extension().is_some_and(|extension| extension == "json");
+    let (schemas, definitions): (Vec<_>, Vec<_>) = files.into_iter().partition(|(path, _)| is_json(path));
+    (schemas.into_iter().collect(), definitions)
+}
+
+fn misplaced<'i>(reader: &mut Reader<'i>, table: &mut Table<'i>, key: &str, hint: &str) {
+    if let Some((name, value)) = table.entries.remove_entry(key) {
+        // The span of an array of tables covers its first table.
+        let span = if name.span().is_empty() { value.span() } else { name.span() };
+        reader.note(&span, format!("[[{key}]] does not belong here"), Some(hint.to_owned()));
+    }
+}

@@ -1,0 +1,15 @@
+//! Definition files: rules in TOML, with their test cases.
+//!
+//! A file is about one event type (`type`, `current`, `[[upcast]]`), or about many (`[[rule]]`, `[current]`). Nothing
+//! here does I/O: the caller reads the files.
+
+mod actions;
+mod canonical;
+mod load;
+mod reader;
+mod rule;
+mod template;
+mod test_case;
+
+pub use load::{DefinitionErrors, Definitions};
+pub use test_case::TestResult;

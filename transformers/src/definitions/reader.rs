@@ -1,0 +1,169 @@
+//! Reading TOML tables key by key, with every mistake noted at its place instead of ending the reading.
+
+use std::ops::Range;
+
+use serde::Deserialize;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, ValueDeserializer};
+
+use crate::problem::{Place, Problem, did_you_mean};
+
+/// One definition file, and what was found to be wrong with it.
+pub(super) struct Reader<'i> {
+    path: String,
+    text: &'i str,
+    pub(super) problems: Vec<Problem>,
+}
+
+pub(super) type Value<'i> = Spanned<DeValue<'i>>;
+
+/// A table with the place it begins at.
+pub(super) struct Table<'i> {
+    pub(super) entries: DeTable<'i>,
+    pub(super) span: Range<usize>,
+}
+
+impl<'i> Table<'i> {
+    /// Takes a key's value out.
+    pub(super) fn take(&mut self, key: &str) -> Option<Value<'i>> {
+        self.entries.remove(key)
+    }
+
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.entries.contains_key(key)
+    }
+}
+
+impl<'i> Reader<'i> {
+    pub(super) fn new(path: String, text: &'i str) -> Self {
+        Self { path, text, problems: Vec::new() }
+    }
+
+    /// Reads the whole file. Syntax errors are noted; what could be read is returned.
+    pub(super) fn document(&mut self) -> Table<'i> {
+        let (table, errors) = DeTable::parse_recoverable(self.text);
+        for error in errors {
+            self.note(&error.span().unwrap_or(0..0), error.message().to_owned(), None);
+        }
+        Table { span: table.span(), entries: table.into_inner() }
+    }
+
+    pub(super) fn place(&self, span: &Range<usize>) -> Place {
+        let before = self.text.get(..span.start).unwrap_or(self.text);
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let line = before.matches('\n').count() + 1;
+        let column = before[line_start..].chars().count() + 1;
+        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        Place { file: self.path.clone(), line: number(line), column: Some(number(column)) }
+    }
+
+    /// The place without its column: of a whole rule.
+    pub(super) fn line(&self, span: &Range<usize>) -> Place {
+        Place { column: None, ..self.place(span) }
+    }
+
+    /// The text a span covers.
+    pub(super) fn source(&self, span: &Range<usize>) -> &'i str {
+        self.text.get(span.clone()).unwrap_or_default()
+    }
+
+    pub(super) fn note(&mut self, span: &Range<usize>, message: impl Into<String>, hint: Option<String>) {
+        let place = self.place(span);
+        self.problems.push(Problem::new(&place, message).maybe_hint(hint));
+    }
+
+    /// A table; anything else is noted.
+    pub(super) fn table(&mut self, value: Value<'i>, what: &str) -> Option<Table<'i>> {
+        let span = value.span();
+        match value.into_inner() {
+            DeValue::Table(entries) => Some(Table { entries, span }),
+            other => {
+                self.note(&span, format!("{what} has to be a table, not {}", kind(&other)), None);
+                None
+            }
+        }
+    }
+
+    /// The items of an array; anything else is noted.
+    pub(super) fn array(&mut self, value: Value<'i>, what: &str) -> Vec<Value<'i>> {
+        let span = value.span();
+        match value.into_inner() {
+            DeValue::Array(items) => items.into_iter().collect(),
+            other => {
+                self.note(&span, format!("{what} has to be an array, not {}", kind(&other)), None);
+                Vec::new()
+            }
+        }
+    }
+
+    /// The tables of a `[[key]]`.
+    pub(super) fn tables(&mut self, table: &mut Table<'i>, key: &str) -> Vec<Table<'i>> {
+        let Some(value) = table.take(key) else { return Vec::new() };
+        if matches!(value.get_ref(), DeValue::Table(_)) {
+            self.note(&value.span(), format!("`{key}` has to be an array of tables"), Some(format!("write [[{key}]]")));
+            return Vec::new();
+        }
+        let items = self.array(value, &format!("`{key}`"));
+        items.into_iter().filter_map(|item| self.table(item, &format!("an item of `{key}`"))).collect()
+    }
+
+    /// A key's value as whatever serde reads it as. What does not fit is noted, with its place.
+    pub(super) fn get<T: Deserialize<'i>>(&mut self, table: &mut Table<'i>, key: &str) -> Option<T> {
+        let value = table.take(key)?;
+        self.deserialize(value, &format!("`{key}`"))
+    }
+
+    /// The same, with its place.
+    pub(super) fn get_spanned<T: Deserialize<'i>>(
+        &mut self,
+        table: &mut Table<'i>,
+        key: &str,
+    ) -> Option<(T, Range<usize>)> {
+        let value = table.take(key)?;
+        let span = value.span();
+        Some((self.deserialize(value, &format!("`{key}`"))?, span))
+    }
+
+    pub(super) fn deserialize<T: Deserialize<'i>>(&mut self, value: Value<'i>, what: &str) -> Option<T> {
+        let span = value.span();
+        match T::deserialize(ValueDeserializer::from(value)) {
+            Ok(read) => Some(read),
+            Err(error) => {
+                let message = error.message().lines().next().unwrap_or_default().to_owned();
+                let hint = suggestion(&message);
+                self.note(&error.span().unwrap_or(span), format!("{what}: {message}"), hint);
+                None
+            }
+        }
+    }
+
+    /// Notes every key that nobody took.
+    pub(super) fn finish(&mut self, table: Table<'i>, what: &str, allowed: &[&str]) {
+        for (key, _) in table.entries {
+            let name = key.get_ref();
+            let hint = did_you_mean(name, allowed.iter().copied())
+                .unwrap_or_else(|| format!("{what} takes {}", allowed.join(", ")));
+            self.note(&key.span(), format!("unknown key `{name}` in {what}"), Some(hint));
+        }
+    }
+}
+
+fn kind(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "text",
+        DeValue::Integer(_) | DeValue::Float(_) => "a number",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date or time",
+        DeValue::Array(_) => "an array",
+        DeValue::Table(_) => "a table",
+    }
+}
+
+/// The hint for serde's "unknown field `x`, expected one of `a`, `b`".
+fn suggestion(message: &str) -> Option<String> {
+    if !message.starts_with("unknown ") {
+        return None;
+    }
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    did_you_mean(quoted.next()?, quoted)
+}

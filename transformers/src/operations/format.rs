@@ -1,0 +1,84 @@
+//! Numbers, booleans and JSON to text.
+
+use serde::Deserialize;
+
+use crate::condition::Condition;
+use crate::json::{Decimal, Kind, Node, Place, Pointer, encode};
+use crate::operations::keys::Keys;
+use crate::operations::place::{Conversion, Edit, InPlace, Null};
+use crate::transformer::Reason;
+
+/// `{ format = "/amount", decimals = 2 }`: a number or boolean becomes text, digit for digit as it is written or with
+/// exactly so many decimals (never rounded: a number with more fails). A string stays as it is. With `as = "json"`
+/// any value, strings and null too, becomes its JSON text.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Format {
+    format: Pointer,
+    decimals: Option<usize>,
+    #[serde(rename = "as")]
+    target: Option<Target>,
+    #[serde(default)]
+    optional: bool,
+    pub(crate) when: Option<Condition>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Target {
+    Text,
+    Json,
+}
+
+impl Format {
+    pub(crate) fn compile(self, _: &Keys) -> Result<Edit, Reason> {
+        const MOST_DECIMALS: usize = 1_000;
+        if self.decimals.is_some_and(|decimals| decimals > MOST_DECIMALS) {
+            return Err(Reason::new("a number has at most 1,000 decimals"));
+        }
+        match (self.target.unwrap_or(Target::Text), self.decimals) {
+            (Target::Text, decimals) => {
+                InPlace::edit(&self.format, self.optional, Null::IsMissing, AsText { decimals })
+            }
+            (Target::Json, None) => InPlace::edit(&self.format, self.optional, Null::IsValue, AsJson),
+            (Target::Json, Some(_)) => Err(Reason::new("`decimals` does not go with `as = \"json\"`")),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct AsText {
+    decimals: Option<usize>,
+}
+
+impl Conversion for AsText {
+    fn convert<'a>(&'a self, node: &Node<'a>, place: &Place<'_>) -> Result<Option<Node<'a>>, Reason> {
+        match (node.kind(), node, self.decimals) {
+            (Some(Kind::String), ..) if self.decimals.is_none() => Ok(None),
+            (Some(Kind::Number), Node::Text(number), Some(decimals)) => {
+                let fixed = match Decimal::parse(number) {
+                    Some(decimal) => decimal.fixed(decimals),
+                    None => Err("its exponent is too large"),
+                };
+                match fixed {
+                    Ok(text) => Ok(Some(Node::text(format!("\"{text}\"")))),
+                    Err(why) => Err(Reason::new(format_args!(
+                        "{place} is {number}, which can't be written with {decimals} decimals: {why}"
+                    ))),
+                }
+            }
+            (Some(Kind::Number | Kind::Boolean), Node::Text(text), None) => Ok(Some(Node::text(format!("\"{text}\"")))),
+            (.., None) => Err(place.not(node, "a number or boolean").hint("`as = \"json\"` makes text of any value")),
+            (.., Some(_)) => Err(place.not(node, "a number")),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct AsJson;
+
+impl Conversion for AsJson {
+    fn convert<'a>(&'a self, node: &Node<'a>, _: &Place<'_>) -> Result<Option<Node<'a>>, Reason> {
+        Ok(Some(Node::text(encode(&node.json()))))
+    }
+}

@@ -1,0 +1,104 @@
+//! Several texts to one.
+
+use serde::Deserialize;
+
+use crate::condition::Condition;
+use crate::json::{Kind, Node, Place, Pointer, encode, inner};
+use crate::operations::keys::Keys;
+use crate::operations::place::{Action, Edit, Path, anchored_all, apart, missing, needs_field, null};
+use crate::transformer::Reason;
+
+/// `{ join = ["/first", "/last"], with = " ", into = "/full" }`: one string of several values, which are gone then
+/// unless `keep = true`.
+///
+/// Strings are joined escape for escape, numbers and booleans by their text. A missing or null field fails the event;
+/// with `optional = true` it is left out together with its separator (a null is gone as well), and where all are left
+/// out nothing happens.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Join {
+    join: Vec<Pointer>,
+    with: String,
+    into: Pointer,
+    #[serde(default)]
+    keep: bool,
+    #[serde(default)]
+    optional: bool,
+    #[serde(default)]
+    replace: bool,
+    pub(crate) when: Option<Condition>,
+}
+
+impl Join {
+    pub(crate) fn compile(self, _: &Keys) -> Result<Edit, Reason> {
+        if self.join.is_empty() {
+            return Err(Reason::new("it names no field"));
+        }
+        let mut pointers: Vec<&Pointer> = self.join.iter().collect();
+        pointers.push(&self.into);
+        let (base, mut paths) = anchored_all(&pointers)?;
+        let into = paths.pop().unwrap_or_default();
+        needs_field(&into, &self.into)?;
+        for (path, pointer) in paths.iter().zip(&self.join) {
+            needs_field(path, pointer)?;
+        }
+        apart(&paths.iter().collect::<Vec<_>>())?;
+        let separator = inner(&encode(&self.with)).to_owned();
+        let (keep, optional, replace) = (self.keep, self.optional, self.replace);
+        Ok(Edit::new(base, optional, JoinTexts { paths, into, separator, keep, optional, replace }))
+    }
+}
+
+#[derive(Debug)]
+struct JoinTexts {
+    paths: Vec<Path>,
+    into: Path,
+    /// As it is written in a JSON string, without quotes.
+    separator: String,
+    keep: bool,
+    optional: bool,
+    replace: bool,
+}
+
+impl JoinTexts {
+    /// Appends a value's text, behind a separator unless it is the first; false when it is null.
+    fn push(&self, joined: &mut String, first: bool, value: &Node<'_>, place: &Place<'_>) -> Result<bool, Reason> {
+        let text = match (value.kind(), value) {
+            (Some(Kind::String), Node::Text(json)) => inner(json),
+            (Some(Kind::Number | Kind::Boolean), Node::Text(text)) => text,
+            (Some(Kind::Null), _) => return null(self.optional, place),
+            _ => return Err(place.not(value, "text, a number or a boolean to join")),
+        };
+        if !first {
+            joined.push_str(&self.separator);
+        }
+        joined.push_str(text);
+        Ok(true)
+    }
+}
+
+impl Action for JoinTexts {
+    fn apply<'a>(&'a self, node: &mut Node<'a>, place: &Place<'_>) -> Result<bool, Reason> {
+        let mut joined = String::from("\"");
+        let mut any = false;
+        for path in &self.paths {
+            let here = place.within(path);
+            match node.get(path, place)? {
+                Some(value) => any |= self.push(&mut joined, !any, value, &here)?,
+                None => any |= missing(self.optional, &here)?,
+            }
+        }
+        if !any {
+            return Ok(false);
+        }
+        joined.push('"');
+        let into_a_source = self.paths.contains(&self.into);
+        if !self.keep {
+            for path in self.paths.iter().filter(|path| **path != self.into) {
+                node.take(path, place)?;
+            }
+        }
+        node.put(&self.into, Node::text(joined), self.replace || into_a_source, place)?;
+        Ok(true)
+    }
+}

@@ -1,0 +1,47 @@
+//! Values that must not be seen any more.
+
+use serde::Deserialize;
+use toml::Value;
+
+use crate::condition::Condition;
+use crate::json::{Node, Place, Pointer};
+use crate::operations::constant::constant;
+use crate::operations::keys::Keys;
+use crate::operations::place::{Conversion, Edit, InPlace, Null};
+use crate::transformer::Reason;
+
+/// `{ redact = "/email", with = "***" }`: the value is replaced where the field is there; by null unless `with` or
+/// `json` says otherwise.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Redact {
+    redact: Pointer,
+    with: Option<Value>,
+    json: Option<String>,
+    #[serde(default)]
+    optional: bool,
+    pub(crate) when: Option<Condition>,
+}
+
+impl Redact {
+    pub(crate) fn compile(self, _: &Keys) -> Result<Edit, Reason> {
+        let json = match (self.with, self.json) {
+            (None, None) => "null".to_owned(),
+            (Some(_), Some(_)) => return Err(Reason::new("it has both `with` and `json`")),
+            (with, json) => constant(with, json)?,
+        };
+        InPlace::edit(&self.redact, self.optional, Null::IsValue, Replacement(json))
+    }
+}
+
+#[derive(Debug)]
+struct Replacement(String);
+
+impl Conversion for Replacement {
+    fn convert<'a>(&'a self, node: &Node<'a>, _: &Place<'_>) -> Result<Option<Node<'a>>, Reason> {
+        if matches!(node, Node::Text(text) if *text == self.0) {
+            return Ok(None);
+        }
+        Ok(Some(Node::text(self.0.as_str())))
+    }
+}

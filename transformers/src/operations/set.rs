@@ -1,0 +1,87 @@
+//! Constants: set and default.
+
+use serde::Deserialize;
+use toml::Value;
+
+use crate::condition::Condition;
+use crate::json::{Node, Place, Pointer};
+use crate::operations::constant::constant;
+use crate::operations::keys::Keys;
+use crate::operations::place::{Action, Edit, Path, anchored};
+use crate::transformer::Reason;
+
+/// `{ set = "/source", value = "import" }` or `{ set = "/source", json = 'null' }`: the field has this value, whatever
+/// it had before.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Set {
+    set: Pointer,
+    value: Option<Value>,
+    json: Option<String>,
+    /// Nothing happens where what a `*` is below is missing.
+    #[serde(default)]
+    optional: bool,
+    pub(crate) when: Option<Condition>,
+}
+
+impl Set {
+    pub(crate) fn compile(self, _: &Keys) -> Result<Edit, Reason> {
+        let (base, [path]) = anchored([&self.set])?;
+        let json = constant(self.value, self.json)?;
+        Ok(Edit::new(base, self.optional, SetField { path, json }))
+    }
+}
+
+#[derive(Debug)]
+struct SetField {
+    path: Path,
+    json: String,
+}
+
+impl Action for SetField {
+    fn apply<'a>(&'a self, node: &mut Node<'a>, place: &Place<'_>) -> Result<bool, Reason> {
+        node.put(&self.path, Node::text(self.json.as_str()), true, place)?;
+        Ok(true)
+    }
+}
+
+/// `{ default = "/currency", value = "EUR" }`: the field has this value where it is missing. Null is a value as any
+/// other, unless `or_null = true` fills it as well.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Default {
+    default: Pointer,
+    value: Option<Value>,
+    json: Option<String>,
+    #[serde(default)]
+    or_null: bool,
+    /// Nothing happens where what a `*` is below is missing.
+    #[serde(default)]
+    optional: bool,
+    pub(crate) when: Option<Condition>,
+}
+
+impl Default {
+    pub(crate) fn compile(self, _: &Keys) -> Result<Edit, Reason> {
+        let (base, [path]) = anchored([&self.default])?;
+        let json = constant(self.value, self.json)?;
+        Ok(Edit::new(base, self.optional, FillField { path, json, or_null: self.or_null }))
+    }
+}
+
+#[derive(Debug)]
+struct FillField {
+    path: Path,
+    json: String,
+    or_null: bool,
+}
+
+impl Action for FillField {
+    fn apply<'a>(&'a self, node: &mut Node<'a>, place: &Place<'_>) -> Result<bool, Reason> {
+        if node.get(&self.path, place)?.is_some_and(|found| !(self.or_null && found.is_null())) {
+            return Ok(false);
+        }
+        node.put(&self.path, Node::text(self.json.as_str()), true, place)?;
+        Ok(true)
+    }
+}

@@ -1,0 +1,137 @@
+//! Fields into an object of their own, and out of it.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
+use crate::condition::Condition;
+use crate::json::{Member, Node, Place, Pointer, Segment, only, same_key};
+use crate::operations::keys::Keys;
+use crate::operations::place::{Action, Edit, Path, anchored, anchored_all, apart, missing, needs_field};
+use crate::transformer::Reason;
+
+/// `{ wrap = ["/street", "/city"], into = "/address" }`: the fields move into a new object, in the order listed,
+/// under the last segments of their paths. With `optional`, missing ones are left out, and where all are missing
+/// nothing happens.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Wrap {
+    wrap: Vec<Pointer>,
+    into: Pointer,
+    #[serde(default)]
+    optional: bool,
+    #[serde(default)]
+    replace: bool,
+    pub(crate) when: Option<Condition>,
+}
+
+impl Wrap {
+    pub(crate) fn compile(self, _: &Keys) -> Result<Edit, Reason> {
+        if self.wrap.is_empty() {
+            return Err(Reason::new("it names no field"));
+        }
+        let mut pointers: Vec<&Pointer> = self.wrap.iter().collect();
+        pointers.push(&self.into);
+        let (base, mut paths) = anchored_all(&pointers)?;
+        let into = paths.pop().unwrap_or_default();
+        needs_field(&into, &self.into)?;
+        for (path, pointer) in paths.iter().zip(&self.wrap) {
+            needs_field(path, pointer)?;
+        }
+        apart(&paths.iter().collect::<Vec<_>>())?;
+        for (index, path) in paths.iter().enumerate() {
+            if paths[..index].iter().any(|other| other.last() == path.last()) {
+                return Err(Reason::new(format_args!(
+                    "two of the fields would be {} in the new object",
+                    self.wrap[index]
+                )));
+            }
+        }
+        let (optional, replace) = (self.optional, self.replace);
+        Ok(Edit::new(base, optional, WrapFields { paths, into, optional, replace }))
+    }
+}
+
+#[derive(Debug)]
+struct WrapFields {
+    paths: Vec<Path>,
+    into: Path,
+    optional: bool,
+    replace: bool,
+}
+
+impl Action for WrapFields {
+    fn apply<'a>(&'a self, node: &mut Node<'a>, place: &Place<'_>) -> Result<bool, Reason> {
+        let mut members = Vec::with_capacity(self.paths.len());
+        for path in &self.paths {
+            match (node.take(path, place)?, path.last()) {
+                (Some(value), Some(Segment::Key(key))) => {
+                    members.push(Member { key: Cow::Borrowed(&key.json), value });
+                }
+                _ => {
+                    missing(self.optional, &place.within(path))?;
+                }
+            }
+        }
+        if members.is_empty() {
+            return Ok(false);
+        }
+        node.put(&self.into, Node::Object(members), self.replace, place)?;
+        Ok(true)
+    }
+}
+
+/// `{ unwrap = "/address" }`: an object's members take its place among its parent's. A key that the parent has
+/// already fails the event.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Unwrap {
+    unwrap: Pointer,
+    #[serde(default)]
+    optional: bool,
+    pub(crate) when: Option<Condition>,
+}
+
+impl Unwrap {
+    pub(crate) fn compile(self, _: &Keys) -> Result<Edit, Reason> {
+        let (base, [path]) = anchored([&self.unwrap])?;
+        needs_field(&path, &self.unwrap)?;
+        Ok(Edit::new(base, self.optional, UnwrapObject { path, optional: self.optional }))
+    }
+}
+
+#[derive(Debug)]
+struct UnwrapObject {
+    path: Path,
+    optional: bool,
+}
+
+impl Action for UnwrapObject {
+    fn apply<'a>(&'a self, node: &mut Node<'a>, place: &Place<'_>) -> Result<bool, Reason> {
+        let here = place.within(&self.path);
+        let Some((Segment::Key(key), parent)) = self.path.split_last() else { return Ok(false) };
+        let Some(container) = node.get(parent, place)?.filter(|found| !found.is_null()) else {
+            return missing(self.optional, &here);
+        };
+        container.open()?;
+        let above = place.within(parent);
+        let Node::Object(members) = container else { return Err(above.not(container, "an object")) };
+        let Some(index) = only(members, key, &above)? else { return missing(self.optional, &here) };
+        if members[index].value.is_null() {
+            return crate::operations::place::null(self.optional, &here);
+        }
+        members[index].value.open()?;
+        if !matches!(members[index].value, Node::Object(_)) {
+            return Err(here.not(&members[index].value, "an object"));
+        }
+        let Node::Object(lifted) = members.remove(index).value else { return Ok(false) };
+        for member in &lifted {
+            if members.iter().any(|other| same_key(&other.key, &member.key)) {
+                return Err(Reason::new(format_args!("{} exists already", above.member(&member.key)))
+                    .hint(format_args!("it is in {here} as well; rename one of them before")));
+            }
+        }
+        members.splice(index..index, lifted);
+        Ok(true)
+    }
+}

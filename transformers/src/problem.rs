@@ -1,0 +1,89 @@
+//! What is wrong with a set of rules, and where.
+
+use std::fmt;
+use std::panic::Location;
+
+/// A place in a file: a definition's, or the Rust source that registered a rule.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// The file's path as it was given.
+    pub file: String,
+    /// The line, from 1.
+    pub line: u32,
+    /// The column in characters, from 1, where it is known.
+    pub column: Option<u32>,
+}
+
+impl Place {
+    /// Where the caller of the calling function is, if both are `#[track_caller]`.
+    #[track_caller]
+    pub(crate) fn of_caller() -> Self {
+        let location = Location::caller();
+        Self { file: location.file().to_owned(), line: location.line(), column: None }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)?;
+        match self.column {
+            Some(column) => write!(f, ":{column}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// One thing that is wrong with a rule or a definition. Prints as `<file>:<line>[:<column>]: <message>`, the hint on
+/// a line of its own.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Problem {
+    /// Where.
+    pub place: Place,
+    /// What, with the rule's name.
+    pub message: String,
+    /// What to try.
+    pub hint: Option<String>,
+}
+
+impl Problem {
+    pub(crate) fn new(place: &Place, message: impl Into<String>) -> Self {
+        Self { place: place.clone(), message: message.into(), hint: None }
+    }
+
+    pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+
+    pub(crate) fn maybe_hint(self, hint: Option<String>) -> Self {
+        Self { hint, ..self }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.message)?;
+        match &self.hint {
+            Some(hint) => write!(f, "\n    hint: {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Writes problems one below the other, after a line that counts them.
+pub(crate) fn list(f: &mut fmt::Formatter<'_>, what: &str, problems: &[Problem]) -> fmt::Result {
+    let plural = if problems.len() == 1 { "" } else { "s" };
+    write!(f, "{} problem{plural} in {what}", problems.len())?;
+    problems.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
+}
+
+/// The candidate closest to a misspelt word, as a hint, if any is close.
+pub(crate) fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    const CLOSE: f64 = 0.75;
+    let lower = word.to_lowercase();
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::jaro_winkler(&lower, &candidate.to_lowercase()), candidate))
+        .filter(|(similarity, candidate)| *similarity >= CLOSE && *candidate != word)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, candidate)| format!("did you mean `{candidate}`?"))
+}

@@ -1,0 +1,10 @@
+//! The registry: every rule of a project, proved to fit together, and the lifting of events by them.
+
+mod builder;
+mod coverage;
+mod lift;
+mod proofs;
+
+pub use builder::{RegistryBuilder, RegistryErrors};
+pub use coverage::{Coverage, Outcome, Step};
+pub use lift::{Lift, Registry, Uncovered};

@@ -1,0 +1,188 @@
+//! General rules: over events of many types, after upcasting, in their current versions.
+
+use std::fmt;
+use std::sync::Arc;
+
+use eventlift_events::{Event, EventType, SchemaVersion};
+
+use crate::fingerprint::Fingerprint;
+use crate::problem::Place;
+use crate::transformer::{Reason, Shape, Transformer};
+use crate::upcaster::{Body, Guard, Yielded, body};
+
+/// A rule over the events of many types that keeps their versions: a redaction, a filter, a rename, a move.
+///
+/// It takes every event until told otherwise with [`types`](Rule::types), [`categories`](Rule::categories),
+/// [`versions`](Rule::versions) and [`when`](Rule::when), which all have to hold.
+pub struct Rule {
+    pub(crate) name: String,
+    pub(crate) place: Place,
+    pub(crate) fingerprint: String,
+    pub(crate) shape: Shape,
+    pub(crate) matches: Matches,
+    /// The types it may yield apart from the event's own.
+    pub(crate) into_types: Vec<String>,
+    pub(crate) guard: Option<Guard>,
+    pub(crate) body: Body,
+}
+
+impl Rule {
+    /// A rule from a closure that returns an event, an `Option<Event>` or a `Vec<Event>`. `fingerprint` is whatever
+    /// the author changes when, and only when, the rule may yield something else.
+    #[track_caller]
+    pub fn new<Y: Yielded>(
+        name: impl Into<String>,
+        fingerprint: impl Into<String>,
+        function: impl Fn(Event) -> Result<Y, Reason> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            place: Place::of_caller(),
+            fingerprint: Fingerprint::of("rust").field(&fingerprint.into()).finish(),
+            shape: Y::SHAPE,
+            matches: Matches::default(),
+            into_types: Vec::new(),
+            guard: None,
+            body: body(function),
+        }
+    }
+
+    /// Takes only events of these types. `*` at the end of a name stands for anything.
+    pub fn types<T: Into<String>>(mut self, types: impl IntoIterator<Item = T>) -> Self {
+        self.matches.types = types.into_iter().map(|pattern| TypePattern::parse(pattern.into())).collect();
+        self
+    }
+
+    /// Takes only events of streams in these categories.
+    pub fn categories<T: Into<String>>(mut self, categories: impl IntoIterator<Item = T>) -> Self {
+        self.matches.categories = categories.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Takes only events in these versions.
+    pub fn versions(mut self, versions: impl IntoIterator<Item = u32>) -> Self {
+        self.matches.versions = versions.into_iter().collect();
+        self
+    }
+
+    /// Takes only events for which this holds.
+    pub fn when(mut self, guard: impl Fn(&Event) -> Result<bool, Reason> + Send + Sync + 'static) -> Self {
+        self.guard = Some(Box::new(guard));
+        self
+    }
+
+    /// Declares which other types its results may have, so that the registry can prove that they are declared.
+    pub fn into_types<T: Into<String>>(mut self, types: impl IntoIterator<Item = T>) -> Self {
+        self.into_types = types.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Declares that it may change the stream.
+    pub fn moves_streams(mut self) -> Self {
+        self.shape = Shape::Moving;
+        self
+    }
+}
+
+impl<T: Transformer + 'static> From<Arc<T>> for Rule {
+    #[track_caller]
+    fn from(transformer: Arc<T>) -> Self {
+        Self {
+            name: transformer.name().to_owned(),
+            place: Place::of_caller(),
+            fingerprint: transformer.fingerprint().to_owned(),
+            shape: transformer.shape(),
+            matches: Matches::default(),
+            into_types: Vec::new(),
+            guard: None,
+            body: Box::new(move |event, out| transformer.transform(event, out)),
+        }
+    }
+}
+
+impl<T: Transformer + 'static> From<T> for Rule {
+    #[track_caller]
+    fn from(transformer: T) -> Self {
+        Self::from(Arc::new(transformer))
+    }
+}
+
+impl fmt::Debug for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Rule({} at {})", self.name, self.place)
+    }
+}
+
+/// Which events a general rule is about, as far as can be said without looking into them. An empty list is no
+/// restriction.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Matches {
+    pub(crate) types: Vec<TypePattern>,
+    pub(crate) categories: Vec<String>,
+    pub(crate) versions: Vec<u32>,
+}
+
+impl Matches {
+    pub(crate) fn takes_type(&self, event_type: &EventType) -> bool {
+        self.types.is_empty() || self.types.iter().any(|pattern| pattern.matches(event_type.as_str()))
+    }
+
+    pub(crate) fn takes_version(&self, version: SchemaVersion) -> bool {
+        self.versions.is_empty() || self.versions.contains(&version.number())
+    }
+
+    pub(crate) fn takes_category(&self, category: &str) -> bool {
+        self.categories.is_empty() || self.categories.iter().any(|one| one == category)
+    }
+
+    /// Whether it takes no types but those it names.
+    pub(crate) fn only_names(&self) -> bool {
+        !self.types.is_empty() && self.types.iter().all(|pattern| matches!(pattern, TypePattern::Name(_)))
+    }
+
+    /// Adds what is matched to a fingerprint.
+    pub(crate) fn fingerprint(&self, mut fingerprint: Fingerprint) -> Fingerprint {
+        fingerprint = fingerprint.number(self.types.len() as u64);
+        for pattern in &self.types {
+            fingerprint = fingerprint.field(&pattern.to_string());
+        }
+        fingerprint = fingerprint.number(self.categories.len() as u64);
+        for category in &self.categories {
+            fingerprint = fingerprint.field(category);
+        }
+        self.versions.iter().fold(fingerprint, |fingerprint, version| fingerprint.number(u64::from(*version)))
+    }
+}
+
+/// A type's name, or the beginning of names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum TypePattern {
+    Name(String),
+    Prefix(String),
+}
+
+impl TypePattern {
+    pub(crate) fn parse(mut text: String) -> Self {
+        if text.ends_with('*') {
+            text.pop();
+            return Self::Prefix(text);
+        }
+        Self::Name(text)
+    }
+
+    fn matches(&self, name: &str) -> bool {
+        match self {
+            Self::Name(one) => one == name,
+            Self::Prefix(prefix) => name.starts_with(prefix),
+        }
+    }
+}
+
+impl fmt::Display for TypePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::Prefix(prefix) => write!(f, "{prefix}*"),
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! JSON Schemas of event data, by type and version.
+
+#[cfg(feature = "schema")]
+use std::sync::Arc;
+
+use eventlift_events::Event;
+
+use crate::fingerprint::Fingerprint;
+use crate::problem::Place;
+use crate::transformer::Reason;
+
+/// A JSON Schema that the data of what rules yield in a type and version has to follow.
+#[derive(Clone)]
+pub struct JsonSchema {
+    pub(crate) event_type: String,
+    pub(crate) version: u32,
+    pub(crate) place: Place,
+    pub(crate) fingerprint: String,
+    #[cfg(feature = "schema")]
+    validator: Arc<jsonschema::Validator>,
+}
+
+impl JsonSchema {
+    /// Compiles a schema. References to other documents are not followed. Fails when it is not JSON or no schema,
+    /// and in builds without feature `schema`.
+    #[track_caller]
+    pub fn new(event_type: impl Into<String>, version: u32, text: &str) -> Result<Self, Reason> {
+        Self::compile(&event_type.into(), version, text, Place::of_caller())
+    }
+
+    #[cfg(feature = "schema")]
+    pub(crate) fn compile(event_type: &str, version: u32, text: &str, place: Place) -> Result<Self, Reason> {
+        let schema: serde_json::Value =
+            serde_json::from_str(text).map_err(|error| Reason::new(format_args!("it is not JSON: {error}")))?;
+        let validator = jsonschema::validator_for(&schema)
+            .map_err(|error| Reason::new(format_args!("at {}: {error}", location(error.instance_path().as_str()))))?;
+        Ok(Self {
+            event_type: event_type.to_owned(),
+            version,
+            place,
+            fingerprint: Fingerprint::of("schema").field(&schema.to_string()).finish(),
+            validator: Arc::new(validator),
+        })
+    }
+
+    #[cfg(not(feature = "schema"))]
+    pub(crate) fn compile(_: &str, _: u32, _: &str, _: Place) -> Result<Self, Reason> {
+        Err(Reason::new("this build has no JSON Schema").hint("build with feature `schema`"))
+    }
+
+    /// Checks an event's data. Fails with the first violation: type, version, path and what is wrong.
+    #[cfg(feature = "schema")]
+    pub(crate) fn check(&self, event: &Event) -> Result<(), Reason> {
+        let context = |path: &str, what: &dyn std::fmt::Display| {
+            let (event_type, version) = (&event.event_type, event.version);
+            Reason::new(format_args!(
+                "the result breaks the JSON Schema of {event_type} version {version} at {}: {what}",
+                location(path)
+            ))
+            .hint(format_args!("the schema is at {}", self.place))
+        };
+        let data: serde_json::Value =
+            serde_json::from_slice(event.data.bytes()).map_err(|error| context("", &error))?;
+        match self.validator.validate(&data) {
+            Ok(()) => Ok(()),
+            Err(error) => Err(context(error.instance_path().as_str(), &error)),
+        }
+    }
+
+    #[cfg(not(feature = "schema"))]
+    pub(crate) fn check(&self, _: &Event) -> Result<(), Reason> {
+        // Cannot be called: without the feature no schema can be made.
+        Ok(())
+    }
+}
+
+#[cfg(feature = "schema")]
+fn location(path: &str) -> &str {
+    if path.is_empty() { "the whole document" } else { path }
+}
