@@ -1,6 +1,7 @@
 //! Taking compression off a file, and putting it on.
 
-use std::io::{self, Cursor, Read, Write};
+use std::fs::File;
+use std::io::{self, Cursor, Read, Seek, Write};
 use std::path::Path;
 
 use super::config::Compression;
@@ -21,6 +22,14 @@ pub(super) fn by_name(path: &Path) -> Compression {
         Some("zst") => Compression::Zstd,
         _ => Compression::None,
     }
+}
+
+/// The first bytes of a file, as many as say how it is compressed.
+pub(super) fn first_bytes(file: &mut File) -> io::Result<Vec<u8>> {
+    let mut first = Vec::with_capacity(4);
+    file.rewind()?;
+    file.take(4).read_to_end(&mut first)?;
+    Ok(first)
 }
 
 /// Reads what was compressed, over all members or frames. Also says which compression it was.

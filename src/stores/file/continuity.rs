@@ -16,7 +16,8 @@ const STREAMS: usize = 900_000;
 pub(super) struct Continuity {
     last_position: Option<Position>,
     last_revisions: HashMap<Key, u64, BuildHasherDefault<AlreadyHashed>>,
-    revisions: Revisions,
+    /// `None` checks nothing.
+    revisions: Option<Revisions>,
     /// Whether a stream that is not remembered has had no event.
     knows_all: bool,
     most_streams: usize,
@@ -26,7 +27,7 @@ type Key = [u64; 2];
 
 impl Continuity {
     /// For a read that sees every event (`from_start`) or begins somewhere.
-    pub(super) fn new(revisions: Revisions, from_start: bool) -> Self {
+    pub(super) fn new(revisions: Option<Revisions>, from_start: bool) -> Self {
         Self {
             last_position: None,
             last_revisions: HashMap::default(),
@@ -52,6 +53,7 @@ impl Continuity {
 
     /// Takes the next revision of a stream, which must go on where the stream was.
     pub(super) fn take_revision(&mut self, stream: &StreamName, revision: Revision) -> Result<(), LineError> {
+        let Some(mode) = self.revisions else { return Ok(()) };
         let key = key(stream);
         let expected = match self.last_revisions.get_mut(&key) {
             Some(last) => {
@@ -62,10 +64,10 @@ impl Continuity {
             None => {
                 let is_first = self.knows_all;
                 self.remember(key, revision.0);
-                if is_first { 0 } else { revision.0 }
+                if is_first && mode == Revisions::Dense { 0 } else { revision.0 }
             }
         };
-        let is_gap = revision.0 > expected && self.revisions == Revisions::Dense;
+        let is_gap = revision.0 > expected && mode == Revisions::Dense;
         if revision.0 >= expected && !is_gap {
             return Ok(());
         }
@@ -138,7 +140,7 @@ mod tests {
 
     #[test]
     fn streams_beyond_the_memory_are_not_checked_and_not_numbered() {
-        let mut continuity = Continuity::new(Revisions::Dense, true);
+        let mut continuity = Continuity::new(Some(Revisions::Dense), true);
         continuity.most_streams = 2;
         for number in 0..4 {
             continuity.take_revision(&stream(number), Revision(0)).unwrap();
@@ -146,7 +148,7 @@ mod tests {
         assert!(continuity.take_revision(&stream(1), Revision(2)).is_err());
         assert!(continuity.take_revision(&stream(3), Revision(7)).is_ok());
 
-        let mut numbers = Continuity::new(Revisions::Dense, true);
+        let mut numbers = Continuity::new(Some(Revisions::Dense), true);
         numbers.most_streams = 1;
         assert_eq!(numbers.number(&stream(0)), Ok(Revision(0)));
         assert_eq!(numbers.number(&stream(0)), Ok(Revision(1)));

@@ -20,15 +20,30 @@
 //! error that names the line and the byte in it. From the start of the file on, it is also an error when a position
 //! does not ascend or a revision does not follow the one before in its stream, for the first 900,000 streams.
 //! Whether ids are unique only an audit of the whole file can tell.
+//!
+//! # Writing
+//!
+//! Every append becomes a gzip member or a zstd frame of its own, so that a file can be cut off at the end of any of
+//! them. A line is written so that it is read back as the same event, to the byte. JSON stands in `data` as it is,
+//! unless it holds a line feed, has space around it or is broken: then it goes to `data_base64` under its own content
+//! type, and so do binary data and text that is not UTF-8. Carried attributes that could not be told from mapped ones,
+//! or that are spelt in another way than this store would spell them, go as one text to `eventliftattributes`. An
+//! event without a source gets the source `urn:eventlift`, which is left out when the line is read.
 
+mod appender;
 mod chunks;
+mod committed;
 mod compression;
 mod config;
 mod continuity;
 mod decode;
+mod encode;
 mod mapping;
 mod pattern;
 mod reader;
+mod sidecar;
+mod writer;
 
 pub use config::{Attribute, Attributes, Compression, FileConfig, Revisions};
 pub use reader::FileReader;
+pub use writer::FileWriter;

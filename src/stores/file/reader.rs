@@ -15,11 +15,13 @@ use eventlift_events::{
 use tokio::sync::mpsc;
 
 use super::chunks::{ChunkError, Chunks};
+use super::committed;
 use super::compression;
 use super::config::{Compression, FileConfig, Revisions};
 use super::continuity::Continuity;
 use super::decode::{self, Decoder, LineError};
 use super::mapping::{Mapping, Role};
+use super::sidecar::State;
 use crate::stores::local_file;
 
 /// How many batches are read ahead.
@@ -62,6 +64,17 @@ impl FileReader {
     }
 }
 
+impl FileReader {
+    /// Reads the first so many bytes, on this thread and without looking at revisions. Goes on while `take` says so.
+    pub(super) fn read_committed(
+        &self,
+        length: u64,
+        take: &mut dyn FnMut(Vec<Event>) -> bool,
+    ) -> Result<(), StoreError> {
+        self.source.scan_up_to(Some(length), None, &ReadRequest::new(Scope::All), take)
+    }
+}
+
 #[async_trait]
 impl EventReader for FileReader {
     fn identity(&self) -> &StoreIdentity {
@@ -69,7 +82,15 @@ impl EventReader for FileReader {
     }
 
     fn capabilities(&self) -> Capabilities {
-        capabilities(&self.source.mapping)
+        Capabilities {
+            transactions: !self.source.config.is_standard_stream(),
+            global_order: true,
+            explicit_positions: self.source.mapping.name(Role::Order).is_some(),
+            sets_time: true,
+            attributes: true,
+            max_append_bytes: None,
+            guarantees: Guarantees::default(),
+        }
     }
 
     fn read(&self, request: ReadRequest) -> EventStream {
@@ -79,7 +100,8 @@ impl EventReader for FileReader {
             let store = source.identity.display.clone();
             // A thread of its own: a read of standard input may never end, and a runtime waits for its blocking tasks.
             let scan = thread::Builder::new().name("eventlift file reader".to_owned()).spawn(move || {
-                if let Err(error) = source.scan(&request, &sender) {
+                let mut deliver = |batch| sender.blocking_send(Ok(batch)).is_ok();
+                if let Err(error) = source.scan(&request, &mut deliver) {
                     // Nobody listens any more where it can't be sent.
                     let _ = sender.blocking_send(Err(error));
                 }
@@ -106,7 +128,7 @@ impl EventReader for FileReader {
     }
 
     async fn head(&self) -> Result<Option<Position>, StoreError> {
-        Ok(None)
+        Ok(self.source.committed()?.and_then(|state| state.last_position))
     }
 
     fn is_rereadable(&self) -> bool {
@@ -114,18 +136,33 @@ impl EventReader for FileReader {
     }
 }
 
-type Sender = mpsc::Sender<Result<Vec<Event>, StoreError>>;
+/// Takes a batch; says whether it takes more.
+type Deliver<'a> = &'a mut dyn FnMut(Vec<Event>) -> bool;
 
 impl Source {
-    fn scan(&self, request: &ReadRequest, sender: &Sender) -> Result<(), StoreError> {
-        let (file, compression) = self.open()?;
+    fn scan(&self, request: &ReadRequest, deliver: Deliver<'_>) -> Result<(), StoreError> {
+        let committed = self.committed()?;
+        let unset = if committed.is_some() { Revisions::Sparse } else { Revisions::Dense };
+        let revisions = self.config.revisions.unwrap_or(unset);
+        self.scan_up_to(committed.map(|state| state.length), Some(revisions), request, deliver)
+    }
+
+    /// Reads the first so many bytes of the file, or all of it.
+    fn scan_up_to(
+        &self,
+        length: Option<u64>,
+        revisions: Option<Revisions>,
+        request: &ReadRequest,
+        deliver: Deliver<'_>,
+    ) -> Result<(), StoreError> {
+        let (file, compression) = self.open(length)?;
         let mut chunks = Chunks::new(file, self.config.max_line_bytes);
         let mut lines = Lines {
             source: self,
             request,
-            sender,
+            deliver,
             decoder: Decoder::new(&self.mapping),
-            continuity: Continuity::new(self.revisions(), request.after.is_none()),
+            continuity: Continuity::new(revisions, request.after.is_none()),
             numbers_revisions: self.mapping.name(Role::Revision).is_none(),
             line_number: 0,
             batch: Vec::new(),
@@ -154,17 +191,25 @@ impl Source {
         }
     }
 
-    fn open(&self) -> Result<(Box<dyn Read + Send>, Compression), StoreError> {
-        let failed = |error| io_error("read", &self.identity.display, error);
-        let file: Box<dyn Read + Send> = match self.config.is_standard_stream() {
-            true => Box::new(io::stdin()),
-            false => Box::new(File::open(&self.config.path).map_err(failed)?),
-        };
-        compression::decompress(file, self.config.compression).map_err(failed)
+    /// What eventlift has committed, if it wrote the file.
+    fn committed(&self) -> Result<Option<State>, StoreError> {
+        if self.config.is_standard_stream() {
+            return Ok(None);
+        }
+        committed::of_file(&self.config.path, &self.identity.display)
     }
 
-    fn revisions(&self) -> Revisions {
-        self.config.revisions.unwrap_or(Revisions::Dense)
+    fn open(&self, length: Option<u64>) -> Result<(Box<dyn Read + Send>, Compression), StoreError> {
+        let failed = |error| io_error("read", &self.identity.display, error);
+        if self.config.is_standard_stream() {
+            return compression::decompress(Box::new(io::stdin()), self.config.compression).map_err(failed);
+        }
+        let file = File::open(&self.config.path).map_err(failed)?;
+        let file: Box<dyn Read + Send> = match length {
+            Some(length) => Box::new(file.take(length)),
+            None => Box::new(file),
+        };
+        compression::decompress(file, self.config.compression).map_err(failed)
     }
 
     fn line_error(&self, error: LineError, line_number: u64) -> StoreError {
@@ -226,7 +271,7 @@ enum Flow {
 struct Lines<'a> {
     source: &'a Source,
     request: &'a ReadRequest,
-    sender: &'a Sender,
+    deliver: Deliver<'a>,
     decoder: Decoder<'a>,
     continuity: Continuity,
     numbers_revisions: bool,
@@ -302,22 +347,7 @@ impl Lines<'_> {
         }
         let next = Vec::with_capacity(self.batch.len());
         let batch = std::mem::replace(&mut self.batch, next);
-        match self.sender.blocking_send(Ok(batch)) {
-            Ok(()) => Flow::GoOn,
-            Err(_) => Flow::Stop,
-        }
-    }
-}
-
-pub(super) fn capabilities(mapping: &Mapping) -> Capabilities {
-    Capabilities {
-        transactions: true,
-        global_order: true,
-        explicit_positions: mapping.name(Role::Order).is_some(),
-        sets_time: true,
-        attributes: true,
-        max_append_bytes: None,
-        guarantees: Guarantees::default(),
+        if (self.deliver)(batch) { Flow::GoOn } else { Flow::Stop }
     }
 }
 

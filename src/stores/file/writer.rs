@@ -1,0 +1,148 @@
+//! Appending events to a file.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use eventlift_events::{
+    Capabilities, Checkpoint, CheckpointStore, Event, EventWriter, Guarantees, Position, PositionRange, Progress,
+    RunId, RunRecord, StateKey, StoreError, StoreErrorKind, StoreIdentity,
+};
+use rusqlite::Connection;
+
+use super::appender::Appender;
+use super::config::FileConfig;
+use crate::ledger;
+
+/// Appends to a file, or to standard output; the only writer of the file while it lives.
+///
+/// How much of the file is committed stands in a SQLite database beside it, `<path>.eventlift`, together with the
+/// ledger. Bytes behind that are of an append that never was; readers stop before them, and the next writer cuts them
+/// off. So events and progress commit together.
+///
+/// Standard output takes a load from beginning to end: it can't be resumed, since its ledger ends with the process,
+/// and what was written before an error stays written.
+#[derive(Debug)]
+pub struct FileWriter {
+    identity: StoreIdentity,
+    capabilities: Capabilities,
+    // Locked for the length of one call, off the async threads.
+    appender: Arc<Mutex<Appender>>,
+}
+
+impl FileWriter {
+    /// Opens a file for writing and creates it where there is none; cuts off what a killed writer did not commit.
+    /// Fails where another writer has it, where it holds events that eventlift did not write, where it is not as it
+    /// was left, and where it can't be written.
+    pub fn open(config: FileConfig) -> Result<Self, StoreError> {
+        let is_file = !config.is_standard_stream();
+        let appender = if is_file { Appender::open(config)? } else { Appender::standard_output(config)? };
+        let capabilities = Capabilities {
+            transactions: is_file,
+            global_order: true,
+            explicit_positions: appender.keeps_positions(),
+            sets_time: true,
+            attributes: true,
+            max_append_bytes: None,
+            guarantees: Guarantees::default(),
+        };
+        let identity = appender.identity().clone();
+        Ok(Self { identity, capabilities, appender: Arc::new(Mutex::new(appender)) })
+    }
+
+    async fn with<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Appender) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let appender = Arc::clone(&self.appender);
+        let done = tokio::task::spawn_blocking(move || work(&mut lock(&appender))).await;
+        done.unwrap_or_else(|error| {
+            let kind = StoreErrorKind::Unexpected(format!("the writing thread was ended: {error}"));
+            Err(StoreError::new("append to", &self.identity.display, kind))
+        })
+    }
+
+    async fn query<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let display = self.identity.display.clone();
+        self.with(move |appender| {
+            query(appender.connection()).map_err(|error| ledger::store_error("read the ledger of", display, error))
+        })
+        .await
+    }
+}
+
+/// A panic inside a call leaves an append that was not committed, which the next call cuts off.
+fn lock(appender: &Mutex<Appender>) -> MutexGuard<'_, Appender> {
+    appender.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[async_trait]
+impl EventWriter for FileWriter {
+    fn identity(&self) -> &StoreIdentity {
+        &self.identity
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.capabilities
+    }
+
+    async fn append(&mut self, events: &[Event], progress: Option<&Progress>) -> Result<(), StoreError> {
+        // Events share their bytes, so this copies handles only.
+        let (events, progress) = (events.to_vec(), progress.cloned());
+        self.with(move |appender| appender.append(&events, progress.as_ref())).await
+    }
+
+    async fn seal(&mut self, dense: bool) -> Result<(), StoreError> {
+        self.with(move |appender| appender.seal(dense)).await
+    }
+
+    async fn is_empty(&self) -> Result<bool, StoreError> {
+        self.with(|appender| Ok(appender.state().lines == 0)).await
+    }
+
+    async fn last_position(&self) -> Result<Option<Position>, StoreError> {
+        self.with(|appender| Ok(appender.state().last_position)).await
+    }
+}
+
+#[async_trait]
+impl CheckpointStore for FileWriter {
+    async fn runs(&self) -> Result<Vec<RunRecord>, StoreError> {
+        self.query(ledger::runs).await
+    }
+
+    async fn record_run(&mut self, run: &RunRecord) -> Result<(), StoreError> {
+        let run = run.clone();
+        let display = self.identity.display.clone();
+        self.with(move |appender| {
+            ledger::record_run(appender.connection(), &run)
+                .map_err(|error| ledger::store_error("record a run in", display, error))
+        })
+        .await
+    }
+
+    async fn checkpoint(&self, run: RunId) -> Result<Option<Checkpoint>, StoreError> {
+        self.query(move |connection| ledger::checkpoint(connection, run)).await
+    }
+
+    async fn state(&self, run: RunId, keys: &[StateKey]) -> Result<Vec<Option<Bytes>>, StoreError> {
+        let keys = keys.to_vec();
+        self.query(move |connection| ledger::state(connection, run, &keys)).await
+    }
+
+    async fn positions(
+        &self,
+        run: RunId,
+        after: Option<Position>,
+        limit: usize,
+    ) -> Result<Vec<PositionRange>, StoreError> {
+        self.query(move |connection| ledger::positions(connection, run, after, limit)).await
+    }
+
+    async fn position_at(&self, run: RunId, source: Position) -> Result<Option<PositionRange>, StoreError> {
+        self.query(move |connection| ledger::position_at(connection, run, source)).await
+    }
+}
