@@ -4,15 +4,15 @@
 //! have no tables of their own (files) keep it in a database beside them. All functions work on a connection that the
 //! caller has opened, inside the caller's transaction if there is one.
 
+mod database;
 mod failure;
 mod progress;
 mod runs;
 mod schema;
-mod scratch;
 
+pub use database::LedgerDatabase;
+pub(crate) use database::temporary_database;
 pub use failure::{backend, store_error};
 pub use progress::{checkpoint, commit, position_at, positions, state};
 pub use runs::{record_run, runs};
 pub use schema::{create, exists};
-pub use scratch::Scratch;
-pub(crate) use scratch::temporary_database;

@@ -1,10 +1,12 @@
 //! The pipeline: read → transform → sequence → append, one stage a file, everything between them bounded.
 //!
-//! [`Migration`] wires the stages and keeps the run's record; [`survey`] proves what it will do before it does it.
+//! [`Migration`] wires the stages and keeps the run's record; [`survey`] proves what it will do before it does it,
+//! [`verify`] reads both sides back.
 
 mod append;
 mod audit;
 mod error;
+mod expected;
 mod migration;
 mod policy;
 mod progress;
@@ -13,6 +15,7 @@ mod state;
 mod stop;
 mod survey;
 mod transform;
+mod verify;
 
 pub use audit::{Audit, Finding};
 pub use error::{PipelineError, Refusal};
@@ -21,3 +24,4 @@ pub use policy::{Policies, Revisions, Unknown};
 pub use progress::Progress;
 pub use stop::{Stop, StopHandle};
 pub use survey::{Covered, Sample, Survey, SurveyOptions, survey};
+pub use verify::{Difference, Verification, VerifyProgress, verify};

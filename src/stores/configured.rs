@@ -38,7 +38,7 @@ pub enum InvalidStore {
     #[error("the key `store` is missing (one of {})", KINDS.join(", "))]
     NoKind,
     /// There is no such kind of store, or this program was built without it.
-    #[error("there is no store `{0}` (one of {})", KINDS.join(", "))]
+    #[error("there is no store `{0}` (one of {known})", known = KINDS.join(", "))]
     UnknownKind(String),
     /// A key is wrong; the text is the parser's.
     #[error("{0}")]

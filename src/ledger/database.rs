@@ -1,32 +1,49 @@
-//! A ledger that nobody keeps: for dry runs and verification.
+//! A ledger in a database of its own connection: one that is only looked at, or one that nobody keeps.
 
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use eventlift_events::{
     Bytes, Checkpoint, CheckpointStore, Position, PositionRange, Progress, RunId, RunRecord, StateKey, StoreError,
 };
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 
 use super::{failure, progress, runs, schema};
 
-/// A ledger in a temporary file that SQLite deletes when it is closed. Memory stays bounded, whatever it holds.
-///
-/// Calls are short and answered at once, on the calling thread.
+/// A ledger in a SQLite file. Calls are short and answered at once, on the calling thread.
 #[derive(Debug)]
-pub struct Scratch {
+pub struct LedgerDatabase {
     connection: Mutex<Connection>,
+    display: String,
 }
 
-impl Scratch {
-    /// An empty ledger.
-    pub fn new() -> Result<Self, StoreError> {
+impl LedgerDatabase {
+    /// An empty ledger in a temporary file that SQLite deletes when it is closed, for dry runs and verification.
+    /// Memory stays bounded, whatever it holds.
+    pub fn temporary() -> Result<Self, StoreError> {
+        let display = "the temporary ledger".to_owned();
         let connection = temporary_database().and_then(|connection| {
             schema::create(&connection)?;
             Ok(connection)
         });
-        let connection = connection.map_err(|e| failure::store_error("create", NAME, e))?;
-        Ok(Self { connection: Mutex::new(connection) })
+        let connection = connection.map_err(|e| failure::store_error("create", &display, e))?;
+        Ok(Self { connection: Mutex::new(connection), display })
+    }
+
+    /// The ledger in a file, to look at while others write. None where the file has no ledger, or is not there.
+    /// `display` is how the store is called in messages.
+    pub fn look_at(path: &Path, display: impl Into<String>) -> Result<Option<Self>, StoreError> {
+        if !path.exists() {
+            return Ok(None);
+        }
+        let display = display.into();
+        let opened = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).and_then(|connection| {
+            connection.busy_timeout(std::time::Duration::from_secs(5))?;
+            Ok(schema::exists(&connection)?.then_some(connection))
+        });
+        let connection = opened.map_err(|e| failure::store_error("open", &display, e))?;
+        Ok(connection.map(|connection| Self { connection: Mutex::new(connection), display }))
     }
 
     /// Stores a run's progress.
@@ -36,19 +53,17 @@ impl Scratch {
             progress::commit(&transaction, progress)?;
             transaction.commit()
         });
-        stored.map_err(|e| failure::store_error("write to", NAME, e))
+        stored.map_err(|e| failure::store_error("write to", &self.display, e))
     }
 
     fn query<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
-        query(&self.lock()).map_err(|e| failure::store_error("read", NAME, e))
+        query(&self.lock()).map_err(|e| failure::store_error("read", &self.display, e))
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-const NAME: &str = "the temporary ledger";
 
 /// A database in a temporary file, without a journal: a crash takes it away anyway.
 pub(crate) fn temporary_database() -> rusqlite::Result<Connection> {
@@ -60,7 +75,7 @@ pub(crate) fn temporary_database() -> rusqlite::Result<Connection> {
 }
 
 #[async_trait]
-impl CheckpointStore for Scratch {
+impl CheckpointStore for LedgerDatabase {
     async fn runs(&self) -> Result<Vec<RunRecord>, StoreError> {
         self.query(runs::runs)
     }

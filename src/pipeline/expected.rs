@@ -1,0 +1,46 @@
+//! What a target should hold: the source, transformed and numbered again, without writing.
+
+use std::sync::Arc;
+
+use eventlift_events::{Event, EventReader, Position, ReadRequest, RunId};
+use eventlift_transformers::Registry;
+use futures_util::stream::{BoxStream, StreamExt};
+
+use super::error::PipelineError;
+use super::migration::MigrationOptions;
+use super::sequence::Sequencer;
+use super::stop::Stop;
+use super::transform::lift_batches;
+use crate::ledger::LedgerDatabase;
+
+/// Streams the events that a run over the source would append, up to a source position, in order. What the stages
+/// remember is kept in a temporary file.
+pub(super) fn expected_events(
+    source: Arc<dyn EventReader>,
+    registry: Arc<Registry>,
+    options: MigrationOptions,
+    until: Option<Position>,
+    stop: Stop,
+) -> BoxStream<'static, Result<Vec<Event>, PipelineError>> {
+    let stream = async_stream::try_stream! {
+        let ledger = LedgerDatabase::temporary().map_err(PipelineError::Source)?;
+        let mut sequencer = Sequencer::resume(Arc::clone(&registry), RunId::random(), None, &ledger).await?;
+        let request =
+            ReadRequest::new(options.scope.clone()).until(until).batch_events(options.batch_events);
+        let (origins, workers) = (sequencer.origins(), options.workers.get());
+        let mut batches = lift_batches(source.read(request), registry, options.policies, origins, workers, stop);
+        while let Some(batch) = batches.next().await {
+            let mut events = Vec::new();
+            let failed = sequencer.number(batch?, &ledger, &mut events).await?;
+            if let Some(progress) = sequencer.progress() {
+                ledger.commit(&progress).map_err(PipelineError::Source)?;
+                sequencer.committed(&progress);
+            }
+            yield events;
+            if let Some(error) = failed {
+                Err(error)?;
+            }
+        }
+    };
+    stream.boxed()
+}

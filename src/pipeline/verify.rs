@@ -1,0 +1,251 @@
+//! Verification: both sides are read, and either they agree or the first event that differs is found.
+
+use std::sync::Arc;
+
+use eventlift_events::{Capabilities, Event, EventReader, Payload, Position, ReadRequest, Scope};
+use eventlift_transformers::Registry;
+use futures_util::stream::{BoxStream, StreamExt};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+
+use super::error::{PipelineError, Refusal};
+use super::expected::expected_events;
+use super::migration::MigrationOptions;
+use super::stop::Stop;
+
+/// Streams are spread over this many buckets; a bucket's hash covers all events of its streams.
+const BUCKETS: usize = 4096;
+
+/// What a verification found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Verification {
+    /// How many events the target should hold.
+    pub expected: u64,
+    /// How many events the target holds.
+    pub found: u64,
+    /// How many of the 4,096 buckets of streams differ.
+    pub differing_buckets: usize,
+    /// The first event that differs, in the order of the target.
+    pub first: Option<Difference>,
+    /// Whether everything was compared: false if it was stopped.
+    pub complete: bool,
+}
+
+/// An event that is not the same on both sides; at least one side has it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Difference {
+    /// The event that should be there; none where the target has one too many.
+    pub expected: Option<Event>,
+    /// The event that is there; none where the target lacks it.
+    pub found: Option<Event>,
+}
+
+impl Verification {
+    /// Whether the target holds exactly what it should.
+    pub fn agrees(&self) -> bool {
+        self.complete && self.differing_buckets == 0
+    }
+}
+
+/// Which sides were read how far, for whoever watches.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct VerifyProgress {
+    /// Events of the expected side.
+    pub expected: u64,
+    /// Events of the target.
+    pub found: u64,
+}
+
+/// Reads both sides at the same time, in bounded memory, and compares them.
+///
+/// The source is transformed and numbered again up to `until` and each side's events are hashed into buckets by stream.
+/// Where buckets differ, the events of those buckets alone are walked side by side to the first that differs.
+pub async fn verify(
+    source: Arc<dyn EventReader>,
+    target: Arc<dyn EventReader>,
+    registry: Arc<Registry>,
+    options: MigrationOptions,
+    until: Option<Position>,
+    stop: Stop,
+    mut seen: impl FnMut(VerifyProgress),
+) -> Result<Verification, PipelineError> {
+    let carried = target.capabilities();
+    if !carried.global_order || !carried.explicit_positions {
+        let problem = format!("{} keeps no positions to compare events by", target.identity());
+        return Err(Refusal::Unfit(problem).into());
+    }
+    if !source.is_rereadable() || !target.is_rereadable() {
+        return Err(Refusal::Unfit("standard input can't be read again to verify it".to_owned()).into());
+    }
+    let sides = || Sides {
+        expected: expected_events(
+            Arc::clone(&source),
+            Arc::clone(&registry),
+            options.clone(),
+            until,
+            stop.clone(),
+        ),
+        found: target_events(&*target),
+    };
+
+    let mut progress = VerifyProgress::default();
+    let (mut expected, mut found) = (Buckets::new(carried), Buckets::new(carried));
+    let Sides { expected: mut expected_side, found: mut found_side } = sides();
+    let (mut expected_ended, mut found_ended) = (false, false);
+    while !(expected_ended && found_ended) && !stop.is_asked() {
+        tokio::select! {
+            batch = expected_side.next(), if !expected_ended => match batch {
+                Some(batch) => progress.expected += expected.add(&batch?),
+                None => expected_ended = true,
+            },
+            batch = found_side.next(), if !found_ended => match batch {
+                Some(batch) => progress.found += found.add(&batch?),
+                None => found_ended = true,
+            },
+        }
+        seen(progress);
+    }
+    let complete = expected_ended && found_ended && !stop.is_asked();
+    let differing = expected.differing(&found);
+    let first = match (complete, differing.is_empty()) {
+        (true, false) => first_difference(sides(), &differing, carried).await?,
+        _ => None,
+    };
+    let VerifyProgress { expected, found } = progress;
+    Ok(Verification { expected, found, differing_buckets: differing.len(), first, complete })
+}
+
+/// The events of both sides, in the order of the target.
+struct Sides {
+    expected: BoxStream<'static, Result<Vec<Event>, PipelineError>>,
+    found: BoxStream<'static, Result<Vec<Event>, PipelineError>>,
+}
+
+fn target_events(target: &dyn EventReader) -> BoxStream<'static, Result<Vec<Event>, PipelineError>> {
+    let batches = target.read(ReadRequest::new(Scope::All));
+    batches.map(|batch| batch.map_err(PipelineError::Target)).boxed()
+}
+
+/// One hash and count per bucket. The hash is a sum of the events' own, which contain their places, so events can be
+/// added in any order.
+struct Buckets {
+    sums: Vec<(u128, u64)>,
+    carried: Capabilities,
+    buffer: Vec<u8>,
+}
+
+impl Buckets {
+    fn new(carried: Capabilities) -> Self {
+        Self { sums: vec![(0, 0); BUCKETS], carried, buffer: Vec::new() }
+    }
+
+    fn add(&mut self, batch: &[Event]) -> u64 {
+        for event in batch {
+            let hash = event_hash(event, self.carried, &mut self.buffer);
+            let (sum, count) = &mut self.sums[bucket(event)];
+            *sum = sum.wrapping_add(hash);
+            *count += 1;
+        }
+        batch.len() as u64
+    }
+
+    fn differing(&self, other: &Self) -> Vec<usize> {
+        (0..BUCKETS).filter(|&bucket| self.sums[bucket] != other.sums[bucket]).collect()
+    }
+}
+
+fn bucket(event: &Event) -> usize {
+    // The remainder is below the number of buckets.
+    (xxh3_64(event.stream.as_str().as_bytes()) % BUCKETS as u64) as usize
+}
+
+/// Hashes every field that the target carries, each with its length, so that no two events look alike.
+fn event_hash(event: &Event, carried: Capabilities, buffer: &mut Vec<u8>) -> u128 {
+    let mut field = |bytes: &[u8]| {
+        buffer.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+        buffer.extend_from_slice(bytes);
+    };
+    field(event.stream.as_str().as_bytes());
+    field(&event.revision.0.to_le_bytes());
+    field(&event.position.major().to_le_bytes());
+    match event.id.as_uuid() {
+        Some(uuid) => field(uuid.as_bytes()),
+        None => field(event.id.to_string().as_bytes()),
+    }
+    field(event.event_type.as_str().as_bytes());
+    field(&event.version.number().to_le_bytes());
+    for payload in [&event.data, &event.metadata] {
+        field(payload.bytes());
+        field(if payload.is_empty() { b"" } else { payload.content_type().as_str().as_bytes() });
+    }
+    if carried.sets_time {
+        field(&event.recorded_at.micros().to_le_bytes());
+    }
+    if carried.attributes {
+        field(&event.attributes);
+    }
+    let hash = xxh3_128(buffer);
+    buffer.clear();
+    hash
+}
+
+/// Walks both sides in the order of the target, looking only at the buckets that differ.
+async fn first_difference(
+    sides: Sides,
+    differing: &[usize],
+    carried: Capabilities,
+) -> Result<Option<Difference>, PipelineError> {
+    let mut expected = Walk::new(sides.expected, differing);
+    let mut found = Walk::new(sides.found, differing);
+    loop {
+        match (expected.next().await?, found.next().await?) {
+            (None, None) => return Ok(None),
+            (Some(expected), Some(found)) if expected.position < found.position => {
+                return Ok(Some(Difference { expected: Some(expected), found: None }));
+            }
+            (Some(expected), Some(found)) if expected.position > found.position => {
+                return Ok(Some(Difference { expected: None, found: Some(found) }));
+            }
+            (Some(expected), Some(found)) if is_same(&expected, &found, carried) => {}
+            (expected, found) => return Ok(Some(Difference { expected, found })),
+        }
+    }
+}
+
+fn is_same(expected: &Event, found: &Event, carried: Capabilities) -> bool {
+    let same_payload = |one: &Payload, other: &Payload| one == other || (one.is_empty() && other.is_empty());
+    expected.id == found.id
+        && expected.stream == found.stream
+        && expected.revision == found.revision
+        && expected.event_type == found.event_type
+        && expected.version == found.version
+        && same_payload(&expected.data, &found.data)
+        && same_payload(&expected.metadata, &found.metadata)
+        && (!carried.sets_time || expected.recorded_at == found.recorded_at)
+        && (!carried.attributes || expected.attributes == found.attributes)
+}
+
+/// The events of some buckets, one by one.
+struct Walk<'a> {
+    batches: BoxStream<'static, Result<Vec<Event>, PipelineError>>,
+    batch: std::vec::IntoIter<Event>,
+    buckets: &'a [usize],
+}
+
+impl<'a> Walk<'a> {
+    fn new(batches: BoxStream<'static, Result<Vec<Event>, PipelineError>>, buckets: &'a [usize]) -> Self {
+        Self { batches, batch: Vec::new().into_iter(), buckets }
+    }
+
+    async fn next(&mut self) -> Result<Option<Event>, PipelineError> {
+        loop {
+            let buckets = self.buckets;
+            if let Some(event) = self.batch.find(|event| buckets.binary_search(&bucket(event)).is_ok()) {
+                return Ok(Some(event));
+            }
+            match self.batches.next().await {
+                Some(batch) => self.batch = batch?.into_iter(),
+                None => return Ok(None),
+            }
+        }
+    }
+}
