@@ -1,3 +1,4 @@
 //! The file store: what it reads, what it refuses, what it writes.
 
+mod conformance;
 mod reading;

@@ -45,7 +45,8 @@ impl SqliteReader {
         let content = layout::content(&connection).map_err(|e| ledger::store_error("open", config.display(), e))?;
         match content {
             Content::Sealed => {}
-            Content::Loading if is_empty(&connection).map_err(|e| ledger::store_error("open", config.display(), e))? => {}
+            Content::Loading
+                if is_empty(&connection).map_err(|e| ledger::store_error("open", config.display(), e))? => {}
             Content::Loading => {
                 let unfinished = "a run into it has not ended, so it is not whole";
                 return Err(failed(StoreErrorKind::Unexpected(unfinished.to_owned()))

@@ -51,10 +51,7 @@ impl Definitions {
     /// Compiles files: paths, as they are to be named in errors, with their contents. Files that end in `.json` are
     /// JSON Schemas that definitions may refer to, relative to their own folder. Rules of different files are ordered
     /// as the files are. Fails with everything that is wrong in all of them.
-    pub fn load(
-        files: impl IntoIterator<Item = (PathBuf, String)>,
-        keys: &Keys,
-    ) -> Result<Self, DefinitionErrors> {
+    pub fn load(files: impl IntoIterator<Item = (PathBuf, String)>, keys: &Keys) -> Result<Self, DefinitionErrors> {
         let (schemas, definitions): (BTreeMap<PathBuf, String>, Vec<_>) = sort_files(files);
         let mut loaded = Self::default();
         let mut problems = Vec::new();
@@ -99,13 +96,7 @@ impl Definitions {
         of_rules.chain(of_files).map(|(test, rule)| test.run(registry, rule)).collect()
     }
 
-    fn read_file<'i>(
-        &mut self,
-        reader: &mut Reader<'i>,
-        mut table: Table<'i>,
-        files: &SchemaFiles<'_>,
-        keys: &Keys,
-    ) {
+    fn read_file<'i>(&mut self, reader: &mut Reader<'i>, mut table: Table<'i>, files: &SchemaFiles<'_>, keys: &Keys) {
         let tests = reader.tables(&mut table, "test");
         let mut given = Given::untyped(None);
         if table.has("type") {

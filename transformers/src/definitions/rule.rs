@@ -22,12 +22,39 @@ use crate::transformer::Reason;
 use crate::upcaster::Upcaster;
 
 const UPCAST_KEYS: &[&str] = &[
-    "from", "to", "name", "when", "data", "metadata", "jq", "type", "stream", "category", "drop", "split", "jq_events",
-    "yields", "moves_streams", "test",
+    "from",
+    "to",
+    "name",
+    "when",
+    "data",
+    "metadata",
+    "jq",
+    "type",
+    "stream",
+    "category",
+    "drop",
+    "split",
+    "jq_events",
+    "yields",
+    "moves_streams",
+    "test",
 ];
 const RULE_KEYS: &[&str] = &[
-    "name", "match", "when", "data", "metadata", "jq", "type", "stream", "category", "drop", "split", "jq_events",
-    "yields", "moves_streams", "test",
+    "name",
+    "match",
+    "when",
+    "data",
+    "metadata",
+    "jq",
+    "type",
+    "stream",
+    "category",
+    "drop",
+    "split",
+    "jq_events",
+    "yields",
+    "moves_streams",
+    "test",
 ];
 const PART_KEYS: &[&str] = &["type", "version", "when", "data", "metadata", "jq", "stream", "category"];
 const MATCH_KEYS: &[&str] = &["types", "categories", "category", "versions"];
@@ -325,7 +352,8 @@ fn exclusive(reader: &mut Reader<'_>, table: &Table<'_>, renames: bool) {
     }
     let Some(ending) = endings.first() else { return };
     if renames {
-        let hint = format!("remove one of them{}", if *ending == "split" { ", and name types in the parts" } else { "" });
+        let hint =
+            format!("remove one of them{}", if *ending == "split" { ", and name types in the parts" } else { "" });
         reader.note(&span, format!("`{ending}` and `type` exclude one another"), Some(hint));
     }
     if *ending == "drop" {
@@ -336,12 +364,7 @@ fn exclusive(reader: &mut Reader<'_>, table: &Table<'_>, renames: bool) {
     }
 }
 
-fn changes<'i>(
-    reader: &mut Reader<'i>,
-    table: &mut Table<'i>,
-    keys: &Keys,
-    fingerprint: &mut Fingerprint,
-) -> Changes {
+fn changes<'i>(reader: &mut Reader<'i>, table: &mut Table<'i>, keys: &Keys, fingerprint: &mut Fingerprint) -> Changes {
     if table.has("stream") && table.has("category") {
         let span = table.span.clone();
         reader.note(&span, "`stream` and `category` exclude one another", None);
@@ -481,7 +504,11 @@ fn jq_ending<'i>(reader: &mut Reader<'i>, table: &mut Table<'i>) -> Option<Endin
 #[cfg(not(feature = "jq"))]
 fn no_jq<'i>(reader: &mut Reader<'i>, table: &mut Table<'i>, key: &str) {
     if let Some(value) = table.take(key) {
-        reader.note(&value.span(), format!("`{key}`: this build has no jq"), Some("build with feature `jq`".to_owned()));
+        reader.note(
+            &value.span(),
+            format!("`{key}`: this build has no jq"),
+            Some("build with feature `jq`".to_owned()),
+        );
     }
 }
 
