@@ -51,10 +51,7 @@ impl Definitions {
     /// Compiles files: paths, as they are to be named in errors, with their contents. Files that end in `.json` are
     /// JSON Schemas that definitions may refer to, relative to their own folder. Rules of different files are ordered
     /// as the files are. Fails with everything that is wrong in all of them.
-    pub fn load(
-        files: impl IntoIterator<Item = (PathBuf, String)>,
-        keys: &Keys,
-    ) -> Result<Self, DefinitionErrors> {
+    pub fn load(files: impl IntoIterator<Item = (PathBuf, String)>, keys: &Keys) -> Result<Self, DefinitionErrors> {
         let (schemas, definitions): (BTreeMap<PathBuf, String>, Vec<_>) = sort_files(files);
         let mut loaded = Self::default();
         let mut problems = Vec::new();
@@ -67,6 +64,7 @@ impl Definitions {
                 let files = SchemaFiles { folder, schemas: &schemas };
                 loaded.read_file(&mut reader, table, &files, keys);
             }
+            reader.problems.sort();
             problems.append(&mut reader.problems);
         }
         if problems.is_empty() { Ok(loaded) } else { Err(DefinitionErrors(problems)) }
@@ -99,20 +97,14 @@ impl Definitions {
         of_rules.chain(of_files).map(|(test, rule)| test.run(registry, rule)).collect()
     }
 
-    fn read_file<'i>(
-        &mut self,
-        reader: &mut Reader<'i>,
-        mut table: Table<'i>,
-        files: &SchemaFiles<'_>,
-        keys: &Keys,
-    ) {
+    fn read_file<'i>(&mut self, reader: &mut Reader<'i>, mut table: Table<'i>, files: &SchemaFiles<'_>, keys: &Keys) {
         let tests = reader.tables(&mut table, "test");
         let mut given = Given::untyped(None);
         if table.has("type") {
             if let Some(event_type) = self.read_type(reader, &mut table) {
                 given = Given::of(&event_type, 1);
                 for upcast in reader.tables(&mut table, "upcast") {
-                    self.rules.extend(rule::upcast(reader, upcast, &event_type, keys));
+                    self.rules.push(rule::upcast(reader, upcast, &event_type, keys));
                 }
                 self.read_schemas(reader, &mut table, &event_type, files);
                 misplaced(reader, &mut table, "rule", "put general rules into a file without `type`");

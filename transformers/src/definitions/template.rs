@@ -86,9 +86,8 @@ impl Piece {
             _ if text.starts_with('/') => Ok(Self::Data(pointer(text)?)),
             _ => match text.strip_prefix("metadata:") {
                 Some(path) => Ok(Self::Metadata(pointer(path)?)),
-                None => Err(Reason::new(format_args!("unknown part {{{text}}}")).hint(
-                    "parts are {stream}, {stream.id}, {stream.category}, {/path/in/data} and {metadata:/path}",
-                )),
+                None => Err(Reason::new(format_args!("unknown part {{{text}}}"))
+                    .hint("parts are {stream}, {stream.id}, {stream.category}, {/path/in/data} and {metadata:/path}")),
             },
         }
     }

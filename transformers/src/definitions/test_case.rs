@@ -1,8 +1,6 @@
 //! Test cases of definitions: an event is given, and what becomes of it is compared byte by byte.
 
-use eventlift_events::{
-    Event, EventId, EventType, Payload, Position, Revision, SchemaVersion, StreamName, Timestamp,
-};
+use eventlift_events::{Event, EventId, EventType, Payload, Position, Revision, SchemaVersion, StreamName, Timestamp};
 use toml::de::DeValue;
 
 use super::reader::{Reader, Table, Value};
