@@ -139,21 +139,26 @@ impl Project {
         })
     }
 
-    /// The definition files, path and text each, in the order of their names. Paths are shown from the project's
-    /// folder on. No folder means no definitions.
+    /// The definition files (`.toml`) and the schemas that they may refer to (`.json`), path and text each, in the
+    /// order of their paths, from the transformers' folder and the folders in it. Paths start at the project's
+    /// folder. No folder means no definitions.
     pub fn definitions(&self) -> Result<Vec<(PathBuf, String)>, ConfigError> {
-        let folder = &self.transformers;
         let failed = |path: &Path, error: std::io::Error| ConfigError::new(path, error.kind());
-        let entries = match std::fs::read_dir(folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(failed(folder, error)),
-        };
         let mut paths = Vec::new();
-        for entry in entries {
-            let path = entry.map_err(|e| failed(folder, e))?.path();
-            if path.extension().is_some_and(|extension| extension == "toml") {
-                paths.push(path);
+        let mut folders = vec![self.transformers.clone()];
+        while let Some(folder) = folders.pop() {
+            let entries = match std::fs::read_dir(&folder) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+                Err(error) => return Err(failed(&folder, error)),
+            };
+            for entry in entries {
+                let path = entry.map_err(|e| failed(&folder, e))?.path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|extension| extension == "toml" || extension == "json") {
+                    paths.push(path);
+                }
             }
         }
         paths.sort();
@@ -172,8 +177,11 @@ impl Project {
         for (name, source) in &self.keys {
             let secret = std::env::var_os(&source.env).filter(|secret| !secret.is_empty()).ok_or_else(|| {
                 let path = self.folder.join(FILE_NAME);
-                ConfigError::new(&path, format_args!("[keys] {name}: the environment variable {} is not set", source.env))
-                    .hint(format_args!("export {}=… with the secret; it is never written anywhere", source.env))
+                ConfigError::new(
+                    &path,
+                    format_args!("[keys] {name}: the environment variable {} is not set", source.env),
+                )
+                .hint(format_args!("export {}=… with the secret; it is never written anywhere", source.env))
             })?;
             keys.insert(name, secret.into_encoded_bytes());
         }
@@ -209,10 +217,11 @@ fn misspelt(message: &str) -> Option<String> {
     let (_, names) = message.split_once("unknown field ").or_else(|| message.split_once("there is no store "))?;
     let mut names = names.split('`').skip(1).step_by(2);
     let found = names.next()?;
-    let expected: Vec<&str> = if message.contains("there is no store") { crate::stores::KINDS.to_vec() } else { names.collect() };
-    let closest = expected.into_iter().max_by(|a, b| {
-        strsim::jaro_winkler(found, a).total_cmp(&strsim::jaro_winkler(found, b))
-    })?;
+    let expected: Vec<&str> =
+        if message.contains("there is no store") { crate::stores::KINDS.to_vec() } else { names.collect() };
+    let closest = expected
+        .into_iter()
+        .max_by(|a, b| strsim::jaro_winkler(found, a).total_cmp(&strsim::jaro_winkler(found, b)))?;
     (strsim::jaro_winkler(found, closest) > 0.7).then(|| format!("did you mean `{closest}`?"))
 }
 
@@ -226,15 +235,21 @@ mod tests {
 
     #[test]
     fn a_misspelt_key_is_named_with_its_line() {
-        let found = error("[source]\nstore = \"sqlite\"\npth = \"a.db\"\n[target]\nstore = \"sqlite\"\npath = \"b.db\"\n");
-        assert_eq!(found.to_string(), "failed to read shop/eventlift.toml:3: [source]: unknown field `pth`, expected `path`");
+        let found =
+            error("[source]\nstore = \"sqlite\"\npth = \"a.db\"\n[target]\nstore = \"sqlite\"\npath = \"b.db\"\n");
+        assert_eq!(
+            found.to_string(),
+            "failed to read shop/eventlift.toml:3: [source]: unknown field `pth`, expected `path`"
+        );
         assert_eq!(found.hint.as_deref(), Some("did you mean `path`?"));
 
-        let found = error("[source]\nstore = \"sqlite\"\npath = \"a.db\"\n[traget]\nstore = \"sqlite\"\npath = \"b.db\"\n");
+        let found =
+            error("[source]\nstore = \"sqlite\"\npath = \"a.db\"\n[traget]\nstore = \"sqlite\"\npath = \"b.db\"\n");
         assert_eq!(found.line, Some(4));
         assert_eq!(found.hint.as_deref(), Some("did you mean `target`?"));
 
-        let found = error("[source]\nstore = \"sqllite\"\npath = \"a.db\"\n[target]\nstore = \"sqlite\"\npath = \"b.db\"\n");
+        let found =
+            error("[source]\nstore = \"sqllite\"\npath = \"a.db\"\n[target]\nstore = \"sqlite\"\npath = \"b.db\"\n");
         assert_eq!((found.line, found.hint.as_deref()), (Some(2), Some("did you mean `sqlite`?")));
     }
 
