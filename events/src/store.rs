@@ -175,7 +175,8 @@ pub trait EventWriter: CheckpointStore {
 
     /// Ends a bulk load: builds indexes and checks that ids, positions and revisions are unique, that the revisions of
     /// a stream ascend with the positions and, if `dense`, have no gaps. An error names the first event or stream that
-    /// does not pass, and leaves the store loading. Repeatable; does nothing where the store is sealed already.
+    /// does not pass, and leaves the store loading. A store sealed without `dense` goes on taking gaps.
+    /// Repeatable; does nothing where the store is sealed already.
     async fn seal(&mut self, dense: bool) -> Result<(), StoreError>;
 
     /// Whether it holds any event.
