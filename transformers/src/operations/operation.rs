@@ -160,6 +160,6 @@ mod tests {
         assert!(error("rename = '/a'\nset = '/b'").contains("two operations"));
         assert!(error("to = '/b'").contains("no operation is named"));
         assert!(error("rename = '/a'").contains("missing field `to`"));
-        assert!(error("remove = 'a'").contains("a path starts with `/`"));
+        assert!(error("redact = 'a'").contains("a path starts with `/`"));
     }
 }
