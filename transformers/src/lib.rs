@@ -2,6 +2,10 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+#[cfg(feature = "jq")]
+pub mod jq;
 mod transformer;
 
+#[cfg(feature = "jq")]
+pub use jq::{JqError, JqFilter, JqLimits};
 pub use transformer::{Reason, StatefulTransformer, TransformError, Transformer};
