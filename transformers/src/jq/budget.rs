@@ -23,7 +23,7 @@ pub struct JqLimits {
     /// Bytes of stack, which is what recursion that is not in tail position uses. Where the calling thread has less
     /// left, the evaluation gets a stack of its own, at a price of some microseconds. Default: 768 KiB.
     pub stack: usize,
-    /// How deep arrays and objects may be nested, in the input and in results. At most 512, the default.
+    /// How deep arrays and objects may be nested, in the input and in results. At most 256, the default.
     pub depth: usize,
 }
 
@@ -40,7 +40,7 @@ impl Default for JqLimits {
 }
 
 /// Deeper values could overflow the stack where nobody counts: when they are compared, written or dropped.
-pub(super) const MAX_DEPTH: usize = 512;
+pub(super) const MAX_DEPTH: usize = 256;
 
 /// Stack for what happens between two looks at it.
 const STACK_MARGIN: usize = 512 << 10;

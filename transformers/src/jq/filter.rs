@@ -52,7 +52,7 @@ impl JqFilter {
                 None => return Err(Reason::new("the jq filter yielded nothing").hint("use jq_events to drop events")),
                 Some(_) => return Err(self.too_many(&input)),
             };
-            self.write(&output, &input, data, 0, &[data.bytes(), &[]])
+            self.write(&output, Some(&input), data, &[data.bytes(), &[]])
         })
     }
 
@@ -74,19 +74,13 @@ impl JqFilter {
                 return Err(Reason::new(format_args!("the jq filter yielded more than {MAX_EVENTS} events")));
             }
             let sources: write::Sources<'_> = [event.data.bytes(), event.metadata.bytes()];
-            let payload = |value: &Value, before: Option<&Value>, old: &Payload, source: u8| match before {
-                Some(before) => self.write(value, before, old, source, &sources),
-                None => self.write(value, &Value::Null, &Payload::empty(), source, &sources),
-            };
             outputs
                 .iter()
                 .map(|output| {
                     event::output(output, event, |value, is_metadata| {
-                        if is_metadata {
-                            payload(value, metadata.as_ref(), &event.metadata, 1)
-                        } else {
-                            payload(value, data.as_ref(), &event.data, 0)
-                        }
+                        let (before, old) =
+                            if is_metadata { (&metadata, &event.metadata) } else { (&data, &event.data) };
+                        self.write(value, before.as_ref(), old, &sources)
                     })
                 })
                 .collect()
@@ -112,17 +106,15 @@ impl JqFilter {
     fn write(
         &self,
         value: &Value,
-        before: &Value,
+        before: Option<&Value>,
         old: &Payload,
-        source: u8,
         sources: &write::Sources<'_>,
     ) -> Result<Payload, Reason> {
-        let is_unchanged = value.origin().is_some_and(|span| span.source == source && before.origin() == Some(span));
-        if is_unchanged {
+        if before.is_some_and(|before| write::is_unchanged(value, before)) {
             return Ok(old.clone());
         }
         let mut out = Vec::with_capacity(old.len() + 64);
-        write::spliced(&mut out, value, Some(before), sources)?;
+        write::spliced(&mut out, value, before, sources)?;
         Ok(Payload::new(out, old.content_type().clone()))
     }
 

@@ -10,7 +10,8 @@ use jaq_core::path::{Part, Path};
 /// The native that spends a step. No source can name it.
 pub(super) const TICK: &str = "!tick";
 
-/// How deep a filter's terms may be nested: evaluation recurses so deep between two ticks.
+/// How deep a filter's terms may be nested: evaluation recurses so deep between two ticks. It also recurses over what
+/// is written as a list (keys, path steps, arguments), so each item of a list counts as deeper than the one before.
 const MAX_TERM_DEPTH: usize = 400;
 
 /// A filter is nested too deeply.
@@ -26,6 +27,10 @@ pub(super) fn definition<'s>(def: Def<&'s str>) -> Result<Def<&'s str>, TooDeep>
     // Those with definitions of their own, and the one that calls itself.
     let recurses = matches!(def.body, Term::Def(..)) || def.name == "flatten";
     if recurses { walk_definition(def, 0) } else { Ok(def) }
+}
+
+fn check(depth: usize) -> Result<(), TooDeep> {
+    if depth > MAX_TERM_DEPTH { Err(TooDeep) } else { Ok(()) }
 }
 
 fn ticking<'s>(term: Term<&'s str>) -> Term<&'s str> {
@@ -49,20 +54,19 @@ fn walk_option<'s>(
 }
 
 fn walk_all<'s>(terms: Vec<Term<&'s str>>, depth: usize) -> Result<Vec<Term<&'s str>>, TooDeep> {
-    terms.into_iter().map(|term| walk(term, depth)).collect()
+    terms.into_iter().enumerate().map(|(i, term)| walk(term, depth + i)).collect()
 }
 
 fn walk<'s>(term: Term<&'s str>, depth: usize) -> Result<Term<&'s str>, TooDeep> {
-    if depth > MAX_TERM_DEPTH {
-        return Err(TooDeep);
-    }
+    check(depth)?;
     let depth = depth + 1;
     Ok(match term {
         Term::Id | Term::Recurse | Term::Num(_) | Term::Break(_) | Term::Var(_) => term,
         Term::Str(format, parts) => {
-            let parts = parts.into_iter().map(|part| {
+            let parts = parts.into_iter().enumerate().map(|(i, part)| {
+                check(depth + i)?;
                 Ok(match part {
-                    StrPart::Term(term) => StrPart::Term(walk(term, depth)?),
+                    StrPart::Term(term) => StrPart::Term(walk(term, depth + i)?),
                     StrPart::Str(_) | StrPart::Char(_) => part,
                 })
             });
@@ -70,9 +74,9 @@ fn walk<'s>(term: Term<&'s str>, depth: usize) -> Result<Term<&'s str>, TooDeep>
         }
         Term::Arr(items) => Term::Arr(walk_option(items, depth)?),
         Term::Obj(entries) => {
-            let entries = entries.into_iter().map(|(key, value)| {
-                let value = value.map(|value| walk(value, depth)).transpose()?;
-                Ok((walk(key, depth)?, value))
+            let entries = entries.into_iter().enumerate().map(|(i, (key, value))| {
+                let value = value.map(|value| walk(value, depth + i)).transpose()?;
+                Ok((walk(key, depth + i)?, value))
             });
             Term::Obj(entries.collect::<Result<_, TooDeep>>()?)
         }
@@ -84,8 +88,10 @@ fn walk<'s>(term: Term<&'s str>, depth: usize) -> Result<Term<&'s str>, TooDeep>
         }
         Term::TryCatch(attempt, catch) => Term::TryCatch(walk_box(attempt, depth)?, walk_option(catch, depth)?),
         Term::IfThenElse(branches, otherwise) => {
-            let branches = branches.into_iter().map(|(test, then)| Ok((walk(test, depth)?, walk(then, depth)?)));
-            Term::IfThenElse(branches.collect::<Result<_, TooDeep>>()?, walk_option(otherwise, depth)?)
+            let last = depth + branches.len();
+            let branches = branches.into_iter().enumerate();
+            let branches = branches.map(|(i, (test, then))| Ok((walk(test, depth + i)?, walk(then, depth + i)?)));
+            Term::IfThenElse(branches.collect::<Result<_, TooDeep>>()?, walk_option(otherwise, last)?)
         }
         Term::Def(defs, term) => {
             let defs = defs.into_iter().map(|def| walk_definition(def, depth));
@@ -116,27 +122,28 @@ fn walk_operation<'s>(
 }
 
 fn walk_pattern<'s>(pattern: Pattern<&'s str>, depth: usize) -> Result<Pattern<&'s str>, TooDeep> {
-    if depth > MAX_TERM_DEPTH {
-        return Err(TooDeep);
-    }
+    check(depth)?;
     let depth = depth + 1;
     Ok(match pattern {
         Pattern::Var(_) => pattern,
         Pattern::Arr(items) => {
-            let items = items.into_iter().map(|item| walk_pattern(item, depth));
+            let items = items.into_iter().enumerate().map(|(i, item)| walk_pattern(item, depth + i));
             Pattern::Arr(items.collect::<Result<_, _>>()?)
         }
         Pattern::Obj(entries) => {
+            let entries = entries.into_iter().enumerate();
             let entries =
-                entries.into_iter().map(|(key, value)| Ok((walk(key, depth)?, walk_pattern(value, depth)?)));
+                entries.map(|(i, (key, value))| Ok((walk(key, depth + i)?, walk_pattern(value, depth + i)?)));
             Pattern::Obj(entries.collect::<Result<_, TooDeep>>()?)
         }
     })
 }
 
 fn walk_path<'s>(path: Path<Term<&'s str>>, depth: usize) -> Result<Path<Term<&'s str>>, TooDeep> {
-    let bound = |term: Option<Term<&'s str>>| term.map(|term| walk(term, depth)).transpose();
-    let parts = path.0.into_iter().map(|(part, opt)| {
+    let parts = path.0.into_iter().enumerate().map(|(i, (part, opt))| {
+        let depth = depth + i;
+        check(depth)?;
+        let bound = |term: Option<Term<&'s str>>| term.map(|term| walk(term, depth)).transpose();
         let part = match part {
             Part::Index(term) => Part::Index(walk(term, depth)?),
             Part::Range(from, upto) => Part::Range(bound(from)?, bound(upto)?),
