@@ -78,7 +78,7 @@ pub(crate) fn list(f: &mut fmt::Formatter<'_>, what: &str, problems: &[Problem])
 
 /// The candidate closest to a misspelt word, as a hint, if any is close.
 pub(crate) fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    const CLOSE: f64 = 0.7;
+    const CLOSE: f64 = 0.65;
     let lower = word.to_lowercase();
     candidates
         .into_iter()

@@ -444,6 +444,9 @@ fn part<'i>(
         let hint = "name the version of the other type that the part is in";
         reader.note(&span, "a part of another type needs `version`", Some(hint.to_owned()));
     }
+    if version.is_some() && event_type.is_none() {
+        reader.note(&span, "a general rule keeps the version", Some("remove `version`".to_owned()));
+    }
     let when = condition(reader, &mut table);
     let changes = changes(reader, &mut table, keys, fingerprint);
     reader.finish(table, "a part of `split`", PART_KEYS);

@@ -29,13 +29,7 @@ pub struct JqLimits {
 
 impl Default for JqLimits {
     fn default() -> Self {
-        Self {
-            steps: 1_000_000,
-            time: Duration::from_secs(5),
-            memory: 256 << 20,
-            stack: 768 << 10,
-            depth: MAX_DEPTH,
-        }
+        Self { steps: 1_000_000, time: Duration::from_secs(5), memory: 256 << 20, stack: 768 << 10, depth: MAX_DEPTH }
     }
 }
 

@@ -46,10 +46,7 @@ fn walk_box<'s>(term: Box<Term<&'s str>>, depth: usize) -> Result<Box<Term<&'s s
     Ok(Box::new(walk(*term, depth)?))
 }
 
-fn walk_option<'s>(
-    term: Option<Box<Term<&'s str>>>,
-    depth: usize,
-) -> Result<Option<Box<Term<&'s str>>>, TooDeep> {
+fn walk_option<'s>(term: Option<Box<Term<&'s str>>>, depth: usize) -> Result<Option<Box<Term<&'s str>>>, TooDeep> {
     term.map(|term| walk_box(term, depth)).transpose()
 }
 
@@ -132,8 +129,7 @@ fn walk_pattern<'s>(pattern: Pattern<&'s str>, depth: usize) -> Result<Pattern<&
         }
         Pattern::Obj(entries) => {
             let entries = entries.into_iter().enumerate();
-            let entries =
-                entries.map(|(i, (key, value))| Ok((walk(key, depth + i)?, walk_pattern(value, depth + i)?)));
+            let entries = entries.map(|(i, (key, value))| Ok((walk(key, depth + i)?, walk_pattern(value, depth + i)?)));
             Pattern::Obj(entries.collect::<Result<_, TooDeep>>()?)
         }
     })

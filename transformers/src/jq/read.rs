@@ -16,7 +16,8 @@ const MAX_INTEGER_DIGITS: usize = 100;
 /// Reads one JSON value, which `what` names in reasons. Values remember their bytes where there is a source number.
 pub(super) fn json(bytes: &Bytes, source: Option<u8>, max_depth: usize, what: &str) -> Result<Value, Reason> {
     let raw: &RawValue = serde_json::from_slice(bytes).map_err(|error| {
-        Reason::new(format_args!("{what} is not valid json: {error}")).hint("jq rules read json strictly, as in rfc 8259")
+        Reason::new(format_args!("{what} is not valid json: {error}"))
+            .hint("jq rules read json strictly, as in rfc 8259")
     })?;
     let start = raw.get().as_ptr() as usize - bytes.as_ptr() as usize;
     let mut reader = Reader { bytes, at: start, source, max_depth: max_depth.min(MAX_DEPTH), what };
