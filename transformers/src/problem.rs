@@ -21,6 +21,15 @@ impl Place {
         let location = Location::caller();
         Self { file: location.file().to_owned(), line: location.line(), column: None }
     }
+
+    /// A place to be filled in by whoever knows it.
+    pub(crate) fn unknown() -> Self {
+        Self { file: String::new(), line: 0, column: None }
+    }
+
+    pub(crate) fn is_unknown(&self) -> bool {
+        self.line == 0
+    }
 }
 
 impl fmt::Display for Place {

@@ -354,3 +354,17 @@ fn a_build_without_jq_refuses_it() {
     let message = load(&[("a.toml", text)], &Keys::new()).err().unwrap();
     assert!(message.contains("a.toml:5:6: `jq`: this build has no jq\n    hint: build with feature `jq`"), "{message}");
 }
+
+#[test]
+fn damaged_files_are_refused_or_read_but_never_panic() {
+    let keys = Keys::new();
+    let mut refused = 0;
+    for at in (0..USER_CREATED.len()).filter(|at| USER_CREATED.is_char_boundary(*at)) {
+        let cut = &USER_CREATED[..at];
+        let without = format!("{cut}{}", &USER_CREATED[at + 1..]);
+        for text in [cut, without.as_str()] {
+            refused += usize::from(load(&[("a.toml", text)], &keys).is_err());
+        }
+    }
+    assert!(refused > 100);
+}

@@ -19,6 +19,47 @@ const TYPED_KEYS: &[&str] = &["type", "current", "retired", "oldest", "upcast", 
 const GENERAL_KEYS: &[&str] = &["current", "rule", "test"];
 
 /// What definition files say: types with their versions, upcasters, general rules, JSON Schemas and test cases.
+///
+/// The file of a type says which version is `current` (or that the type is `retired = true`), optionally the `oldest`
+/// one, and has one `[[upcast]]` for every step:
+///
+/// ```toml
+/// type = "UserCreated"
+/// current = 2
+///
+/// [[upcast]]
+/// from = 1        # to = from + 1
+/// data = [{ join = ["/first_name", "/last_name"], with = " ", into = "/full_name" }]
+///
+/// [[upcast.test]]
+/// name = "joins the names"
+/// given = '{"first_name":"Ada","last_name":"Lovelace"}'
+/// then = '{"full_name":"Ada Lovelace"}'
+///
+/// [schema]        # JSON Schemas of what rules yield, by version: a file beside this one, or a table
+/// 2 = "user_created.2.json"
+/// ```
+///
+/// Any other file may declare types without a file of their own in `[current]` (`FileAdded = 1`), and has one `[[rule]]` for
+/// every rule over many types, which has a `name` and takes the events that
+/// `match = { types = ["User*"], categories = ["user"], versions = [1] }` says, or all.
+///
+/// | key of `[[upcast]]` and `[[rule]]` | |
+/// |---|---|
+/// | `name` | its name; upcasters are named after their type and versions |
+/// | `when` | a [`Condition`](crate::Condition); the last upcaster of a version must not have one |
+/// | `data`, `metadata` | lists of [`Operation`](crate::Operation)s |
+/// | `jq` | a filter from data to data, after `data` |
+/// | `type` | another type; `to` is a version of that one |
+/// | `stream`, `category` | another stream, or the same id in another category: `"customer-{stream.id}"`, with `{stream}`, `{stream.id}`, `{stream.category}`, `{/path/in/data}`, `{metadata:/path}` of the event as it came |
+/// | `drop = true` | no event |
+/// | `split = [{ … }, …]` | one event for each part that takes it: `type`, `version`, `when`, `data`, `metadata`, `jq`, `stream`, `category` |
+/// | `jq_events` | a filter from event to events; `yields = [{ type, version }, …]` names other schemas, `moves_streams = true` allows other streams |
+///
+/// Test cases have a `name`, a `given` (the data's exact text, or a table of `type`, `version`, `stream`, `id`, `data`,
+/// `metadata`) and either `then` (the same for what is expected; an array for several events, `[]` for none; only what
+/// is said is compared, byte by byte) or `fails_with` (a part of the reason). A `[[test]]` of the file runs through
+/// all rules, one of a rule through that rule alone.
 #[derive(Default)]
 pub struct Definitions {
     types: Vec<Declared>,

@@ -191,7 +191,7 @@ pub(super) fn general<'i>(reader: &mut Reader<'i>, mut table: Table<'i>, keys: &
 fn fingerprint(table: &Table<'_>) -> Fingerprint {
     let mut entries: Vec<_> = table.entries.iter().map(|(key, value)| (key.get_ref(), value.get_ref())).collect();
     entries.retain(|(key, _)| !NOT_IN_FINGERPRINT.contains(&key.as_ref()));
-    entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+    entries.sort_by_key(|(key, _)| *key);
     entries.into_iter().fold(Fingerprint::of("definition"), |fingerprint, (key, value)| {
         fingerprint.field(key).field(&canonical(value))
     })
