@@ -2,6 +2,8 @@
 //!
 //! With `UPDATE_GOLDEN=1` the messages are written instead of compared; read the difference before committing it.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

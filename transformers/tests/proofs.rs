@@ -2,6 +2,8 @@
 //!
 //! With `UPDATE_GOLDEN=1` the files are written instead; read the difference before committing it.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::path::Path;
 
 use eventlift_events::Event;

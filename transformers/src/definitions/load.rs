@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use toml::de::DeValue;
 
 use super::reader::{Reader, Table};
-use super::rule::{self, Definition, text, version_of};
+use super::rule::{self, Definition};
 use super::test_case::{Given, TestCase, TestResult};
 use crate::operations::Keys;
 use crate::problem::{self, Place, Problem};
@@ -165,16 +165,16 @@ impl Definitions {
     /// Reads `type`, `current` or `retired`, and `oldest`.
     fn read_type<'i>(&mut self, reader: &mut Reader<'i>, table: &mut Table<'i>) -> Option<String> {
         let span = table.entries.get("type").map(|value| value.span()).unwrap_or(0..0);
-        let event_type = text(reader, table, "type")?;
+        let event_type = reader.text(table, "type")?;
         let is_declared = table.has("current");
         let retired = reader.get::<bool>(table, "retired") == Some(true);
-        let current = version_of(reader, table, "current");
+        let current = reader.version(table, "current");
         if is_declared == retired {
             let hint = format!("write the version {event_type} is in now, or `retired = true` if it is not in use");
             reader.note(&span, format!("{event_type} needs either `current` or `retired`"), Some(hint));
         }
         let oldest_span = table.entries.get("oldest").map(|value| value.span());
-        let oldest = version_of(reader, table, "oldest");
+        let oldest = reader.version(table, "oldest");
         let place = reader.line(&span);
         let oldest = oldest.zip(oldest_span.map(|span| reader.line(&span)));
         self.types.push(Declared { event_type: event_type.clone(), current, oldest, place });
@@ -193,7 +193,7 @@ impl Definitions {
         let names: Vec<(String, _)> =
             types.entries.keys().map(|key| (key.get_ref().clone().into_owned(), key.span())).collect();
         for (event_type, span) in names {
-            let current = version_of(reader, &mut types, &event_type);
+            let current = reader.version(&mut types, &event_type);
             self.types.push(Declared { event_type, current, oldest: None, place: reader.line(&span) });
         }
     }
