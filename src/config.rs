@@ -172,8 +172,11 @@ impl Project {
         for (name, source) in &self.keys {
             let secret = std::env::var_os(&source.env).filter(|secret| !secret.is_empty()).ok_or_else(|| {
                 let path = self.folder.join(FILE_NAME);
-                ConfigError::new(&path, format_args!("[keys] {name}: the environment variable {} is not set", source.env))
-                    .hint(format_args!("export {}=… with the secret; it is never written anywhere", source.env))
+                ConfigError::new(
+                    &path,
+                    format_args!("[keys] {name}: the environment variable {} is not set", source.env),
+                )
+                .hint(format_args!("export {}=… with the secret; it is never written anywhere", source.env))
             })?;
             keys.insert(name, secret.into_encoded_bytes());
         }
@@ -209,10 +212,11 @@ fn misspelt(message: &str) -> Option<String> {
     let (_, names) = message.split_once("unknown field ").or_else(|| message.split_once("there is no store "))?;
     let mut names = names.split('`').skip(1).step_by(2);
     let found = names.next()?;
-    let expected: Vec<&str> = if message.contains("there is no store") { crate::stores::KINDS.to_vec() } else { names.collect() };
-    let closest = expected.into_iter().max_by(|a, b| {
-        strsim::jaro_winkler(found, a).total_cmp(&strsim::jaro_winkler(found, b))
-    })?;
+    let expected: Vec<&str> =
+        if message.contains("there is no store") { crate::stores::KINDS.to_vec() } else { names.collect() };
+    let closest = expected
+        .into_iter()
+        .max_by(|a, b| strsim::jaro_winkler(found, a).total_cmp(&strsim::jaro_winkler(found, b)))?;
     (strsim::jaro_winkler(found, closest) > 0.7).then(|| format!("did you mean `{closest}`?"))
 }
 
@@ -226,15 +230,21 @@ mod tests {
 
     #[test]
     fn a_misspelt_key_is_named_with_its_line() {
-        let found = error("[source]\nstore = \"sqlite\"\npth = \"a.db\"\n[target]\nstore = \"sqlite\"\npath = \"b.db\"\n");
-        assert_eq!(found.to_string(), "failed to read shop/eventlift.toml:3: [source]: unknown field `pth`, expected `path`");
+        let found =
+            error("[source]\nstore = \"sqlite\"\npth = \"a.db\"\n[target]\nstore = \"sqlite\"\npath = \"b.db\"\n");
+        assert_eq!(
+            found.to_string(),
+            "failed to read shop/eventlift.toml:3: [source]: unknown field `pth`, expected `path`"
+        );
         assert_eq!(found.hint.as_deref(), Some("did you mean `path`?"));
 
-        let found = error("[source]\nstore = \"sqlite\"\npath = \"a.db\"\n[traget]\nstore = \"sqlite\"\npath = \"b.db\"\n");
+        let found =
+            error("[source]\nstore = \"sqlite\"\npath = \"a.db\"\n[traget]\nstore = \"sqlite\"\npath = \"b.db\"\n");
         assert_eq!(found.line, Some(4));
         assert_eq!(found.hint.as_deref(), Some("did you mean `target`?"));
 
-        let found = error("[source]\nstore = \"sqllite\"\npath = \"a.db\"\n[target]\nstore = \"sqlite\"\npath = \"b.db\"\n");
+        let found =
+            error("[source]\nstore = \"sqllite\"\npath = \"a.db\"\n[target]\nstore = \"sqlite\"\npath = \"b.db\"\n");
         assert_eq!((found.line, found.hint.as_deref()), (Some(2), Some("did you mean `sqlite`?")));
     }
 

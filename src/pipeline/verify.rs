@@ -77,13 +77,7 @@ pub async fn verify(
         return Err(Refusal::Unfit("standard input can't be read again to verify it".to_owned()).into());
     }
     let sides = || Sides {
-        expected: expected_events(
-            Arc::clone(&source),
-            Arc::clone(&registry),
-            options.clone(),
-            until,
-            stop.clone(),
-        ),
+        expected: expected_events(Arc::clone(&source), Arc::clone(&registry), options.clone(), until, stop.clone()),
         found: target_events(&*target),
     };
 
