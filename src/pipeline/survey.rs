@@ -50,7 +50,7 @@ pub type Sample = Event;
 pub struct SurveyOptions {
     /// Which events.
     pub scope: Scope,
-    /// Start behind this position.
+    /// Start behind this position. A store that counts by itself is asked for everything all the same.
     pub after: Option<Position>,
     /// Events to keep of each type and version. More than none means that the store is read.
     pub samples: usize,
@@ -69,7 +69,7 @@ pub async fn survey(
     stop: &Stop,
     mut seen: impl FnMut(u64),
 ) -> Result<Survey, PipelineError> {
-    if options.samples == 0 && options.limit.is_none() && options.after.is_none() && needs_no_audit(reader, options) {
+    if options.samples == 0 && options.limit.is_none() && needs_no_audit(reader, options) {
         let census = reader.census(&options.scope, None).await.map_err(PipelineError::Source)?;
         if let Some(census) = census {
             let head = reader.head().await.map_err(PipelineError::Source)?;

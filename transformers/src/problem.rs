@@ -78,12 +78,20 @@ pub(crate) fn list(f: &mut fmt::Formatter<'_>, what: &str, problems: &[Problem])
 
 /// The candidate closest to a misspelt word, as a hint, if any is close.
 pub(crate) fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    const CLOSE: f64 = 0.75;
+    const CLOSE: f64 = 0.7;
     let lower = word.to_lowercase();
     candidates
         .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(&lower, &candidate.to_lowercase()), candidate))
-        .filter(|(similarity, candidate)| *similarity >= CLOSE && *candidate != word)
+        .filter(|candidate| *candidate != word)
+        .map(|candidate| (similarity(&lower, &candidate.to_lowercase()), candidate))
+        .filter(|(similarity, _)| *similarity >= CLOSE)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, candidate)| format!("did you mean `{candidate}`?"))
+}
+
+/// From 0 to 1. A word of three letters or more that another one begins with is close to it, too.
+fn similarity(word: &str, candidate: &str) -> f64 {
+    let is_beginning = word.len() >= 3 && candidate.starts_with(word);
+    let edits = strsim::normalized_damerau_levenshtein(word, candidate);
+    if is_beginning { edits.max(0.7) } else { edits }
 }

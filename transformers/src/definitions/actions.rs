@@ -2,10 +2,9 @@
 
 use eventlift_events::{Event, EventType, SchemaVersion, StreamName};
 
+use super::filter::JqFilter;
 use super::template::Template;
 use crate::condition::CompiledCondition;
-#[cfg(feature = "jq")]
-use crate::jq::JqFilter;
 use crate::operations::Operations;
 use crate::transformer::{Reason, Shape};
 
@@ -21,7 +20,6 @@ pub(super) struct Actions {
 pub(super) struct Changes {
     pub(super) data: Operations,
     pub(super) metadata: Operations,
-    #[cfg(feature = "jq")]
     pub(super) jq: Option<JqFilter>,
     pub(super) stream: Option<Destination>,
 }
@@ -41,7 +39,6 @@ pub(super) enum Ending {
     /// One for every part that takes it.
     Split(Vec<Part>),
     /// Whatever the filter yields.
-    #[cfg(feature = "jq")]
     Jq(Box<JqFilter>, bool),
 }
 
@@ -61,7 +58,6 @@ impl Actions {
             Ending::Drop => Shape::Shifting,
             Ending::Split(parts) if parts.iter().any(|part| part.changes.stream.is_some()) => Shape::Moving,
             Ending::Split(_) => Shape::Shifting,
-            #[cfg(feature = "jq")]
             Ending::Jq(_, moves) => {
                 if *moves {
                     Shape::Moving
@@ -87,7 +83,6 @@ impl Actions {
                 out.push(event);
             }
             Ending::Split(parts) => split(event, parts, out)?,
-            #[cfg(feature = "jq")]
             Ending::Jq(filter, _) => out.extend(filter.apply_event(&event)?),
         }
         Ok(())
@@ -126,12 +121,11 @@ impl Changes {
         let metadata = if self.metadata.is_empty() {
             None
         } else {
-            Some(self.metadata.apply(&event.metadata, &event).map_err(|reason| in_metadata(reason))?)
+            Some(self.metadata.apply(&event.metadata, &event).map_err(in_metadata)?)
         };
         if !self.data.is_empty() {
             event.data = self.data.apply(&event.data, &event)?;
         }
-        #[cfg(feature = "jq")]
         if let Some(jq) = &self.jq {
             event.data = jq.apply_data(&event.data)?;
         }

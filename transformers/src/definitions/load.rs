@@ -64,6 +64,7 @@ impl Definitions {
                 let files = SchemaFiles { folder, schemas: &schemas };
                 loaded.read_file(&mut reader, table, &files, keys);
             }
+            reader.problems.sort();
             problems.append(&mut reader.problems);
         }
         if problems.is_empty() { Ok(loaded) } else { Err(DefinitionErrors(problems)) }
@@ -103,7 +104,7 @@ impl Definitions {
             if let Some(event_type) = self.read_type(reader, &mut table) {
                 given = Given::of(&event_type, 1);
                 for upcast in reader.tables(&mut table, "upcast") {
-                    self.rules.extend(rule::upcast(reader, upcast, &event_type, keys));
+                    self.rules.push(rule::upcast(reader, upcast, &event_type, keys));
                 }
                 self.read_schemas(reader, &mut table, &event_type, files);
                 misplaced(reader, &mut table, "rule", "put general rules into a file without `type`");

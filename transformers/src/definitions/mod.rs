@@ -5,6 +5,7 @@
 
 mod actions;
 mod canonical;
+mod filter;
 mod load;
 mod reader;
 mod rule;

@@ -1,5 +1,6 @@
 //! Reading TOML tables key by key, with every mistake noted at its place instead of ending the reading.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use serde::Deserialize;
@@ -126,12 +127,16 @@ impl<'i> Reader<'i> {
 
     pub(super) fn deserialize<T: Deserialize<'i>>(&mut self, value: Value<'i>, what: &str) -> Option<T> {
         let span = value.span();
+        let keys = key_spans(value.get_ref());
         match T::deserialize(ValueDeserializer::from(value)) {
             Ok(read) => Some(read),
             Err(error) => {
                 let message = error.message().lines().next().unwrap_or_default().to_owned();
                 let hint = suggestion(&message);
-                self.note(&error.span().unwrap_or(span), format!("{what}: {message}"), hint);
+                // Types that look at the whole table first lose the place of the key.
+                let span =
+                    unknown_key(&message).and_then(|key| keys.get(key).cloned()).or(error.span()).unwrap_or(span);
+                self.note(&span, format!("{what}: {message}"), hint);
                 None
             }
         }
@@ -157,6 +162,16 @@ fn kind(value: &DeValue<'_>) -> &'static str {
         DeValue::Array(_) => "an array",
         DeValue::Table(_) => "a table",
     }
+}
+
+fn key_spans(value: &DeValue<'_>) -> HashMap<String, Range<usize>> {
+    let DeValue::Table(table) = value else { return HashMap::new() };
+    table.keys().map(|key| (key.get_ref().clone().into_owned(), key.span())).collect()
+}
+
+/// The key in serde's "unknown field `x`, expected …".
+fn unknown_key(message: &str) -> Option<&str> {
+    message.strip_prefix("unknown field `")?.split('`').next()
 }
 
 /// The hint for serde's "unknown field `x`, expected one of `a`, `b`".

@@ -8,13 +8,12 @@ use toml::de::DeValue;
 
 use super::actions::{Actions, Changes, Destination, Ending, Part};
 use super::canonical::canonical;
+use super::filter::{JqError, JqFilter};
 use super::reader::{Reader, Table, Value};
 use super::template::Template;
 use super::test_case::{Given, TestCase};
 use crate::condition::{CompiledCondition, Condition};
 use crate::fingerprint::Fingerprint;
-#[cfg(feature = "jq")]
-use crate::jq::JqFilter;
 use crate::operations::{Keys, Operation, Operations};
 use crate::problem::Place;
 use crate::rule::{Matches, Rule, TypePattern};
@@ -113,21 +112,16 @@ impl Definition {
 }
 
 /// Reads one `[[upcast]]` of a type.
-pub(super) fn upcast<'i>(
-    reader: &mut Reader<'i>,
-    mut table: Table<'i>,
-    event_type: &str,
-    keys: &Keys,
-) -> Option<Definition> {
+pub(super) fn upcast<'i>(reader: &mut Reader<'i>, mut table: Table<'i>, event_type: &str, keys: &Keys) -> Definition {
     let what = "[[upcast]]";
     let place = reader.line(&table.span);
     let span = table.span.clone();
     let mut fingerprint = fingerprint(&table);
-    let from = version(reader, &mut table, "from");
-    if from.is_none() && !table.has("from") {
+    if !table.has("from") {
         reader.note(&span, "[[upcast]] needs `from`, the version it starts from", None);
     }
-    let from = from?;
+    // When there is none, the rest is read only for what is wrong with it.
+    let from = version(reader, &mut table, "from").unwrap_or(1);
     let declared_to = version(reader, &mut table, "to");
     let to = declared_to.unwrap_or(from.saturating_add(1));
     let name = reader.get(&mut table, "name");
@@ -135,7 +129,7 @@ pub(super) fn upcast<'i>(
     if let (Some(_), Some(key)) = (declared_to, own_parts) {
         reader.note(&span, format!("`to` and `{key}` exclude one another"), Some("remove `to`".to_owned()));
     }
-    let new_type = table.has("type").then(|| text(reader, &mut table, "type")).flatten();
+    let new_type = text(reader, &mut table, "type");
     let yields = yields(reader, &mut table);
     let guard = guard(reader, &mut table);
     let tests = tests(reader, &mut table, &Given::of(event_type, from));
@@ -147,12 +141,10 @@ pub(super) fn upcast<'i>(
         Ending::Drop => Vec::new(),
         Ending::Split(parts) => targets(parts),
         Ending::One(_) => vec![(target, to)],
-        #[cfg(feature = "jq")]
         Ending::Jq(..) if !yields.is_empty() => yields,
-        #[cfg(feature = "jq")]
         Ending::Jq(..) => vec![(target, to)],
     };
-    Some(Definition {
+    Definition {
         name,
         place,
         kind: Kind::Upcast { from: (event_type.to_owned(), from), to },
@@ -160,7 +152,7 @@ pub(super) fn upcast<'i>(
         actions: Arc::new(actions),
         guard,
         tests,
-    })
+    }
 }
 
 /// Reads one `[[rule]]`.
@@ -371,19 +363,10 @@ fn changes<'i>(reader: &mut Reader<'i>, table: &mut Table<'i>, keys: &Keys, fing
     }
     let data = operations(reader, table, "data", keys, fingerprint);
     let metadata = operations(reader, table, "metadata", keys, fingerprint);
-    #[cfg(feature = "jq")]
     let jq = jq(reader, table, "jq");
-    #[cfg(not(feature = "jq"))]
-    no_jq(reader, table, "jq");
     let stream = template(reader, table, "stream").map(Destination::Stream);
     let category = template(reader, table, "category").map(Destination::Category);
-    Changes {
-        data,
-        metadata,
-        #[cfg(feature = "jq")]
-        jq,
-        stream: stream.or(category),
-    }
+    Changes { data, metadata, jq, stream: stream.or(category) }
 }
 
 fn template<'i>(reader: &mut Reader<'i>, table: &mut Table<'i>, key: &str) -> Option<Template> {
@@ -485,7 +468,6 @@ fn targets(parts: &[Part]) -> Vec<(String, u32)> {
     targets
 }
 
-#[cfg(feature = "jq")]
 fn jq_ending<'i>(reader: &mut Reader<'i>, table: &mut Table<'i>) -> Option<Ending> {
     let moves = reader.get_spanned::<bool>(table, "moves_streams");
     let filter = jq(reader, table, "jq_events");
@@ -495,24 +477,6 @@ fn jq_ending<'i>(reader: &mut Reader<'i>, table: &mut Table<'i>) -> Option<Endin
     filter.map(|filter| Ending::Jq(Box::new(filter), moves.is_some_and(|(moves, _)| moves)))
 }
 
-#[cfg(not(feature = "jq"))]
-fn jq_ending<'i>(reader: &mut Reader<'i>, table: &mut Table<'i>) -> Option<Ending> {
-    no_jq(reader, table, "jq_events");
-    None
-}
-
-#[cfg(not(feature = "jq"))]
-fn no_jq<'i>(reader: &mut Reader<'i>, table: &mut Table<'i>, key: &str) {
-    if let Some(value) = table.take(key) {
-        reader.note(
-            &value.span(),
-            format!("`{key}`: this build has no jq"),
-            Some("build with feature `jq`".to_owned()),
-        );
-    }
-}
-
-#[cfg(feature = "jq")]
 fn jq<'i>(reader: &mut Reader<'i>, table: &mut Table<'i>, key: &str) -> Option<JqFilter> {
     let (source, span): (String, _) = reader.get_spanned(table, key)?;
     match JqFilter::compile(&source) {
@@ -528,8 +492,7 @@ fn jq<'i>(reader: &mut Reader<'i>, table: &mut Table<'i>, key: &str) -> Option<J
 
 /// Where in the TOML literal an error of the filter is: exact for text of several lines, whose characters stand for
 /// themselves; otherwise the beginning.
-#[cfg(feature = "jq")]
-fn jq_offset(literal: &str, error: &crate::jq::JqError) -> usize {
+fn jq_offset(literal: &str, error: &JqError) -> usize {
     let Some(inner) = literal.strip_prefix("'''") else { return 0 };
     let inner = inner.strip_prefix('\n').or_else(|| inner.strip_prefix("\r\n")).unwrap_or(inner);
     let skipped = literal.len() - inner.len();

@@ -1,0 +1,150 @@
+//! What can be typed.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use eventlift_events::{EventType, Scope, StreamName};
+
+/// Lifts an event store to a new schema, a new shape or a new store.
+#[derive(Debug, Parser)]
+#[command(
+    name = "eventlift",
+    version,
+    about,
+    after_help = "\
+Examples:
+  eventlift init shop --from events.ndjson.gz   start a project from an event log
+  eventlift check shop                          compile the rules and run their test cases
+  eventlift plan shop                           see what would happen, event type by event type
+  eventlift migrate shop                        do it; the same command again resumes
+  eventlift verify shop                         read both sides back
+
+Exit codes:
+  0  done                                  5  refused: it would mix things up
+  1  unexpected                            6  verify found a difference
+  2  the command line is not understood    7  a rule failed, or nothing covers an event
+  3  the project or its rules are wrong    8  a store can't be read or written
+  4  the source is broken                  9  stopped on request; the same command goes on"
+)]
+pub struct Arguments {
+    /// Print one JSON object on standard output, for machines.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a starter project, from a store's own contents where given one.
+    Init(InitArguments),
+    /// Compile every definition, run their test cases, prove the chains. Needs no store.
+    Check(ProjectArguments),
+    /// Read the source and show what a migration would do. Writes nothing.
+    Plan(PlanArguments),
+    /// Upcast and append. Resumes by itself.
+    Migrate(MigrationArguments),
+    /// Read both sides back and compare them; shows the first event that differs.
+    Verify(MigrationArguments),
+    /// Where the target's run stands.
+    Status(ProjectArguments),
+    /// Every run into the target.
+    Runs(ProjectArguments),
+}
+
+/// Which project.
+#[derive(Debug, Args)]
+pub struct ProjectArguments {
+    /// The folder of eventlift.toml.
+    #[arg(default_value = ".")]
+    pub project: PathBuf,
+}
+
+/// What to start a project with.
+#[derive(Debug, Args)]
+pub struct InitArguments {
+    /// The folder to make; nothing in it is overwritten.
+    #[arg(default_value = ".")]
+    pub folder: PathBuf,
+    /// A store to start from: a file of CloudEvents lines (plain, gzip, zstd) or a SQLite database of eventlift.
+    #[arg(long, value_name = "PATH")]
+    pub from: Option<PathBuf>,
+}
+
+/// Which events of which project, and how.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  eventlift migrate shop                   everything
+  eventlift migrate shop --category user   the streams of one category
+  eventlift verify shop --json             compare, for a script
+
+SIGINT or SIGTERM (Ctrl-C) drains and commits; the same command goes on. A second one ends at once.")]
+pub struct MigrationArguments {
+    /// Which project.
+    #[command(flatten)]
+    pub project: ProjectArguments,
+    /// Which events.
+    #[command(flatten)]
+    pub scope: ScopeArguments,
+    /// Batches transformed at the same time [default: one a core].
+    #[arg(long, value_name = "N")]
+    pub workers: Option<NonZeroUsize>,
+    /// Events a batch.
+    #[arg(long, value_name = "N", default_value = "1000")]
+    pub batch: NonZeroUsize,
+    /// Go on although rules, policies or source are not those the run was started with.
+    #[arg(long)]
+    pub accept_changes: bool,
+}
+
+/// What to look at, and how much to show.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  eventlift plan shop                    read everything
+  eventlift plan shop --sample 100000    look at the first 100,000 events only
+  eventlift plan shop --json             for a script: exit code 0 means that migrate would start")]
+pub struct PlanArguments {
+    /// Which project.
+    #[command(flatten)]
+    pub project: ProjectArguments,
+    /// Which events.
+    #[command(flatten)]
+    pub scope: ScopeArguments,
+    /// Look at this many events only, from the start.
+    #[arg(long, value_name = "EVENTS")]
+    pub sample: Option<u64>,
+    /// Before and after of this many events of each type and version.
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub show: usize,
+}
+
+/// A part of the source.
+#[derive(Debug, Args)]
+pub struct ScopeArguments {
+    /// Only the streams of this category.
+    #[arg(long, value_name = "NAME", group = "scope")]
+    pub category: Option<String>,
+    /// Only this stream.
+    #[arg(long, value_name = "NAME", group = "scope")]
+    pub stream: Option<StreamName>,
+    /// Only events of this type; may be repeated.
+    #[arg(long = "type", value_name = "NAME", group = "scope")]
+    pub types: Vec<EventType>,
+}
+
+impl ScopeArguments {
+    /// The scope; clap lets only one kind through.
+    pub fn scope(&self) -> Scope {
+        match (&self.category, &self.stream) {
+            (Some(category), _) => Scope::Category(category.clone()),
+            (None, Some(stream)) => Scope::Stream(stream.clone()),
+            (None, None) if !self.types.is_empty() => Scope::Types(self.types.iter().cloned().collect()),
+            (None, None) => Scope::All,
+        }
+    }
+}

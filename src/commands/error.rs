@@ -1,0 +1,120 @@
+//! Why a command failed, and its exit code.
+
+use eventlift_events::{StoreError, StoreErrorKind};
+use eventlift_transformers::{DefinitionErrors, RegistryErrors};
+
+use crate::config::ConfigError;
+use crate::pipeline::PipelineError;
+
+/// The documented exit codes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum ExitCode {
+    /// Done.
+    Done = 0,
+    /// Unexpected: a bug, or an environment that nothing here knows.
+    Unexpected = 1,
+    /// The command line is not understood.
+    Usage = 2,
+    /// The project or its rules are wrong.
+    Project = 3,
+    /// The source is broken.
+    Source = 4,
+    /// It would mix things up.
+    Refused = 5,
+    /// `verify` found a difference.
+    Differs = 6,
+    /// A rule failed, or nothing covers an event.
+    Rule = 7,
+    /// A store can't be read or written.
+    Store = 8,
+    /// Stopped on request; the same command goes on.
+    Stopped = 9,
+}
+
+impl From<ExitCode> for std::process::ExitCode {
+    fn from(code: ExitCode) -> Self {
+        Self::from(code as u8)
+    }
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommandError {
+    /// The project can't be read.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A definition is wrong.
+    #[error("failed to read the definitions: {0}")]
+    Definitions(#[from] DefinitionErrors),
+    /// The rules don't fit together.
+    #[error("failed to prove the rules: {0}")]
+    Registry(#[from] RegistryErrors),
+    /// A store can't be opened or read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A run ended before it was done.
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
+    /// A file can't be written.
+    #[error("failed to write {path}: {source}")]
+    Write {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file is there already.
+    #[error("failed to create {0}: it is there already")]
+    Exists(String),
+    /// There is nothing to compare.
+    #[error("failed to verify {target}: {problem}")]
+    NothingToVerify {
+        /// The target.
+        target: String,
+        /// Why not.
+        problem: String,
+    },
+}
+
+impl CommandError {
+    /// What to try.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Config(error) => error.hint.clone(),
+            Self::Store(error) => error.hint.clone(),
+            Self::Pipeline(error) => error.hint(),
+            Self::Exists(_) => Some("name another folder, or move the file away".to_owned()),
+            Self::NothingToVerify { .. } => Some("run `eventlift migrate` first".to_owned()),
+            Self::Definitions(_) | Self::Registry(_) | Self::Write { .. } => None,
+        }
+    }
+
+    /// The exit code.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Config(_) | Self::Definitions(_) | Self::Registry(_) => ExitCode::Project,
+            Self::Store(error) => of_store(error),
+            Self::Pipeline(error) => match error {
+                PipelineError::Source(error) | PipelineError::Target(error) => of_store(error),
+                PipelineError::Transform(_) | PipelineError::Uncovered { .. } => ExitCode::Rule,
+                PipelineError::Refused(crate::pipeline::Refusal::Uncovered { .. }) => ExitCode::Rule,
+                PipelineError::Refused(_) | PipelineError::Attributes { .. } => ExitCode::Refused,
+                PipelineError::Audit { .. } => ExitCode::Source,
+            },
+            Self::Write { .. } | Self::Exists(_) => ExitCode::Store,
+            Self::NothingToVerify { .. } => ExitCode::Refused,
+        }
+    }
+}
+
+fn of_store(error: &StoreError) -> ExitCode {
+    match error.kind {
+        StoreErrorKind::BadInput(_)
+        | StoreErrorKind::DuplicateId(_)
+        | StoreErrorKind::RevisionConflict { .. } => ExitCode::Source,
+        StoreErrorKind::Locked(_) | StoreErrorKind::Unexpected(_) | StoreErrorKind::Unsupported(_) => ExitCode::Refused,
+        _ => ExitCode::Store,
+    }
+}

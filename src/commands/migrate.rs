@@ -1,0 +1,174 @@
+//! `migrate`: upcasts and appends, and goes on where it ended.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use eventlift_events::{Counts, RunState};
+use serde::Serialize;
+
+use super::arguments::MigrationArguments;
+use super::error::{CommandError, ExitCode};
+use super::output::{Format, Report};
+use super::progress_line::ProgressLine;
+use super::rules::registry;
+use crate::config::Project;
+use crate::pipeline::{
+    Migration, MigrationOptions, PipelineError, Refusal, Stop, StopHandle, SurveyOptions, survey,
+};
+
+/// What a migration did.
+#[derive(Debug, Serialize)]
+pub(super) struct MigrateReport {
+    run: String,
+    state: &'static str,
+    resumed: bool,
+    source: String,
+    target: String,
+    source_position: Option<String>,
+    #[serde(flatten)]
+    counts: Counts,
+    /// Events written since the command was started.
+    written_now: u64,
+    seconds: f64,
+    project: String,
+}
+
+/// Migrates a project.
+pub(super) async fn migrate(arguments: &MigrationArguments, format: Format) -> Result<MigrateReport, CommandError> {
+    let project = Project::load(&arguments.project.project)?;
+    let registry = Arc::new(registry(&project)?);
+    let options = migration_options(arguments, &project);
+    if project.source.is_same(&project.target) {
+        let store = project.source.reader()?.identity().to_string();
+        return Err(PipelineError::from(Refusal::SameStore { store }).into());
+    }
+    let source = project.source.reader()?;
+    let target = project.target.writer()?;
+    let (source_name, target_name) = (source.identity().to_string(), target.identity().to_string());
+    let stop = stop_on_signals();
+
+    let begun = Instant::now();
+    let migration =
+        Migration::new(Arc::clone(&source), target, Arc::clone(&registry), options.clone()).stop_on(stop.clone());
+    let start = migration.starting_point().await?;
+    let done_before = start.map(|checkpoint| checkpoint.counts).unwrap_or_default();
+
+    let mut total = None;
+    if source.is_rereadable() {
+        let mut proving = ProgressLine::new(format, "proving", None, 0);
+        let survey_options = SurveyOptions {
+            scope: options.scope.clone(),
+            after: start.map(|checkpoint| checkpoint.source),
+            samples: 0,
+            limit: None,
+            policies: options.policies,
+        };
+        let proof = survey(&*source, &registry, &survey_options, &stop, |read| proving.set(read)).await;
+        proving.end();
+        let proof = proof?;
+        if proof.complete {
+            proof.prove(&source_name, options.policies)?;
+            total = Some(proof.events().max(done_before.read));
+        }
+    }
+
+    let mut line = ProgressLine::new(format, "migrating", total, done_before.read);
+    let mut progress = migration.progress();
+    let outcome = {
+        let mut running = std::pin::pin!(migration.run());
+        loop {
+            tokio::select! {
+                outcome = &mut running => break outcome,
+                Ok(()) = progress.changed() => {
+                    let now = *progress.borrow_and_update();
+                    line.set(now.counts.read);
+                    if now.state == RunState::Sealing {
+                        line.now("indexing");
+                    }
+                }
+            }
+        }
+    };
+    line.end();
+    let outcome = outcome?;
+    Ok(MigrateReport {
+        run: outcome.run.to_string(),
+        state: if outcome.done { "done" } else { "stopped" },
+        resumed: outcome.resumed,
+        source: source_name,
+        target: target_name,
+        source_position: outcome.source.map(|position| position.to_string()),
+        counts: outcome.counts,
+        written_now: outcome.counts.written - done_before.written,
+        seconds: begun.elapsed().as_secs_f64(),
+        project: arguments.project.project.display().to_string(),
+    })
+}
+
+/// What the arguments and the project say about a run.
+pub(super) fn migration_options(arguments: &MigrationArguments, project: &Project) -> MigrationOptions {
+    let defaults = MigrationOptions::default();
+    MigrationOptions {
+        scope: arguments.scope.scope(),
+        policies: project.policies,
+        workers: arguments.workers.unwrap_or(defaults.workers),
+        batch_events: arguments.batch,
+        accept_changes: arguments.accept_changes,
+    }
+}
+
+/// Asks to stop at the first SIGINT or SIGTERM and ends the program at the second.
+pub(super) fn stop_on_signals() -> Stop {
+    let (handle, stop) = StopHandle::new();
+    tokio::spawn(async move {
+        next_signal().await;
+        handle.stop();
+        next_signal().await;
+        std::process::exit(i32::from(ExitCode::Stopped as u8));
+    });
+    stop
+}
+
+#[cfg(unix)]
+async fn next_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    // Without a handler the signal ends the program, which the run survives as well.
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+#[cfg(not(unix))]
+async fn next_signal() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+impl Report for MigrateReport {
+    fn exit_code(&self) -> ExitCode {
+        if self.state == "done" { ExitCode::Done } else { ExitCode::Stopped }
+    }
+}
+
+impl fmt::Display for MigrateReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Counts { read, lifted, dropped, split, written } = self.counts;
+        let rate = self.written_now as f64 / self.seconds.max(0.001);
+        writeln!(f, "{} → {}", self.source, self.target)?;
+        writeln!(f, "read {read}, written {written}: {lifted} lifted, {split} of them split, {dropped} dropped")?;
+        if self.resumed {
+            writeln!(f, "{} of them written now, behind where the run ended", self.written_now)?;
+        }
+        writeln!(f, "{:.1} s, {rate:.0} events a second", self.seconds)?;
+        if self.state == "done" {
+            write!(f, "done; compare both sides with `eventlift verify {}`", self.project)
+        } else {
+            let behind = self.source_position.as_deref().unwrap_or("the start");
+            write!(f, "stopped behind position {behind}; go on with the same command")
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! The command line: one file a command. Each returns a report, which prints for people or as JSON, or an error with
+//! its exit code.
+
+mod arguments;
+mod check;
+mod error;
+mod init;
+mod migrate;
+mod output;
+mod plan;
+mod progress_line;
+mod rules;
+mod runs;
+mod status;
+mod verify;
+
+pub use arguments::{Arguments, Command};
+pub use error::{CommandError, ExitCode};
+pub use output::{Format, print_error, print_report};
+
+use check::check;
+use init::init;
+use migrate::migrate;
+use plan::plan;
+use runs::runs;
+use status::status;
+use verify::verify;
+
+/// Runs a command and prints what came of it.
+pub async fn run(arguments: Arguments) -> ExitCode {
+    let format = Format::of(arguments.json);
+    let outcome = match arguments.command {
+        Command::Init(init_arguments) => init(&init_arguments).await.map(|r| print_report(format, &r)),
+        Command::Check(project) => check(&project).await.map(|r| print_report(format, &r)),
+        Command::Plan(plan_arguments) => plan(&plan_arguments, format).await.map(|r| print_report(format, &r)),
+        Command::Migrate(migration) => migrate(&migration, format).await.map(|r| print_report(format, &r)),
+        Command::Verify(migration) => verify(&migration, format).await.map(|r| print_report(format, &r)),
+        Command::Status(project) => status(&project).await.map(|r| print_report(format, &r)),
+        Command::Runs(project) => runs(&project).await.map(|r| print_report(format, &r)),
+    };
+    outcome.unwrap_or_else(|error| print_error(format, &error))
+}

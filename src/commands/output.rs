@@ -1,0 +1,65 @@
+//! Printing reports and errors, for people or for machines.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is where the program speaks")]
+
+use std::fmt::Display;
+use std::io::Write;
+
+use serde::Serialize;
+
+use super::error::{CommandError, ExitCode};
+
+/// Whom the output is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Format {
+    /// People.
+    Text,
+    /// Machines: one JSON object.
+    Json,
+}
+
+impl Format {
+    /// The format that was asked for.
+    pub fn of(json: bool) -> Self {
+        if json { Self::Json } else { Self::Text }
+    }
+}
+
+/// What a command has to say when it ends.
+pub trait Report: Serialize + Display {
+    /// The exit code that goes with it.
+    fn exit_code(&self) -> ExitCode {
+        ExitCode::Done
+    }
+}
+
+/// Prints a report on standard output.
+pub fn print_report(format: Format, report: &impl Report) -> ExitCode {
+    let text = match format {
+        Format::Text => report.to_string(),
+        Format::Json => serde_json::to_string(report).unwrap_or_else(|error| format!("{{\"error\":{:?}}}", error.to_string())),
+    };
+    // A reader that has gone away (a closed pipe) is no reason to fail.
+    let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
+    report.exit_code()
+}
+
+/// Prints an error: for people on standard error, for machines on standard output.
+pub fn print_error(format: Format, error: &CommandError) -> ExitCode {
+    let code = error.exit_code();
+    match format {
+        Format::Text => {
+            eprintln!("error: {error}");
+            if let Some(hint) = error.hint() {
+                eprintln!("hint: {hint}");
+            }
+        }
+        Format::Json => {
+            let problem = serde_json::json!({
+                "error": { "message": error.to_string(), "hint": error.hint(), "exit_code": code as u8 }
+            });
+            println!("{problem}");
+        }
+    }
+    code
+}

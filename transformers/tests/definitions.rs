@@ -1,0 +1,293 @@
+//! Definition files: what they do, and the messages about what is wrong with them.
+//!
+//! With `UPDATE_GOLDEN=1` the messages are written instead of compared; read the difference before committing it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use eventlift_events::{Event, EventId, EventType, Payload, Position, Revision, SchemaVersion, StreamName, Timestamp};
+use eventlift_transformers::{Definitions, Keys, Lift, Registry, Shape};
+
+fn load(files: &[(&str, &str)], keys: &Keys) -> Result<(Definitions, Registry), String> {
+    let files = files.iter().map(|(path, text)| (PathBuf::from(path), (*text).to_owned()));
+    let definitions = Definitions::load(files, keys).map_err(|errors| errors.to_string())?;
+    let registry = definitions.register(Registry::builder()).build().map_err(|errors| errors.to_string())?;
+    Ok((definitions, registry))
+}
+
+fn one(text: &str) -> (Definitions, Registry) {
+    load(&[("a.toml", text)], &Keys::new()).unwrap()
+}
+
+fn event(event_type: &str, version: u32, data: &str) -> Event {
+    Event {
+        id: EventId::text("e-1").unwrap(),
+        stream: StreamName::new("user-1").unwrap(),
+        revision: Revision(4),
+        position: Position::new(17),
+        event_type: EventType::new(event_type.to_owned()).unwrap(),
+        version: SchemaVersion::new(version).unwrap(),
+        data: Payload::json(data.to_owned()),
+        metadata: Payload::json(r#"{"user": "u-7"}"#),
+        recorded_at: Timestamp::EPOCH,
+        attributes: Default::default(),
+    }
+}
+
+fn lifted(registry: &Registry, event: Event) -> Vec<String> {
+    let mut out = Vec::new();
+    registry.lift(event, &mut out).unwrap();
+    let data = |event: &Event| String::from_utf8(event.data.bytes().to_vec()).unwrap();
+    out.iter().map(|event| format!("{} {} {} {}", event.stream, event.event_type, event.version, data(event))).collect()
+}
+
+#[test]
+fn every_mistake_has_its_message() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/definitions");
+    let mut inputs: Vec<PathBuf> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    inputs.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    inputs.sort();
+    assert!(inputs.len() >= 14, "{inputs:?}");
+    let mut wrong = Vec::new();
+    for input in inputs {
+        let name = input.file_name().unwrap().to_str().unwrap();
+        if name.starts_with("schema") && !cfg!(feature = "schema") {
+            continue;
+        }
+        let text = fs::read_to_string(&input).unwrap();
+        let message =
+            load(&[(name, &text)], &Keys::new()).err().unwrap_or_else(|| "nothing is wrong".to_owned()) + "\n";
+        let expected = input.with_extension("txt");
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            fs::write(&expected, &message).unwrap();
+        }
+        if fs::read_to_string(&expected).unwrap_or_default() != message {
+            wrong.push(format!("{}:\n{message}", expected.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_mistakes_of_all_files_come_at_once() {
+    let message = load(&[("a.toml", "tpye = 'A'"), ("b/b.toml", "\n\ntype = 'B'\n")], &Keys::new()).err().unwrap();
+    assert!(message.starts_with("2 problems in the definitions\n  a.toml:1:1: unknown key `tpye`"), "{message}");
+    assert!(message.contains("\n  b/b.toml:3:8: B needs either `current` or `retired`"), "{message}");
+}
+
+const USER_CREATED: &str = r#"
+type = "UserCreated"
+current = 3
+oldest = 1
+
+[[upcast]]
+from = 1
+data = [{ join = ["/first_name", "/last_name"], with = " ", into = "/full_name" }]
+
+[[upcast.test]]
+name = "joins the names"
+given = '{"first_name":"Ada","last_name":"Lovelace"}'
+then = '{"full_name":"Ada Lovelace"}'
+
+[[upcast.test]]
+name = "needs both"
+given = '{"last_name":"Lovelace"}'
+fails_with = "/first_name is missing"
+
+[[upcast]]
+from = 2
+stream = "customer-{stream.id}"
+metadata = [{ rename = "/user", to = "/by" }]
+
+[[upcast.test]]
+name = "moves"
+given = { stream = "user-9", data = '{ "n": 10.10 }', metadata = '{"user":1}' }
+then = { type = "UserCreated", version = 3, stream = "customer-9", data = '{ "n": 10.10 }', metadata = '{"by":1}' }
+
+[[test]]
+name = "the whole chain"
+given = { data = '{"first_name":"Ada","last_name":"Lovelace"}', metadata = '{"user":"u-7"}' }
+then = [{ version = 3, stream = "customer-1", data = '{"full_name":"Ada Lovelace"}' }]
+"#;
+
+#[test]
+fn test_cases_run_through_their_rule_or_through_everything() {
+    let (definitions, registry) = one(USER_CREATED);
+    let results = definitions.test(&registry);
+    let failed: Vec<String> = results.iter().filter(|result| !result.passed()).map(ToString::to_string).collect();
+    assert_eq!((results.len(), failed), (4, Vec::new()));
+    assert_eq!(registry.shape(), Shape::Moving);
+}
+
+#[test]
+fn a_failed_test_case_says_what_differs() {
+    let text = r#"
+type = "A"
+current = 2
+
+[[upcast]]
+from = 1
+data = [{ rename = "/a", to = "/b" }]
+
+[[upcast.test]]
+name = "bytes"
+given = '{"a":1.0}'
+then = '{"b":1}'
+
+[[upcast.test]]
+name = "count"
+given = '{"a":1}'
+then = []
+
+[[upcast.test]]
+name = "fails after all"
+given = '{}'
+then = '{}'
+
+[[upcast.test]]
+name = "does not fail"
+given = '{"a":1}'
+fails_with = "missing"
+
+[[upcast.test]]
+name = "fails otherwise"
+given = '{}'
+fails_with = "too long"
+"#;
+    let (definitions, registry) = one(text);
+    let results: Vec<String> = definitions.test(&registry).iter().map(ToString::to_string).collect();
+    assert_eq!(
+        results[0],
+        "a.toml:9: bytes: failed\n    event 1, data\n      expected {\"b\":1}\n      actual   {\"b\":1.0}"
+    );
+    assert_eq!(
+        results[1],
+        "a.toml:14: count: failed\n    expected 0 events\n    it yields 1\n      A version 2: {\"b\":1}"
+    );
+    assert!(results[2].contains("it fails: rename: /a is missing"), "{}", results[2]);
+    assert!(results[3].contains("expected it to fail\n    it yields 1"), "{}", results[3]);
+    assert!(results[4].contains("expected it to fail with \"too long\""), "{}", results[4]);
+}
+
+#[test]
+fn splits_renames_drops_and_retired_types() {
+    let renamed = r#"
+type = "FileRenamed"
+retired = true
+
+[[upcast]]
+from = 1
+split = [
+  { type = "FileDeleted", version = 1, data = [{ remove = "/to" }] },
+  { type = "FileAdded", version = 1, data = [{ remove = "/from" }], stream = "file-{/to}" },
+]
+
+[[upcast]]
+from = 2
+when = { path = "/to", exists = false }
+drop = true
+
+[[upcast]]
+from = 2
+type = "FileAdded"
+to = 2
+"#;
+    let others = "[current]\nFileDeleted = 1\n";
+    let added = "type = 'FileAdded'\ncurrent = 2\n[[upcast]]\nfrom = 1\ndata = [{ rename = '/to', to = '/path' }]\n";
+    let (_, registry) = load(&[("r.toml", renamed), ("o.toml", others), ("a.toml", added)], &Keys::new()).unwrap();
+    let first = event("FileRenamed", 1, r#"{"from":"x","to":"y"}"#);
+    assert_eq!(
+        lifted(&registry, first),
+        [r#"user-1 FileDeleted 1 {"from":"x"}"#, r#"file-y FileAdded 2 {"path":"y"}"#]
+    );
+    assert_eq!(lifted(&registry, event("FileRenamed", 2, r#"{"to":"y"}"#)), [r#"user-1 FileAdded 2 {"to":"y"}"#]);
+    assert!(lifted(&registry, event("FileRenamed", 2, "{}")).is_empty());
+}
+
+#[test]
+fn a_split_that_no_part_takes_fails() {
+    let text = "[[rule]]\nname = 's'\nsplit = [{ when = { path = '/a', exists = true } }]\n";
+    let (_, registry) = one(text);
+    let error = registry.lift(event("A", 1, "{}"), &mut Vec::new()).unwrap_err();
+    assert_eq!(error.reason.message, "no part of the split takes it");
+    assert!(error.rule == "s (a.toml:1)", "{}", error.rule);
+}
+
+#[test]
+fn general_rules_match_types_categories_and_versions() {
+    let text = r#"
+[[rule]]
+name = "forget names"
+match = { types = ["User*"], category = "user", versions = [1] }
+data = [{ remove = "/name" }]
+
+[[rule.test]]
+given = { type = "UserMade", data = '{"name":1}' }
+then = '{}'
+
+[[rule.test]]
+given = { type = "OrderMade", data = '{"name":1}' }
+fails_with = "does not take the event"
+"#;
+    let (definitions, registry) = one(text);
+    let results = definitions.test(&registry);
+    assert!(results.len() == 2 && results.iter().all(|result| result.passed()), "{results:?}");
+    let untouched = [event("OrderMade", 1, "?"), event("UserMade", 2, "?")];
+    for event in untouched {
+        assert_eq!(registry.lift(event, &mut Vec::new()), Ok(Lift::Untouched));
+    }
+    assert_eq!(lifted(&registry, event("UserMade", 1, r#"{"name":1}"#)), ["user-1 UserMade 1 {}"]);
+}
+
+#[test]
+fn the_fingerprint_is_of_the_content() {
+    let of = |text: &str, keys: &Keys| load(&[("a.toml", text)], keys).unwrap().1.fingerprint().to_owned();
+    let none = Keys::new();
+    let base = "type = 'A'\ncurrent = 2\n[[upcast]]\nfrom = 1\ndata = [{ rename = '/a', to = '/b' }]\n";
+    let same = "# a comment\ncurrent = 0x2\ntype = \"A\"\n\n[[upcast]]\nname = 'other'\n\
+                data = [\n  { to = \"/b\", rename = '/a' },\n]\nto = 2\nfrom = 1\n\
+                [[upcast.test]]\ngiven = '{\"a\":1}'\nthen = '{\"b\":1}'\n";
+    assert_eq!(of(base, &none), of(same, &none));
+    for (old, new) in [
+        ("'/b'", "'/c'"),
+        ("data", "metadata"),
+        ("from = 1", "from = 1\nwhen = { path = '/a', exists = true }\n[[upcast]]\nfrom = 1"),
+    ] {
+        assert_ne!(of(base, &none), of(&base.replace(old, new), &none), "{new}");
+    }
+    let hash = "[[rule]]\nname = 'h'\ndata = [{ hash = '/a', key = 'k' }]\n";
+    let with_key = |secret: &str| {
+        let mut keys = Keys::new();
+        keys.insert("k", secret);
+        of(hash, &keys)
+    };
+    assert_eq!(with_key("one"), with_key("one"));
+    assert_ne!(with_key("one"), with_key("two"));
+}
+
+#[cfg(feature = "schema")]
+#[test]
+fn results_follow_their_json_schema() {
+    let text = r#"
+type = "A"
+current = 2
+
+[[upcast]]
+from = 1
+data = [{ rename = "/a", to = "/b" }]
+
+[schema]
+2 = "schemas/a.2.json"
+"#;
+    let schema = r#"{"type": "object", "properties": {"b": {"type": "string"}}}"#;
+    let (_, registry) = load(&[("t/a.toml", text), ("t/schemas/a.2.json", schema)], &Keys::new()).unwrap();
+    assert_eq!(lifted(&registry, event("A", 1, r#"{"a":"x"}"#)), [r#"user-1 A 2 {"b":"x"}"#]);
+    let error = registry.lift(event("A", 1, r#"{"a":1}"#), &mut Vec::new()).unwrap_err();
+    assert_eq!(error.rule, "A 1 → 2 (t/a.toml:5)");
+    assert_eq!(
+        error.reason.message,
+        "the result breaks the JSON Schema of A version 2 at /b: 1 is not of type \"string\""
+    );
+    // What no rule touches is carried, whatever it holds.
+    assert_eq!(registry.lift(event("A", 2, "?"), &mut Vec::new()), Ok(Lift::Untouched));
+}
