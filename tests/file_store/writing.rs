@@ -176,7 +176,8 @@ async fn what_the_mapping_has_no_place_for_is_refused_and_nothing_of_the_append_
 
 #[tokio::test]
 async fn files_that_are_not_as_they_were_left_are_refused_and_left_alone() {
-    let expectations: [(fn(&Path), &str); 5] = [
+    type Change = fn(&Path);
+    let expectations: [(Change, &str); 5] = [
         (|path| add(path, b"{}\n"), "3 bytes were added to it by something else than eventlift"),
         (|path| OpenOptions::new().write(true).open(path).unwrap().set_len(9).unwrap(), "it has 9 bytes, but"),
         (
