@@ -1,4 +1,6 @@
 //! The file store: what it reads, what it refuses, what it writes.
 
 mod conformance;
+mod killed;
 mod reading;
+mod writing;

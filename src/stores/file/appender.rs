@@ -67,8 +67,12 @@ impl Appender {
             return Err(foreign(&display));
         }
         let (connection, mut state) = open_database(&beside, &display, holds_bytes)?;
-        let mut file =
-            File::options().read(true).write(true).create(true).truncate(false).open(&config.path).map_err(failed)?;
+        let mut file = File::options().read(true).write(true).create(true).truncate(false).open(&config.path).map_err(
+            |error| match error.kind() {
+                io::ErrorKind::PermissionDenied => failed(io::ErrorKind::ReadOnlyFilesystem.into()),
+                _ => failed(error),
+            },
+        )?;
         let tail = committed::check(&mut file, &state, "open", &display)?;
         let compression = compression_of(&config, &mut file, state.length, &display)?;
         // Only a writer that was killed leaves bytes behind the committed ones: anything else was refused above.

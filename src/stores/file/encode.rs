@@ -34,9 +34,10 @@ impl Encoder {
         out.extend_from_slice(br#"{"specversion":"1.0""#);
         self.text(out, Role::Id, &event.id.to_string());
         self.attributes(out, &event.attributes)?;
-        self.type_and_version(out, event)?;
+        self.event_type(out, event)?;
         self.text(out, Role::Stream, event.stream.as_str());
         self.text(out, Role::Time, &event.recorded_at.to_string());
+        self.version(out, event)?;
         if !event.data.is_empty() || !event.data.is_json() {
             self.text(out, Role::ContentType, event.data.content_type().as_str());
         }
@@ -62,32 +63,38 @@ impl Encoder {
         }
     }
 
-    fn type_and_version(&self, out: &mut Vec<u8>, event: &Event) -> Result<(), String> {
+    fn event_type(&self, out: &mut Vec<u8>, event: &Event) -> Result<(), String> {
         let (name, version) = (event.event_type.as_str(), event.version.number());
+        let VersionSource::Type(pattern) = &self.mapping.version else {
+            self.text(out, Role::Type, name);
+            return Ok(());
+        };
+        let text = pattern.write(name, version);
+        if pattern.split(&text) != Ok(Some((name, version))) {
+            return Err(format!("the type {name:?} can't be written as {pattern} and read back"));
+        }
+        self.text(out, Role::Type, &text);
+        Ok(())
+    }
+
+    fn version(&self, out: &mut Vec<u8>, event: &Event) -> Result<(), String> {
+        let version = event.version.number();
         match &self.mapping.version {
             VersionSource::Nowhere if version != 1 => {
-                return Err(format!("the event has version {version}, and attributes.version is \"none\""));
+                Err(format!("the event has version {version}, and attributes.version is \"none\""))
             }
-            VersionSource::Nowhere => self.text(out, Role::Type, name),
+            VersionSource::Nowhere | VersionSource::Type(_) => Ok(()),
             VersionSource::Attribute(pattern) => {
-                self.text(out, Role::Type, name);
+                let text = pattern.write(event.event_type.as_str(), version);
                 self.name(out, Role::Version);
-                let text = pattern.write(name, version);
                 if pattern.is_plain_number() {
                     out.extend_from_slice(text.as_bytes());
                 } else {
                     write_text(out, &text);
                 }
-            }
-            VersionSource::Type(pattern) => {
-                let text = pattern.write(name, version);
-                if pattern.split(&text) != Ok(Some((name, version))) {
-                    return Err(format!("the type {name:?} can't be written as {pattern} and read back"));
-                }
-                self.text(out, Role::Type, &text);
+                Ok(())
             }
         }
-        Ok(())
     }
 
     fn revision(&self, out: &mut Vec<u8>, event: &Event) -> Result<(), String> {
