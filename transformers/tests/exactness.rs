@@ -255,6 +255,13 @@ fn text_that_holds_deep_json_is_parsed() {
     assert_eq!(apply("{ parse = '/a', to = 'json' }", &given).unwrap(), format!("{{\"a\":{deep}}}"));
 }
 
+#[test]
+fn the_keys_that_are_used_are_known() {
+    let list = operations("{ hash = '/b', key = 'k' }, { remove = '/a' }, { hash = '/c', key = 'k' }");
+    assert_eq!(list.key_names(), ["k"]);
+    assert!(operations("{ remove = '/a' }").key_names().is_empty());
+}
+
 fn holds(condition: &str, data: &str) -> Result<bool, String> {
     let table: toml::Table = toml::from_str(&format!("when = {condition}")).unwrap();
     let condition: Condition = table["when"].clone().try_into().unwrap();
