@@ -14,14 +14,16 @@ use crate::Reason;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JqLimits {
     /// Calls of user-defined and recursive filters, items iterated over, values calculated and 256-byte blocks copied.
-    /// The bytes of the input count as so many more. Default: 1,000,000, which takes about a quarter of a second.
+    /// The bytes of the input count as so many more. Default: 1,000,000, which takes about half a second.
+    /// A filter that defines a recursive filter with filters as arguments (`def f(g): … f(g) …`) gets 100,000 at most,
+    /// since the interpreter keeps the arguments of all its calls.
     pub steps: u64,
     /// Wall-clock time, looked at every 128 steps. A single step is never interrupted. Default: 5 s.
     pub time: Duration,
     /// Bytes of values held at the same time, without the input. Default: 256 MiB.
     pub memory: usize,
     /// Bytes of stack, which is what recursion that is not in tail position uses. Where the calling thread has less
-    /// left, the evaluation gets a stack of its own, at a price of some microseconds. Default: 768 KiB.
+    /// left, the evaluation gets a stack of its own, at a price of some microseconds. Default: 1280 KiB.
     pub stack: usize,
     /// How deep arrays and objects may be nested, in the input and in results. At most 256, the default.
     pub depth: usize,
@@ -33,7 +35,7 @@ impl Default for JqLimits {
             steps: 1_000_000,
             time: Duration::from_secs(5),
             memory: 256 << 20,
-            stack: 768 << 10,
+            stack: 1280 << 10,
             depth: MAX_DEPTH,
         }
     }
@@ -46,6 +48,9 @@ pub(super) const MAX_DEPTH: usize = 256;
 const STACK_MARGIN: usize = 512 << 10;
 
 const STEPS_BETWEEN_LOOKS_AT_THE_CLOCK: u32 = 128;
+
+/// See [`JqLimits::steps`].
+const MAX_STEPS_PILING_UP: u64 = 100_000;
 
 /// What ran out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +103,18 @@ pub(super) fn within<T>(
         BUDGET.with(|b| b.limits.set(None));
         exceeded.map_or(result, Err)
     })
+}
+
+/// The same for filters whose calls may pile up what recurses when it is dropped: fewer steps, on a stack that is
+/// large enough to drop what they can pile up.
+pub(super) fn within_piling_up<T>(
+    limits: &JqLimits,
+    evaluate: impl FnOnce() -> Result<T, Reason>,
+) -> Result<T, Reason> {
+    const STACK_PER_STEP: usize = 1 << 10;
+    let limits = JqLimits { steps: limits.steps.min(MAX_STEPS_PILING_UP), ..*limits };
+    let stack = limits.stack + STACK_MARGIN + limits.steps as usize * STACK_PER_STEP;
+    stacker::grow(stack, || within(&limits, 0, evaluate))
 }
 
 fn start(limits: &JqLimits, input_bytes: usize) {

@@ -1,7 +1,7 @@
 //! Makes a filter count its steps: puts a call of the native [`TICK`] wherever evaluation can repeat or multiply.
 //!
-//! That is in front of every body of a definition, since only definitions recurse, and in front of every right side
-//! of a comma. Iterating over values and calculating counts by itself.
+//! That is in front of every body of a definition, since only definitions recurse, in front of every right side of a
+//! comma, and here and there in deeply nested terms. Iterating over values and calculating counts by itself.
 
 use jaq_core::load::lex::StrPart;
 use jaq_core::load::parse::{BinaryOp, Def, Pattern, Term};
@@ -10,9 +10,105 @@ use jaq_core::path::{Part, Path};
 /// The native that spends a step. No source can name it.
 pub(super) const TICK: &str = "!tick";
 
+/// So many nested terms never use more stack than is kept free between two looks at it.
+const TERMS_BETWEEN_TICKS: usize = 16;
+
 /// How deep a filter's terms may be nested: evaluation recurses so deep between two ticks. It also recurses over what
 /// is written as a list (keys, path steps, arguments), so each item of a list counts as deeper than the one before.
 const MAX_TERM_DEPTH: usize = 400;
+
+/// Whether a definition that takes filters as arguments calls itself. jaq's calls keep the arguments of the calls before
+/// them alive as a linked list, even in tail position, and dropping that list recurses.
+pub(super) fn has_growing_arguments(term: &Term<&str>) -> bool {
+    let mut grows = false;
+    visit(term, &mut |term| {
+        if let Term::Def(defs, _) = term {
+            grows |= defs.iter().any(passes_itself_filters);
+        }
+    });
+    grows
+}
+
+fn passes_itself_filters(def: &Def<&str>) -> bool {
+    let mut calls_itself = false;
+    visit(&def.body, &mut |term| {
+        calls_itself |= matches!(term, Term::Call(name, args) if *name == def.name && args.len() == def.args.len());
+    });
+    calls_itself && def.args.iter().any(|arg| !arg.starts_with('$'))
+}
+
+/// Visits a term and all terms inside.
+fn visit<'t, 's>(term: &'t Term<&'s str>, look: &mut impl FnMut(&'t Term<&'s str>)) {
+    look(term);
+    match term {
+        Term::Id | Term::Recurse | Term::Num(_) | Term::Break(_) | Term::Var(_) => {}
+        Term::Str(_, parts) => {
+            for part in parts {
+                if let StrPart::Term(term) = part {
+                    visit(term, look);
+                }
+            }
+        }
+        Term::Arr(items) => items.iter().for_each(|term| visit(term, look)),
+        Term::Obj(entries) => {
+            for (key, value) in entries {
+                visit(key, look);
+                value.iter().for_each(|term| visit(term, look));
+            }
+        }
+        Term::Neg(term) | Term::Label(_, term) => visit(term, look),
+        Term::BinOp(left, op, right) => {
+            visit(left, look);
+            if let BinaryOp::Pipe(Some(pattern)) = op {
+                visit_pattern(pattern, look);
+            }
+            visit(right, look);
+        }
+        Term::Fold(_, items, pattern, args) => {
+            visit(items, look);
+            visit_pattern(pattern, look);
+            args.iter().for_each(|term| visit(term, look));
+        }
+        Term::TryCatch(attempt, catch) => {
+            visit(attempt, look);
+            catch.iter().for_each(|term| visit(term, look));
+        }
+        Term::IfThenElse(branches, otherwise) => {
+            for (test, then) in branches {
+                visit(test, look);
+                visit(then, look);
+            }
+            otherwise.iter().for_each(|term| visit(term, look));
+        }
+        Term::Def(defs, term) => {
+            defs.iter().for_each(|def| visit(&def.body, look));
+            visit(term, look);
+        }
+        Term::Call(_, args) => args.iter().for_each(|term| visit(term, look)),
+        Term::Path(term, path) => {
+            visit(term, look);
+            for (part, _) in &path.0 {
+                match part {
+                    Part::Index(term) => visit(term, look),
+                    Part::Range(from, upto) => from.iter().chain(upto).for_each(|term| visit(term, look)),
+                }
+            }
+        }
+    }
+}
+
+fn visit_pattern<'t, 's>(pattern: &'t Pattern<&'s str>, look: &mut impl FnMut(&'t Term<&'s str>)) {
+    match pattern {
+        Pattern::Var(_) => {}
+        Pattern::Arr(items) => items.iter().for_each(|item| visit_pattern(item, look)),
+        Pattern::Obj(entries) => {
+            for (key, value) in entries {
+                visit(key, look);
+                visit_pattern(value, look);
+            }
+        }
+    }
+}
 
 /// A filter is nested too deeply.
 pub(super) struct TooDeep;
@@ -53,11 +149,25 @@ fn walk_option<'s>(
     term.map(|term| walk_box(term, depth)).transpose()
 }
 
+/// An argument that calls something counts.
+fn counting_calls<'s>(arg: Term<&'s str>) -> Term<&'s str> {
+    let mut calls = false;
+    visit(&arg, &mut |term| calls |= matches!(term, Term::Call(name, _) if *name != TICK));
+    if calls { ticking(arg) } else { arg }
+}
+
 fn walk_all<'s>(terms: Vec<Term<&'s str>>, depth: usize) -> Result<Vec<Term<&'s str>>, TooDeep> {
     terms.into_iter().enumerate().map(|(i, term)| walk(term, depth + i)).collect()
 }
 
 fn walk<'s>(term: Term<&'s str>, depth: usize) -> Result<Term<&'s str>, TooDeep> {
+    let is_due = depth % TERMS_BETWEEN_TICKS == TERMS_BETWEEN_TICKS - 1;
+    let term = walk_key(term, depth)?;
+    Ok(if is_due { ticking(term) } else { term })
+}
+
+/// Like [`walk`], for keys of objects: those must stay what they are.
+fn walk_key<'s>(term: Term<&'s str>, depth: usize) -> Result<Term<&'s str>, TooDeep> {
     check(depth)?;
     let depth = depth + 1;
     Ok(match term {
@@ -76,7 +186,7 @@ fn walk<'s>(term: Term<&'s str>, depth: usize) -> Result<Term<&'s str>, TooDeep>
         Term::Obj(entries) => {
             let entries = entries.into_iter().enumerate().map(|(i, (key, value))| {
                 let value = value.map(|value| walk(value, depth + i)).transpose()?;
-                Ok((walk(key, depth + i)?, value))
+                Ok((walk_key(key, depth + i)?, value))
             });
             Term::Obj(entries.collect::<Result<_, TooDeep>>()?)
         }
@@ -97,7 +207,10 @@ fn walk<'s>(term: Term<&'s str>, depth: usize) -> Result<Term<&'s str>, TooDeep>
             let defs = defs.into_iter().map(|def| walk_definition(def, depth));
             Term::Def(defs.collect::<Result<_, _>>()?, walk_box(term, depth)?)
         }
-        Term::Call(name, args) => Term::Call(name, walk_all(args, depth)?),
+        // An argument may call an argument of the call before, and so on.
+        Term::Call(name, args) => {
+            Term::Call(name, walk_all(args, depth)?.into_iter().map(counting_calls).collect())
+        }
         Term::Path(term, path) => Term::Path(walk_box(term, depth)?, walk_path(path, depth)?),
     })
 }
@@ -133,7 +246,7 @@ fn walk_pattern<'s>(pattern: Pattern<&'s str>, depth: usize) -> Result<Pattern<&
         Pattern::Obj(entries) => {
             let entries = entries.into_iter().enumerate();
             let entries =
-                entries.map(|(i, (key, value))| Ok((walk(key, depth + i)?, walk_pattern(value, depth + i)?)));
+                entries.map(|(i, (key, value))| Ok((walk_key(key, depth + i)?, walk_pattern(value, depth + i)?)));
             Pattern::Obj(entries.collect::<Result<_, TooDeep>>()?)
         }
     })
