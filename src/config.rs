@@ -139,21 +139,26 @@ impl Project {
         })
     }
 
-    /// The definition files, path and text each, in the order of their names. Paths are shown from the project's
-    /// folder on. No folder means no definitions.
+    /// The definition files (`.toml`) and the schemas that they may refer to (`.json`), path and text each, in the
+    /// order of their paths, from the transformers' folder and the folders in it. Paths start at the project's
+    /// folder. No folder means no definitions.
     pub fn definitions(&self) -> Result<Vec<(PathBuf, String)>, ConfigError> {
-        let folder = &self.transformers;
         let failed = |path: &Path, error: std::io::Error| ConfigError::new(path, error.kind());
-        let entries = match std::fs::read_dir(folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(failed(folder, error)),
-        };
         let mut paths = Vec::new();
-        for entry in entries {
-            let path = entry.map_err(|e| failed(folder, e))?.path();
-            if path.extension().is_some_and(|extension| extension == "toml") {
-                paths.push(path);
+        let mut folders = vec![self.transformers.clone()];
+        while let Some(folder) = folders.pop() {
+            let entries = match std::fs::read_dir(&folder) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+                Err(error) => return Err(failed(&folder, error)),
+            };
+            for entry in entries {
+                let path = entry.map_err(|e| failed(&folder, e))?.path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|extension| extension == "toml" || extension == "json") {
+                    paths.push(path);
+                }
             }
         }
         paths.sort();

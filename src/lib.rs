@@ -2,6 +2,8 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+#[cfg(feature = "cli")]
+pub mod commands;
 pub mod config;
 pub mod ledger;
 pub mod pipeline;

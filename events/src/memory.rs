@@ -57,6 +57,8 @@ struct Content {
     streams: HashMap<StreamName, BTreeMap<Revision, EventId>>,
     ids: HashMap<EventId, (StreamName, Revision)>,
     sealed: bool,
+    /// Sealed without `dense`: revisions may have gaps from then on.
+    sparse: bool,
     runs: Vec<RunRecord>,
     progress: HashMap<RunId, RunProgress>,
 }
@@ -163,7 +165,8 @@ impl Content {
         let stream = self.streams.get(&event.stream);
         let found = stream.and_then(|stream| stream.last_key_value()).map(|(revision, _)| *revision);
         let is_taken = stream.is_some_and(|stream| stream.contains_key(&event.revision));
-        let is_next = event.revision == found.map_or(Revision(0), Revision::next);
+        let next = found.map_or(Revision(0), Revision::next);
+        let is_next = event.revision == next || (self.sparse && event.revision > next);
         if is_taken || (self.sealed && !is_next) {
             return Some(StoreErrorKind::RevisionConflict {
                 stream: event.stream.clone(),
@@ -377,6 +380,7 @@ impl EventWriter for MemoryWriter {
             return Err(self.error("seal", gap).at(format_args!("stream {stream}, revision {missing}")));
         }
         content.sealed = true;
+        content.sparse = !dense;
         Ok(())
     }
 

@@ -173,8 +173,10 @@ pub trait EventWriter: CheckpointStore {
     /// either all of the append or nothing of it happened; [`CheckpointStore::checkpoint`] tells which.
     async fn append(&mut self, events: &[Event], progress: Option<&Progress>) -> Result<(), StoreError>;
 
-    /// Ends a bulk load: builds indexes and checks that ids are unique and revisions unique and, if `dense`, without
-    /// gaps. Repeatable; does nothing where the store is sealed already.
+    /// Ends a bulk load: builds indexes and checks that ids, positions and revisions are unique, that the revisions of
+    /// a stream ascend with the positions and, if `dense`, have no gaps. An error names the first event or stream that
+    /// does not pass, and leaves the store loading. A store sealed without `dense` goes on taking gaps.
+    /// Repeatable; does nothing where the store is sealed already.
     async fn seal(&mut self, dense: bool) -> Result<(), StoreError>;
 
     /// Whether it holds any event.

@@ -14,6 +14,8 @@ use eventlift_events::{
 };
 use futures_util::{FutureExt, StreamExt};
 
+mod resident;
+
 /// The one promise that a store breaks.
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Flaw {
@@ -153,6 +155,9 @@ const EXPECTED: &[(Flaw, &str)] = &[
 #[tokio::test]
 async fn every_flaw_is_found_by_the_check_of_its_promise() {
     for (flaw, name) in EXPECTED {
+        if *flaw == ReadsAllAtOnce && resident::resident_bytes().is_none() {
+            continue;
+        }
         let check = CHECKS.iter().find(|check| check.name == *name).unwrap();
         let verdict = (check.run)(&Broken::new(*flaw)).await;
         assert!(verdict.is_err(), "{name} passes a store with the flaw {flaw:?}");
@@ -197,9 +202,7 @@ impl StoreUnderTest for Broken {
     }
 
     fn resident_bytes(&self) -> Option<u64> {
-        const PAGE: u64 = 4_096;
-        let pages = std::fs::read_to_string("/proc/self/statm").ok()?;
-        Some(pages.split(' ').nth(1)?.parse::<u64>().ok()? * PAGE)
+        resident::resident_bytes()
     }
 }
 

@@ -20,6 +20,7 @@ use proptest::sample::select;
 struct Model {
     events: Vec<Event>,
     is_sealed: bool,
+    is_sparse: bool,
     checkpoint: Option<Checkpoint>,
 }
 
@@ -49,7 +50,8 @@ impl Model {
             return false;
         }
         let last_revision = self.stream(&event.stream).map(|held| held.revision.0).max();
-        let is_next = event.revision.0 == last_revision.map_or(0, |last| last + 1);
+        let next = last_revision.map_or(0, |last| last + 1);
+        let is_next = event.revision.0 == next || (self.is_sparse && event.revision.0 > next);
         let is_last = self.events.iter().all(|held| held.position < event.position);
         !self.is_sealed || (is_next && is_last)
     }
@@ -65,7 +67,10 @@ impl Model {
             let is_dense = revisions.iter().copied().eq(0..revisions.len() as u64);
             ascends && (is_dense || !dense)
         });
-        self.is_sealed = self.is_sealed || is_sound;
+        if !self.is_sealed && is_sound {
+            self.is_sealed = true;
+            self.is_sparse = !dense;
+        }
         self.is_sealed
     }
 

@@ -111,9 +111,9 @@ impl CommandError {
 
 fn of_store(error: &StoreError) -> ExitCode {
     match error.kind {
-        StoreErrorKind::BadInput(_)
-        | StoreErrorKind::DuplicateId(_)
-        | StoreErrorKind::RevisionConflict { .. } => ExitCode::Source,
+        StoreErrorKind::BadInput(_) | StoreErrorKind::DuplicateId(_) | StoreErrorKind::RevisionConflict { .. } => {
+            ExitCode::Source
+        }
         StoreErrorKind::Locked(_) | StoreErrorKind::Unexpected(_) | StoreErrorKind::Unsupported(_) => ExitCode::Refused,
         _ => ExitCode::Store,
     }

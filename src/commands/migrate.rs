@@ -13,9 +13,7 @@ use super::output::{Format, Report};
 use super::progress_line::ProgressLine;
 use super::rules::registry;
 use crate::config::Project;
-use crate::pipeline::{
-    Migration, MigrationOptions, PipelineError, Refusal, Stop, StopHandle, SurveyOptions, survey,
-};
+use crate::pipeline::{Migration, MigrationOptions, PipelineError, Refusal, Stop, StopHandle, SurveyOptions, survey};
 
 /// What a migration did.
 #[derive(Debug, Serialize)]

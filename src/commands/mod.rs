@@ -4,6 +4,7 @@
 mod arguments;
 mod check;
 mod error;
+mod event_view;
 mod init;
 mod migrate;
 mod output;

@@ -37,7 +37,9 @@ pub trait Report: Serialize + Display {
 pub fn print_report(format: Format, report: &impl Report) -> ExitCode {
     let text = match format {
         Format::Text => report.to_string(),
-        Format::Json => serde_json::to_string(report).unwrap_or_else(|error| format!("{{\"error\":{:?}}}", error.to_string())),
+        Format::Json => {
+            serde_json::to_string(report).unwrap_or_else(|error| format!("{{\"error\":{:?}}}", error.to_string()))
+        }
     };
     // A reader that has gone away (a closed pipe) is no reason to fail.
     let _ = writeln!(std::io::stdout(), "{}", text.trim_end());

@@ -108,6 +108,19 @@ pub async fn verify(
     Ok(Verification { expected, found, differing_buckets: differing.len(), first, complete })
 }
 
+/// Compares a target with a source that held nothing.
+pub async fn verify_empty(target: &dyn EventReader) -> Result<Verification, PipelineError> {
+    let (mut found, mut first) = (0, None);
+    let mut batches = target_events(target);
+    while let Some(batch) = batches.next().await {
+        let batch = batch?;
+        found += batch.len() as u64;
+        first = first.or_else(|| batch.into_iter().next());
+    }
+    let first = first.map(|event| Difference { expected: None, found: Some(event) });
+    Ok(Verification { expected: 0, found, differing_buckets: usize::from(first.is_some()), first, complete: true })
+}
+
 /// The events of both sides, in the order of the target.
 struct Sides {
     expected: BoxStream<'static, Result<Vec<Event>, PipelineError>>,

@@ -1,15 +1,18 @@
 //! Stores as configuration names them.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use eventlift_events::{EventReader, EventWriter, StoreError};
+use eventlift_events::{CheckpointStore, EventReader, EventWriter, StoreError};
 use serde::Deserialize;
 
 #[cfg(feature = "file")]
 use super::file::{FileConfig, FileReader, FileWriter};
+use super::local_file;
 #[cfg(feature = "sqlite")]
 use super::sqlite::{SqliteConfig, SqliteReader, SqliteWriter};
+use crate::ledger::LedgerDatabase;
 
 /// A store of any kind that this program was built with.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -93,6 +96,20 @@ impl StoreConfig {
         }
     }
 
+    /// A store of the same kind in a folder, for a trial; none where that is no file.
+    pub fn trial_in(&self, folder: &Path) -> Option<Self> {
+        let mut trial = self.clone();
+        match &mut trial {
+            #[cfg(feature = "file")]
+            Self::File(config) if config.is_standard_stream() => return None,
+            #[cfg(feature = "file")]
+            Self::File(config) => config.path = folder.join(config.path.file_name()?),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(config) => config.path = folder.join(config.path.file_name()?),
+        }
+        Some(trial)
+    }
+
     /// The local file that holds the store, if one does.
     pub fn local_file(&self) -> Option<&Path> {
         match self {
@@ -103,11 +120,44 @@ impl StoreConfig {
         }
     }
 
+    /// The store's ledger, to look at while others write; none where nothing was ever written to it.
+    pub fn ledger(&self) -> Result<Option<Box<dyn CheckpointStore>>, StoreError> {
+        let Some(path) = self.ledger_file() else { return Ok(None) };
+        let ledger = LedgerDatabase::look_at(&path, self.to_string())?;
+        Ok(ledger.map(|ledger| Box::new(ledger) as Box<dyn CheckpointStore>))
+    }
+
+    /// Whether a process writes to it now.
+    pub fn is_being_written(&self) -> bool {
+        self.local_file().is_some_and(|path| local_file::is_locked(&local_file::lock_path(path)))
+    }
+
+    fn ledger_file(&self) -> Option<PathBuf> {
+        match self {
+            #[cfg(feature = "file")]
+            Self::File(config) => (!config.is_standard_stream()).then(|| super::file::ledger_path(&config.path)),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(config) => Some(config.path.clone()),
+        }
+    }
+
     /// Whether both are one store, as far as can be told without opening them.
     pub fn is_same(&self, other: &Self) -> bool {
         match (self.local_file(), other.local_file()) {
-            (Some(one), Some(other)) => one == other || super::local_file::is_same_file(one, other),
+            (Some(one), Some(other)) => one == other || local_file::is_same_file(one, other),
             _ => self == other,
+        }
+    }
+}
+
+impl fmt::Display for StoreConfig {
+    /// As [`StoreIdentity`](eventlift_events::StoreIdentity) prints it once the store is open.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            #[cfg(feature = "file")]
+            Self::File(config) => write!(f, "file:{}", config.path.display()),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(config) => write!(f, "sqlite:{}", config.path.display()),
         }
     }
 }

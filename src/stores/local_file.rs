@@ -2,7 +2,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use eventlift_events::StoreErrorKind;
 
@@ -33,6 +33,18 @@ pub(crate) fn io_kind(error: io::Error) -> StoreErrorKind {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => StoreErrorKind::Full,
         _ => StoreErrorKind::Backend(Box::new(error)),
     }
+}
+
+/// The lock file of a store in a local file. It stays when the writer ends; only the lock counts.
+pub(crate) fn lock_path(store: &Path) -> PathBuf {
+    let mut name = store.to_owned().into_os_string();
+    name.push("-lock");
+    PathBuf::from(name)
+}
+
+/// Whether a writer holds the lock now.
+pub(crate) fn is_locked(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 /// A lock that says "a writer is at work here". The system frees it when the process ends, however it ends.
@@ -85,8 +97,10 @@ mod tests {
         let path = folder.path().join("store-lock");
         let held = WriterLock::take(&path).unwrap();
         let refused = WriterLock::take(&path).unwrap_err();
+        assert!(is_locked(&path));
         assert_eq!(refused.to_string(), format!("another run holds it (process {})", std::process::id()));
         drop(held);
+        assert!(!is_locked(&path));
         WriterLock::take(&path).unwrap();
     }
 

@@ -5,6 +5,8 @@
 mod condition;
 mod definitions;
 mod fingerprint;
+#[cfg(feature = "jq")]
+pub mod jq;
 pub mod json;
 mod operations;
 mod problem;
@@ -16,6 +18,8 @@ mod upcaster;
 
 pub use condition::{CompiledCondition, Condition};
 pub use definitions::{DefinitionErrors, Definitions, TestResult};
+#[cfg(feature = "jq")]
+pub use jq::{JqError, JqFilter, JqLimits};
 pub use operations::{Keys, Operation, OperationError, Operations};
 pub use problem::{Place, Problem};
 pub use registry::{Coverage, Lift, Outcome, Registry, RegistryBuilder, RegistryErrors, Step, Uncovered};

@@ -21,6 +21,15 @@ impl Place {
         let location = Location::caller();
         Self { file: location.file().to_owned(), line: location.line(), column: None }
     }
+
+    /// A place to be filled in by whoever knows it.
+    pub(crate) fn unknown() -> Self {
+        Self { file: String::new(), line: 0, column: None }
+    }
+
+    pub(crate) fn is_unknown(&self) -> bool {
+        self.line == 0
+    }
 }
 
 impl fmt::Display for Place {
@@ -78,7 +87,7 @@ pub(crate) fn list(f: &mut fmt::Formatter<'_>, what: &str, problems: &[Problem])
 
 /// The candidate closest to a misspelt word, as a hint, if any is close.
 pub(crate) fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    const CLOSE: f64 = 0.7;
+    const CLOSE: f64 = 0.65;
     let lower = word.to_lowercase();
     candidates
         .into_iter()

@@ -85,11 +85,10 @@ impl Rule {
 }
 
 impl<T: Transformer + 'static> From<Arc<T>> for Rule {
-    #[track_caller]
     fn from(transformer: Arc<T>) -> Self {
         Self {
             name: transformer.name().to_owned(),
-            place: Place::of_caller(),
+            place: Place::unknown(),
             fingerprint: transformer.fingerprint().to_owned(),
             shape: transformer.shape(),
             matches: Matches::default(),
@@ -101,7 +100,6 @@ impl<T: Transformer + 'static> From<Arc<T>> for Rule {
 }
 
 impl<T: Transformer + 'static> From<T> for Rule {
-    #[track_caller]
     fn from(transformer: T) -> Self {
         Self::from(Arc::new(transformer))
     }

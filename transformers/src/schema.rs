@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use eventlift_events::Event;
 
+#[cfg(feature = "schema")]
 use crate::fingerprint::Fingerprint;
 use crate::problem::Place;
 use crate::transformer::Reason;

@@ -1,5 +1,7 @@
 //! Law: lifting by a chain is lifting by its steps, one registry each, one after the other.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::collections::HashSet;
 
 use eventlift_events::{Event, EventId, EventType, Payload, Position, Revision, SchemaVersion, StreamName, Timestamp};

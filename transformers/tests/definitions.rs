@@ -2,6 +2,8 @@
 //!
 //! With `UPDATE_GOLDEN=1` the messages are written instead of compared; read the difference before committing it.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -290,4 +292,81 @@ data = [{ rename = "/a", to = "/b" }]
     );
     // What no rule touches is carried, whatever it holds.
     assert_eq!(registry.lift(event("A", 2, "?"), &mut Vec::new()), Ok(Lift::Untouched));
+}
+
+#[cfg(feature = "jq")]
+#[test]
+fn jq_makes_other_data_or_other_events() {
+    let text = r#"
+type = "FileRenamed"
+retired = true
+
+[[upcast]]
+from = 1
+to = 2
+jq = '.path = need(.to)'
+
+[[upcast.test]]
+given = '{"to":"y","n":10.10}'
+then = '{"to":"y","n":10.10,"path":"y"}'
+
+[[upcast.test]]
+given = '{"to":null}'
+fails_with = "to"
+
+[[upcast]]
+from = 2
+jq_events = '''
+{type: "FileDeleted", version: 1, data: {path: .data.from}},
+{type: "FileAdded", version: 1, data: {path: .data.to}}
+'''
+yields = [{ type = "FileDeleted", version = 1 }, { type = "FileAdded", version = 1 }]
+
+[[upcast.test]]
+given = '{"from":"x","to":"y"}'
+then = [{ type = "FileDeleted", data = '{"path":"x"}' }, { type = "FileAdded", data = '{"path":"y"}' }]
+"#;
+    let others = "[current]\nFileDeleted = 1\nFileAdded = 1\n";
+    let (definitions, registry) = load(&[("r.toml", text), ("o.toml", others)], &Keys::new()).unwrap();
+    let failed: Vec<String> =
+        definitions.test(&registry).iter().filter(|result| !result.passed()).map(ToString::to_string).collect();
+    assert!(failed.is_empty(), "{failed:?}");
+    assert_eq!(registry.shape(), Shape::Shifting);
+}
+
+#[cfg(feature = "jq")]
+#[test]
+fn mistakes_in_jq_have_their_place_in_the_file() {
+    let at = |text: &str| {
+        let text = format!("type = 'A'\ncurrent = 2\n[[upcast]]\nfrom = 1\n{text}\n");
+        load(&[("a.toml", &text)], &Keys::new()).err().unwrap()
+    };
+    let message = at("jq = '''\n.a\n| nosuch(.b)\n'''");
+    assert!(message.contains("\n  a.toml:7:3: `jq`: "), "{message}");
+    let message = at("jq = 'nosuch'");
+    assert!(message.contains("\n  a.toml:5:6: `jq`: "), "{message}");
+    let message = at("yields = []");
+    assert!(message.contains("a.toml:5:10: `yields` belongs to `jq_events`"), "{message}");
+}
+
+#[cfg(not(feature = "jq"))]
+#[test]
+fn a_build_without_jq_refuses_it() {
+    let text = "type = 'A'\ncurrent = 2\n[[upcast]]\nfrom = 1\njq = '.'\n";
+    let message = load(&[("a.toml", text)], &Keys::new()).err().unwrap();
+    assert!(message.contains("a.toml:5:6: `jq`: this build has no jq\n    hint: build with feature `jq`"), "{message}");
+}
+
+#[test]
+fn damaged_files_are_refused_or_read_but_never_panic() {
+    let keys = Keys::new();
+    let mut refused = 0;
+    for at in (0..USER_CREATED.len()).filter(|at| USER_CREATED.is_char_boundary(*at)) {
+        let cut = &USER_CREATED[..at];
+        let without = format!("{cut}{}", &USER_CREATED[at + 1..]);
+        for text in [cut, without.as_str()] {
+            refused += usize::from(load(&[("a.toml", text)], &keys).is_err());
+        }
+    }
+    assert!(refused > 100);
 }

@@ -1,5 +1,7 @@
 //! Lifting through registries of Rust rules.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::sync::Arc;
 
 use eventlift_events::{Event, EventId, EventType, Payload, Position, Revision, SchemaVersion, StreamName, Timestamp};
@@ -269,6 +271,7 @@ fn a_transformer_that_breaks_its_word_fails() {
     let registry = Registry::builder().rule(Liar).build().unwrap();
     let error = registry.lift(event("A", 1, ""), &mut Vec::new()).unwrap_err();
     assert_eq!(error.reason.message, "it yields 0 events, but says that it is one-to-one");
+    assert!(error.rule.starts_with("liar (") && error.rule.contains("tests/lift.rs:"), "{}", error.rule);
 }
 
 struct Every(bool);

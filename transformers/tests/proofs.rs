@@ -2,6 +2,8 @@
 //!
 //! With `UPDATE_GOLDEN=1` the files are written instead; read the difference before committing it.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::path::Path;
 
 use eventlift_events::Event;
@@ -110,7 +112,7 @@ fn types_that_are_not_declared() {
         .upcaster(up("UserCreatd", 1, 2))
         .upcaster(up("Other", 1, 2))
         .upcaster(up("UserCreated", 1, 2).into_schemas([("UserCreated", 2), ("UsersCreated", 1)]))
-        .rule(Rule::new("rename", "1", same).into_types(["UserMade", "userCreated"]));
+        .rule(Rule::new("rename", "1", same).types(["UserCraeted", "User*"]).into_types(["UserMade", "userCreated"]));
     refused("undeclared", builder);
 }
 

@@ -1,2 +1,34 @@
-//! The project's own chores.
-fn main() {}
+//! The project's own chores: `cargo xtask test`, `cargo xtask bench`.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "chores speak to whoever runs them")]
+
+mod bench;
+mod event_log;
+mod process;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: cargo xtask COMMAND
+
+  bench [EVENTS]    speed and memory against sqlite3's own copy, ratios in one run (default 1,000,000)
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match arguments[..] {
+        ["bench"] => bench::bench(1_000_000),
+        ["bench", events] => match events.replace(['_', ','], "").parse() {
+            Ok(events) => bench::bench(events),
+            Err(_) => Err(format!("{events} is no number of events")),
+        },
+        _ => Err(USAGE.to_owned()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("{problem}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -147,6 +147,26 @@ pub async fn sealing_finds_a_taken_revision(store: &dyn StoreUnderTest) -> Verdi
     is_found(store, &[&first, &again], "a revision used twice", &["order-2"]).await
 }
 
+/// A position used twice is found when sealing at the latest, where positions are kept as given.
+pub async fn sealing_finds_a_taken_position(store: &dyn StoreUnderTest) -> Verdict {
+    if !store.writer().await?.capabilities().explicit_positions {
+        return Ok(());
+    }
+    let first = [event(1, "order-1", 0), event(2, "order-2", 0)];
+    let again = [Event { position: Position::new(2), ..event(3, "order-3", 0) }];
+    match what_stopped(store, &[&first, &again], true).await? {
+        Some(_) => Ok(()),
+        None => Err(Failure::new("expected sealing to find position 2 used twice, but it succeeded")),
+    }
+}
+
+/// A stream whose revisions are all there, but not in the order of the positions, does not pass for sound: a read would
+/// have to break one order or the other.
+pub async fn sealing_finds_revisions_out_of_order(store: &dyn StoreUnderTest) -> Verdict {
+    let disordered = [event(1, "order-1", 0), event(2, "order-2", 1), event(3, "order-1", 1), event(4, "order-2", 0)];
+    is_found(store, &[&disordered], "revisions out of order", &["order-2"]).await
+}
+
 /// An append repeated while loading either changes nothing, or is refused, at once or when sealing: events are never
 /// doubled unseen.
 pub async fn loading_twice_never_doubles_unseen(store: &dyn StoreUnderTest) -> Verdict {

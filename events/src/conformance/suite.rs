@@ -81,6 +81,8 @@ macro_rules! __every_check {
             sealing_allows_gaps_where_told
             sealing_finds_a_taken_id
             sealing_finds_a_taken_revision
+            sealing_finds_a_taken_position
+            sealing_finds_revisions_out_of_order
             loading_twice_never_doubles_unseen
             a_payload_of_16_mib_comes_back
             ten_thousand_streams_come_back

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use eventlift_events::{Event, Position, Progress, Revision, StoreError, StoreErrorKind, StoreIdentity};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -15,7 +15,7 @@ use super::mapping::{Mapping, Role};
 use super::reader::{FileReader, display, io_error};
 use super::sidecar::{self, Found, IndexKey, State, TAIL};
 use crate::ledger;
-use crate::stores::local_file::{self, WriterLock};
+use crate::stores::local_file::{self, WriterLock, lock_path};
 
 /// An open file and its database.
 #[derive(Debug)]
@@ -397,12 +397,6 @@ fn writable_mapping(config: &FileConfig, display: &str) -> Result<Mapping, Store
             .hint("set attributes.revision of the target"));
     }
     Ok(mapping)
-}
-
-fn lock_path(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push("-lock");
-    PathBuf::from(name)
 }
 
 fn found_file(path: &Path) -> io::Result<Option<fs::Metadata>> {

@@ -46,4 +46,5 @@ mod writer;
 
 pub use config::{Attribute, Attributes, Compression, FileConfig, Revisions};
 pub use reader::FileReader;
+pub(crate) use sidecar::path as ledger_path;
 pub use writer::FileWriter;

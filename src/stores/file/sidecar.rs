@@ -78,7 +78,7 @@ pub(super) enum Found {
 }
 
 /// Where it is.
-pub(super) fn path(file: &Path) -> PathBuf {
+pub(crate) fn path(file: &Path) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push(".eventlift");
     PathBuf::from(name)

@@ -35,13 +35,6 @@ impl SqliteConfig {
         StoreError::new(action, self.display(), crate::stores::local_file::io_kind(error))
     }
 
-    /// The file whose lock says that a writer is at work. It stays when the writer ends; only the lock counts.
-    pub(super) fn lock_path(&self) -> PathBuf {
-        let mut name = self.path.clone().into_os_string();
-        name.push("-lock");
-        PathBuf::from(name)
-    }
-
     /// The path, if there is a file.
     pub(super) fn existing(&self) -> Result<&Path, StoreError> {
         match std::fs::metadata(&self.path) {

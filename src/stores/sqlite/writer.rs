@@ -15,7 +15,7 @@ use super::config::SqliteConfig;
 use super::layout::{self, Content, INDEXES, INSERT, RowNumbers};
 use super::reader::{blocking, capabilities};
 use crate::ledger;
-use crate::stores::local_file::WriterLock;
+use crate::stores::local_file::{WriterLock, lock_path};
 
 /// Memory for SQLite's page cache and for each thread that sorts an index.
 const CACHE_KIB: i64 = 16 * 1024;
@@ -46,7 +46,7 @@ impl SqliteWriter {
     pub fn open(config: SqliteConfig) -> Result<Self, StoreError> {
         let display = config.display();
         let failed = |e| ledger::store_error("open", &display, e);
-        let lock = WriterLock::take(&config.lock_path()).map_err(|kind| {
+        let lock = WriterLock::take(&lock_path(&config.path)).map_err(|kind| {
             let hint = match &kind {
                 StoreErrorKind::Locked(_) => "wait until that run ends, or stop it: it can be resumed",
                 StoreErrorKind::Missing => "create the folder first",

@@ -31,7 +31,7 @@ fn push(out: &mut String, value: &DeValue<'_>, ordered: bool) {
         DeValue::Table(table) => {
             let mut entries: Vec<_> = table.iter().map(|(key, value)| (key.get_ref(), value.get_ref())).collect();
             if !ordered {
-                entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+                entries.sort_by_key(|(key, _)| *key);
             }
             out.push('{');
             for (key, value) in entries {

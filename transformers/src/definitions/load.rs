@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use toml::de::DeValue;
 
 use super::reader::{Reader, Table};
-use super::rule::{self, Definition, text, version_of};
+use super::rule::{self, Definition};
 use super::test_case::{Given, TestCase, TestResult};
 use crate::operations::Keys;
 use crate::problem::{self, Place, Problem};
@@ -19,6 +19,47 @@ const TYPED_KEYS: &[&str] = &["type", "current", "retired", "oldest", "upcast", 
 const GENERAL_KEYS: &[&str] = &["current", "rule", "test"];
 
 /// What definition files say: types with their versions, upcasters, general rules, JSON Schemas and test cases.
+///
+/// The file of a type says which version is `current` (or that the type is `retired = true`), optionally the `oldest`
+/// one, and has one `[[upcast]]` for every step:
+///
+/// ```toml
+/// type = "UserCreated"
+/// current = 2
+///
+/// [[upcast]]
+/// from = 1        # to = from + 1
+/// data = [{ join = ["/first_name", "/last_name"], with = " ", into = "/full_name" }]
+///
+/// [[upcast.test]]
+/// name = "joins the names"
+/// given = '{"first_name":"Ada","last_name":"Lovelace"}'
+/// then = '{"full_name":"Ada Lovelace"}'
+///
+/// [schema]        # JSON Schemas of what rules yield, by version: a file beside this one, or a table
+/// 2 = "user_created.2.json"
+/// ```
+///
+/// Any other file may declare types without a file of their own in `[current]` (`FileAdded = 1`), and has one `[[rule]]` for
+/// every rule over many types, which has a `name` and takes the events that
+/// `match = { types = ["User*"], categories = ["user"], versions = [1] }` says, or all.
+///
+/// | key of `[[upcast]]` and `[[rule]]` | |
+/// |---|---|
+/// | `name` | its name; upcasters are named after their type and versions |
+/// | `when` | a [`Condition`](crate::Condition); the last upcaster of a version must not have one |
+/// | `data`, `metadata` | lists of [`Operation`](crate::Operation)s |
+/// | `jq` | a filter from data to data, after `data` |
+/// | `type` | another type; `to` is a version of that one |
+/// | `stream`, `category` | another stream, or the same id in another category: `"customer-{stream.id}"`, with `{stream}`, `{stream.id}`, `{stream.category}`, `{/path/in/data}`, `{metadata:/path}` of the event as it came |
+/// | `drop = true` | no event |
+/// | `split = [{ … }, …]` | one event for each part that takes it: `type`, `version`, `when`, `data`, `metadata`, `jq`, `stream`, `category` |
+/// | `jq_events` | a filter from event to events; `yields = [{ type, version }, …]` names other schemas, `moves_streams = true` allows other streams |
+///
+/// Test cases have a `name`, a `given` (the data's exact text, or a table of `type`, `version`, `stream`, `id`, `data`,
+/// `metadata`) and either `then` (the same for what is expected; an array for several events, `[]` for none; only what
+/// is said is compared, byte by byte) or `fails_with` (a part of the reason). A `[[test]]` of the file runs through
+/// all rules, one of a rule through that rule alone.
 #[derive(Default)]
 pub struct Definitions {
     types: Vec<Declared>,
@@ -124,16 +165,16 @@ impl Definitions {
     /// Reads `type`, `current` or `retired`, and `oldest`.
     fn read_type<'i>(&mut self, reader: &mut Reader<'i>, table: &mut Table<'i>) -> Option<String> {
         let span = table.entries.get("type").map(|value| value.span()).unwrap_or(0..0);
-        let event_type = text(reader, table, "type")?;
+        let event_type = reader.text(table, "type")?;
         let is_declared = table.has("current");
         let retired = reader.get::<bool>(table, "retired") == Some(true);
-        let current = version_of(reader, table, "current");
+        let current = reader.version(table, "current");
         if is_declared == retired {
             let hint = format!("write the version {event_type} is in now, or `retired = true` if it is not in use");
             reader.note(&span, format!("{event_type} needs either `current` or `retired`"), Some(hint));
         }
         let oldest_span = table.entries.get("oldest").map(|value| value.span());
-        let oldest = version_of(reader, table, "oldest");
+        let oldest = reader.version(table, "oldest");
         let place = reader.line(&span);
         let oldest = oldest.zip(oldest_span.map(|span| reader.line(&span)));
         self.types.push(Declared { event_type: event_type.clone(), current, oldest, place });
@@ -152,7 +193,7 @@ impl Definitions {
         let names: Vec<(String, _)> =
             types.entries.keys().map(|key| (key.get_ref().clone().into_owned(), key.span())).collect();
         for (event_type, span) in names {
-            let current = version_of(reader, &mut types, &event_type);
+            let current = reader.version(&mut types, &event_type);
             self.types.push(Declared { event_type, current, oldest: None, place: reader.line(&span) });
         }
     }

@@ -7,6 +7,7 @@ mod actions;
 mod canonical;
 mod filter;
 mod load;
+mod read_actions;
 mod reader;
 mod rule;
 mod template;

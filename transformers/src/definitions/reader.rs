@@ -8,6 +8,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use crate::problem::{Place, Problem, did_you_mean};
+use crate::transformer::Reason;
 
 /// One definition file, and what was found to be wrong with it.
 pub(super) struct Reader<'i> {
@@ -123,6 +124,42 @@ impl<'i> Reader<'i> {
         let value = table.take(key)?;
         let span = value.span();
         Some((self.deserialize(value, &format!("`{key}`"))?, span))
+    }
+
+    /// A version, from 1; anything else is noted.
+    pub(super) fn version(&mut self, table: &mut Table<'i>, key: &str) -> Option<u32> {
+        let value = table.take(key)?;
+        let span = value.span();
+        let number = match value.get_ref() {
+            DeValue::Integer(number) => u32::from_str_radix(number.as_str(), number.radix()).ok(),
+            _ => None,
+        };
+        let number = number.filter(|number| *number > 0);
+        if number.is_none() {
+            self.note(&span, format!("`{key}` has to be a version: 1, 2, 3 …"), None);
+        }
+        number
+    }
+
+    /// Text that is not empty; anything else is noted.
+    pub(super) fn text(&mut self, table: &mut Table<'i>, key: &str) -> Option<String> {
+        let (text, span): (String, _) = self.get_spanned(table, key)?;
+        if text.is_empty() {
+            self.note(&span, format!("`{key}` is empty"), None);
+            return None;
+        }
+        Some(text)
+    }
+
+    /// What was compiled from a key's value; a failure is noted.
+    pub(super) fn compiled<T>(&mut self, span: &Range<usize>, key: &str, result: Result<T, Reason>) -> Option<T> {
+        match result {
+            Ok(compiled) => Some(compiled),
+            Err(reason) => {
+                self.note(span, format!("`{key}`: {reason}"), reason.hint);
+                None
+            }
+        }
     }
 
     pub(super) fn deserialize<T: Deserialize<'i>>(&mut self, value: Value<'i>, what: &str) -> Option<T> {

@@ -1,23 +1,17 @@
 //! Reading `[[upcast]]` and `[[rule]]`.
 
-use std::ops::Range;
 use std::sync::Arc;
 
-use eventlift_events::{EventType, SchemaVersion};
-use toml::de::DeValue;
-
-use super::actions::{Actions, Changes, Destination, Ending, Part};
+use super::actions::{Actions, Ending, Part};
 use super::canonical::canonical;
-use super::filter::{JqError, JqFilter};
-use super::reader::{Reader, Table, Value};
-use super::template::Template;
+use super::read_actions::{PartDefaults, actions, condition};
+use super::reader::{Reader, Table};
 use super::test_case::{Given, TestCase};
-use crate::condition::{CompiledCondition, Condition};
+use crate::condition::CompiledCondition;
 use crate::fingerprint::Fingerprint;
-use crate::operations::{Keys, Operation, Operations};
+use crate::operations::Keys;
 use crate::problem::Place;
 use crate::rule::{Matches, Rule, TypePattern};
-use crate::transformer::Reason;
 use crate::upcaster::Upcaster;
 
 const UPCAST_KEYS: &[&str] = &[
@@ -55,7 +49,6 @@ const RULE_KEYS: &[&str] = &[
     "moves_streams",
     "test",
 ];
-const PART_KEYS: &[&str] = &["type", "version", "when", "data", "metadata", "jq", "stream", "category"];
 const MATCH_KEYS: &[&str] = &["types", "categories", "category", "versions"];
 /// What fingerprints leave out: what makes no difference, and what the registry adds in another form.
 const NOT_IN_FINGERPRINT: &[&str] = &["name", "test", "from", "to", "match"];
@@ -121,15 +114,15 @@ pub(super) fn upcast<'i>(reader: &mut Reader<'i>, mut table: Table<'i>, event_ty
         reader.note(&span, "[[upcast]] needs `from`, the version it starts from", None);
     }
     // When there is none, the rest is read only for what is wrong with it.
-    let from = version(reader, &mut table, "from").unwrap_or(1);
-    let declared_to = version(reader, &mut table, "to");
+    let from = reader.version(&mut table, "from").unwrap_or(1);
+    let declared_to = reader.version(&mut table, "to");
     let to = declared_to.unwrap_or(from.saturating_add(1));
     let name = reader.get(&mut table, "name");
     let own_parts = ["drop", "split", "yields"].into_iter().find(|key| table.has(key));
     if let (Some(_), Some(key)) = (declared_to, own_parts) {
         reader.note(&span, format!("`to` and `{key}` exclude one another"), Some("remove `to`".to_owned()));
     }
-    let new_type = text(reader, &mut table, "type");
+    let new_type = reader.text(&mut table, "type");
     let yields = yields(reader, &mut table);
     let guard = guard(reader, &mut table);
     let tests = tests(reader, &mut table, &Given::of(event_type, from));
@@ -165,7 +158,7 @@ pub(super) fn general<'i>(reader: &mut Reader<'i>, mut table: Table<'i>, keys: &
         reader.note(&span, "[[rule]] needs a `name`", None);
     }
     let matches = matches(reader, &mut table);
-    let new_type = text(reader, &mut table, "type");
+    let new_type = reader.text(&mut table, "type");
     let yields = yields(reader, &mut table);
     let guard = guard(reader, &mut table);
     let tests = tests(reader, &mut table, &given_to(&matches));
@@ -191,58 +184,14 @@ pub(super) fn general<'i>(reader: &mut Reader<'i>, mut table: Table<'i>, keys: &
 fn fingerprint(table: &Table<'_>) -> Fingerprint {
     let mut entries: Vec<_> = table.entries.iter().map(|(key, value)| (key.get_ref(), value.get_ref())).collect();
     entries.retain(|(key, _)| !NOT_IN_FINGERPRINT.contains(&key.as_ref()));
-    entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+    entries.sort_by_key(|(key, _)| *key);
     entries.into_iter().fold(Fingerprint::of("definition"), |fingerprint, (key, value)| {
         fingerprint.field(key).field(&canonical(value))
     })
 }
 
-fn version(reader: &mut Reader<'_>, table: &mut Table<'_>, key: &str) -> Option<u32> {
-    let value = table.take(key)?;
-    let span = value.span();
-    let number = match value.get_ref() {
-        DeValue::Integer(number) => u32::from_str_radix(number.as_str(), number.radix()).ok(),
-        _ => None,
-    };
-    let number = number.filter(|number| *number > 0);
-    if number.is_none() {
-        reader.note(&span, format!("`{key}` has to be a version: 1, 2, 3 …"), None);
-    }
-    number
-}
-
-/// The version a file's top-level key holds.
-pub(super) fn version_of<'i>(reader: &mut Reader<'i>, table: &mut Table<'i>, key: &str) -> Option<u32> {
-    version(reader, table, key)
-}
-
-/// Text that is not empty.
-pub(super) fn text<'i>(reader: &mut Reader<'i>, table: &mut Table<'i>, key: &str) -> Option<String> {
-    let (text, span): (String, _) = reader.get_spanned(table, key)?;
-    if text.is_empty() {
-        reader.note(&span, format!("`{key}` is empty"), None);
-        return None;
-    }
-    Some(text)
-}
-
 fn guard<'i>(reader: &mut Reader<'i>, table: &mut Table<'i>) -> Option<Arc<CompiledCondition>> {
     condition(reader, table).map(Arc::new)
-}
-
-fn condition<'i>(reader: &mut Reader<'i>, table: &mut Table<'i>) -> Option<CompiledCondition> {
-    let (condition, span): (Condition, _) = reader.get_spanned(table, "when")?;
-    compiled(reader, &span, "when", condition.compile())
-}
-
-fn compiled<T>(reader: &mut Reader<'_>, span: &Range<usize>, what: &str, result: Result<T, Reason>) -> Option<T> {
-    match result {
-        Ok(compiled) => Some(compiled),
-        Err(reason) => {
-            reader.note(span, format!("`{what}`: {reason}"), reason.hint);
-            None
-        }
-    }
 }
 
 fn tests<'i>(reader: &mut Reader<'i>, table: &mut Table<'i>, given: &Given) -> Vec<TestCase> {
@@ -261,7 +210,7 @@ fn matches<'i>(reader: &mut Reader<'i>, table: &mut Table<'i>) -> Matches {
         matches.types = types.into_iter().map(TypePattern::parse).collect();
     }
     matches.categories = reader.get(&mut table, "categories").unwrap_or_default();
-    matches.categories.extend(text(reader, &mut table, "category"));
+    matches.categories.extend(reader.text(&mut table, "category"));
     matches.versions = reader.get(&mut table, "versions").unwrap_or_default();
     reader.finish(table, "`match`", MATCH_KEYS);
     matches
@@ -293,8 +242,8 @@ fn yields<'i>(reader: &mut Reader<'i>, table: &mut Table<'i>) -> Vec<(String, u3
     for item in reader.array(value, "`yields`") {
         let Some(mut schema) = reader.table(item, "an item of `yields`") else { continue };
         let span = schema.span.clone();
-        let event_type = text(reader, &mut schema, "type");
-        let version = version(reader, &mut schema, "version");
+        let event_type = reader.text(&mut schema, "type");
+        let version = reader.version(&mut schema, "version");
         reader.finish(schema, "`yields`", &["type", "version"]);
         match (event_type, version) {
             (Some(event_type), Some(version)) => schemas.push((event_type, version)),
@@ -302,157 +251,6 @@ fn yields<'i>(reader: &mut Reader<'i>, table: &mut Table<'i>) -> Vec<(String, u3
         }
     }
     schemas
-}
-
-/// What parts of a split are if they don't say.
-struct PartDefaults<'a> {
-    event_type: Option<&'a str>,
-    version: Option<u32>,
-}
-
-fn actions<'i>(
-    reader: &mut Reader<'i>,
-    table: &mut Table<'i>,
-    new_type: Option<&str>,
-    defaults: &PartDefaults<'_>,
-    keys: &Keys,
-    fingerprint: &mut Fingerprint,
-) -> Actions {
-    exclusive(reader, table, new_type.is_some());
-    let changes = changes(reader, table, keys, fingerprint);
-    let drops = reader.get_spanned::<bool>(table, "drop");
-    if let Some((false, span)) = &drops {
-        reader.note(span, "`drop` is false", Some("remove it".to_owned()));
-    }
-    let split = table.take("split").map(|value| parts(reader, value, defaults, keys, fingerprint));
-    let jq = jq_ending(reader, table);
-    let ending = match (drops, split, jq) {
-        (Some(_), _, _) => Ending::Drop,
-        (None, Some(parts), _) => Ending::Split(parts),
-        (None, None, Some(jq)) => jq,
-        (None, None, None) => Ending::One(new_type.and_then(|name| EventType::new(name.to_owned()).ok())),
-    };
-    Actions { changes, ending }
-}
-
-/// Notes endings that exclude one another.
-fn exclusive(reader: &mut Reader<'_>, table: &Table<'_>, renames: bool) {
-    let endings: Vec<&str> = ["drop", "split", "jq_events"].into_iter().filter(|key| table.has(key)).collect();
-    let span = table.span.clone();
-    if let [first, second, ..] = endings[..] {
-        reader.note(&span, format!("`{first}` and `{second}` exclude one another"), None);
-    }
-    let Some(ending) = endings.first() else { return };
-    if renames {
-        let hint =
-            format!("remove one of them{}", if *ending == "split" { ", and name types in the parts" } else { "" });
-        reader.note(&span, format!("`{ending}` and `type` exclude one another"), Some(hint));
-    }
-    if *ending == "drop" {
-        let useless = ["data", "metadata", "jq", "stream", "category"].into_iter().find(|key| table.has(key));
-        if let Some(key) = useless {
-            reader.note(&span, format!("`drop` makes `{key}` useless"), Some("remove one of them".to_owned()));
-        }
-    }
-}
-
-fn changes<'i>(reader: &mut Reader<'i>, table: &mut Table<'i>, keys: &Keys, fingerprint: &mut Fingerprint) -> Changes {
-    if table.has("stream") && table.has("category") {
-        let span = table.span.clone();
-        reader.note(&span, "`stream` and `category` exclude one another", None);
-    }
-    let data = operations(reader, table, "data", keys, fingerprint);
-    let metadata = operations(reader, table, "metadata", keys, fingerprint);
-    let jq = jq(reader, table, "jq");
-    let stream = template(reader, table, "stream").map(Destination::Stream);
-    let category = template(reader, table, "category").map(Destination::Category);
-    Changes { data, metadata, jq, stream: stream.or(category) }
-}
-
-fn template<'i>(reader: &mut Reader<'i>, table: &mut Table<'i>, key: &str) -> Option<Template> {
-    let (text, span): (String, _) = reader.get_spanned(table, key)?;
-    compiled(reader, &span, key, Template::parse(&text))
-}
-
-fn operations<'i>(
-    reader: &mut Reader<'i>,
-    table: &mut Table<'i>,
-    key: &str,
-    keys: &Keys,
-    fingerprint: &mut Fingerprint,
-) -> Operations {
-    let Some(value) = table.take(key) else { return Operations::default() };
-    let mut spans = Vec::new();
-    let mut operations: Vec<Operation> = Vec::new();
-    let mut all_read = true;
-    for item in reader.array(value, &format!("`{key}`")) {
-        let span = item.span();
-        match reader.deserialize(item, key) {
-            Some(operation) => operations.push(operation),
-            None => all_read = false,
-        }
-        spans.push(span);
-    }
-    if !all_read {
-        return Operations::default();
-    }
-    match Operations::compile(operations, keys) {
-        Ok(operations) => {
-            for name in operations.key_names() {
-                let mut next = Fingerprint::of("key");
-                std::mem::swap(fingerprint, &mut next);
-                *fingerprint = next.field(name).field(&keys.fingerprint(name).unwrap_or_default());
-            }
-            operations
-        }
-        Err(error) => {
-            let span = spans.get(error.index).cloned().unwrap_or(0..0);
-            reader.note(&span, format!("{key}: {}: {}", error.operation, error.reason), error.reason.hint);
-            Operations::default()
-        }
-    }
-}
-
-fn parts<'i>(
-    reader: &mut Reader<'i>,
-    value: Value<'i>,
-    defaults: &PartDefaults<'_>,
-    keys: &Keys,
-    fingerprint: &mut Fingerprint,
-) -> Vec<Part> {
-    let span = value.span();
-    let items = reader.array(value, "`split`");
-    if items.is_empty() {
-        reader.note(&span, "`split` has no parts", Some("write `drop = true` to drop events".to_owned()));
-    }
-    items.into_iter().filter_map(|item| part(reader, item, defaults, keys, fingerprint)).collect()
-}
-
-fn part<'i>(
-    reader: &mut Reader<'i>,
-    item: Value<'i>,
-    defaults: &PartDefaults<'_>,
-    keys: &Keys,
-    fingerprint: &mut Fingerprint,
-) -> Option<Part> {
-    let mut table = reader.table(item, "a part of `split`")?;
-    let span = table.span.clone();
-    let event_type = text(reader, &mut table, "type").or_else(|| defaults.event_type.map(str::to_owned));
-    let is_other = defaults.event_type != event_type.as_deref();
-    let version = version(reader, &mut table, "version").or(if is_other { None } else { defaults.version });
-    if version.is_none() && defaults.version.is_some() {
-        let hint = "name the version of the other type that the part is in";
-        reader.note(&span, "a part of another type needs `version`", Some(hint.to_owned()));
-    }
-    let when = condition(reader, &mut table);
-    let changes = changes(reader, &mut table, keys, fingerprint);
-    reader.finish(table, "a part of `split`", PART_KEYS);
-    Some(Part {
-        event_type: event_type.and_then(|name| EventType::new(name).ok()),
-        version: version.and_then(SchemaVersion::new),
-        changes,
-        when,
-    })
 }
 
 fn targets(parts: &[Part]) -> Vec<(String, u32)> {
@@ -466,38 +264,4 @@ fn targets(parts: &[Part]) -> Vec<(String, u32)> {
         }
     }
     targets
-}
-
-fn jq_ending<'i>(reader: &mut Reader<'i>, table: &mut Table<'i>) -> Option<Ending> {
-    let moves = reader.get_spanned::<bool>(table, "moves_streams");
-    let filter = jq(reader, table, "jq_events");
-    if let (Some((_, span)), None) = (&moves, &filter) {
-        reader.note(span, "`moves_streams` belongs to `jq_events`", None);
-    }
-    filter.map(|filter| Ending::Jq(Box::new(filter), moves.is_some_and(|(moves, _)| moves)))
-}
-
-fn jq<'i>(reader: &mut Reader<'i>, table: &mut Table<'i>, key: &str) -> Option<JqFilter> {
-    let (source, span): (String, _) = reader.get_spanned(table, key)?;
-    match JqFilter::compile(&source) {
-        Ok(filter) => Some(filter),
-        Err(error) => {
-            let at = jq_offset(reader.source(&span), &error);
-            let span = span.start + at..span.end;
-            reader.note(&span, format!("`{key}`: {}", error.message), error.hint);
-            None
-        }
-    }
-}
-
-/// Where in the TOML literal an error of the filter is: exact for text of several lines, whose characters stand for
-/// themselves; otherwise the beginning.
-fn jq_offset(literal: &str, error: &JqError) -> usize {
-    let Some(inner) = literal.strip_prefix("'''") else { return 0 };
-    let inner = inner.strip_prefix('\n').or_else(|| inner.strip_prefix("\r\n")).unwrap_or(inner);
-    let skipped = literal.len() - inner.len();
-    let lines: usize = inner.split_inclusive('\n').take(error.line.saturating_sub(1)).map(str::len).sum();
-    let line = inner.get(lines..).unwrap_or_default();
-    let column: usize = line.chars().take(error.column.saturating_sub(1)).map(char::len_utf8).sum();
-    skipped + lines + column
 }

@@ -4,7 +4,6 @@ use eventlift_events::{Event, EventId, EventType, Payload, Position, Revision, S
 use toml::de::DeValue;
 
 use super::reader::{Reader, Table, Value};
-use super::rule::{text, version_of};
 use crate::problem::Place;
 use crate::registry::Registry;
 
@@ -91,7 +90,7 @@ impl TestCase {
             }
         };
         let then = table.take("then").map(|value| Then::Events(expected_events(reader, value)));
-        let fails = text(reader, &mut table, "fails_with").map(Then::Fails);
+        let fails = reader.text(&mut table, "fails_with").map(Then::Fails);
         reader.finish(table, "a test case", &["name", "given", "then", "fails_with"]);
         let then = match (then, fails) {
             (Some(then), None) | (None, Some(then)) => Some(then),
@@ -142,14 +141,14 @@ fn given<'i>(reader: &mut Reader<'i>, value: Value<'i>, defaults: &Given) -> Opt
         event.data = Payload::json(data.clone().into_owned());
     } else {
         let mut table = reader.table(value, "`given`")?;
-        event_type = text(reader, &mut table, "type").or(event_type);
-        if let Some(version) = version_of(reader, &mut table, "version").and_then(SchemaVersion::new) {
+        event_type = reader.text(&mut table, "type").or(event_type);
+        if let Some(version) = reader.version(&mut table, "version").and_then(SchemaVersion::new) {
             event.version = version;
         }
-        if let Some(stream) = text(reader, &mut table, "stream") {
+        if let Some(stream) = reader.text(&mut table, "stream") {
             event.stream = StreamName::new(stream).ok()?;
         }
-        if let Some(id) = text(reader, &mut table, "id") {
+        if let Some(id) = reader.text(&mut table, "id") {
             event.id = EventId::text(id).ok()?;
         }
         event.data = Payload::json(reader.get::<String>(&mut table, "data").unwrap_or_default());
@@ -179,9 +178,9 @@ fn expected<'i>(reader: &mut Reader<'i>, value: Value<'i>) -> Option<Expected> {
     }
     let mut table = reader.table(value, "`then`")?;
     let expected = Expected {
-        event_type: text(reader, &mut table, "type"),
-        version: version_of(reader, &mut table, "version"),
-        stream: text(reader, &mut table, "stream"),
+        event_type: reader.text(&mut table, "type"),
+        version: reader.version(&mut table, "version"),
+        stream: reader.text(&mut table, "stream"),
         data: reader.get(&mut table, "data"),
         metadata: reader.get(&mut table, "metadata"),
     };

@@ -118,3 +118,31 @@ pub(crate) fn is_json(content_type: &ContentType) -> bool {
             && essence.is_char_boundary(essence.len() - 5)
             && essence[essence.len() - 5..].eq_ignore_ascii_case("+json")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_is_edited_by_pointers() {
+        let [first, new, all, deep] = ["/a/0", "/n/x", "/a/*", "/s/x"].map(|text| Pointer::parse(text).unwrap());
+        let mut document = Document::parse(br#"{"a": [ 1.0 , {"b":  2}], "s": "t"}"#).unwrap();
+        assert_eq!(document.get(&first).unwrap().as_deref(), Some("1.0"));
+        document.set(&new, " 1e400 ").unwrap();
+        assert!(document.set(&new, "01").is_err());
+        assert_eq!(document.remove(&first).unwrap().as_deref(), Some("1.0"));
+        assert_eq!(document.get(&all).unwrap().as_deref(), Some(r#"{"b":  2}"#));
+        assert!(document.get(&deep).is_err());
+        assert_eq!(&document.write()[..], br#"{"a":[{"b":  2}],"s":"t","n":{"x":1e400}}"#);
+    }
+
+    #[test]
+    fn media_types_of_json_are_known() {
+        for text in ["application/json", "application/JSON; charset=utf-8", "application/vnd.shop+json", "text/json"] {
+            assert!(is_json(&ContentType::parse(text)), "{text}");
+        }
+        for text in ["application/octet-stream", "image/png", "+json", "application/jsonl", "ü+json5"] {
+            assert!(!is_json(&ContentType::parse(text)), "{text}");
+        }
+    }
+}

@@ -17,4 +17,4 @@ pub(crate) use document::is_json;
 pub(crate) use node::{Member, Node, Place, only, same_key};
 pub(crate) use number::{Decimal, is_integer, is_number};
 pub(crate) use pointer::{Segment, path_text};
-pub(crate) use text::{Kind, bytes_of, decode, encode, inner, strict};
+pub(crate) use text::{Kind, bytes_of, compact, decode, encode, inner, strict};

@@ -114,6 +114,27 @@ impl Visitor<'_> for OwnedBytes {
     }
 }
 
+/// Valid JSON without the white space between its tokens.
+pub(crate) fn compact(json: &str) -> Cow<'_, str> {
+    if !json.bytes().any(|b| b.is_ascii_whitespace()) {
+        return Cow::Borrowed(json);
+    }
+    let mut out = String::with_capacity(json.len());
+    let (mut in_string, mut escaped) = (false, false);
+    for character in json.chars() {
+        if in_string || !character.is_ascii_whitespace() {
+            out.push(character);
+        }
+        match (in_string, escaped, character) {
+            (true, true, _) => escaped = false,
+            (true, false, '\\') => escaped = true,
+            (_, _, '"') => in_string = !in_string,
+            _ => {}
+        }
+    }
+    Cow::Owned(out)
+}
+
 /// Text as a JSON string, with quotes; escapes only what must be.
 pub(crate) fn encode(text: &str) -> String {
     serde_json::Value::String(text.to_owned()).to_string()
@@ -130,6 +151,12 @@ mod tests {
         assert_eq!(decode(r#""\ud800""#), None);
         assert_eq!(&*bytes_of(r#""a\ud800""#), b"a\xed\xa0\x80");
         assert_eq!(&*bytes_of(r#""a\u00e9""#), "aé".as_bytes());
+    }
+
+    #[test]
+    fn white_space_goes_only_from_between_tokens() {
+        assert_eq!(compact("{ \"a b\\\" \" :\n[1 ,\t2] }"), "{\"a b\\\" \":[1,2]}");
+        assert_eq!(compact("1.0"), "1.0");
     }
 
     #[test]

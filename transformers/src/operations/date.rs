@@ -262,11 +262,10 @@ impl Rewrite {
 }
 
 fn read(style: &Style, text: &str, database: &TimeZoneDatabase) -> Result<Moment, String> {
-    if text.contains(":60") {
-        return Err("there are no leap seconds here".to_owned());
-    }
+    const LEAP_SECOND: &str = "there are no leap seconds here";
     match style {
-        Style::Rfc3339 if text.contains('[') => Err("RFC 3339 has no zone names".to_owned()),
+        Style::Rfc3339 if !has_shape_of_rfc3339(text) => Err("RFC 3339 looks like 2024-05-01T12:00:00Z".to_owned()),
+        Style::Rfc3339 if text.get(17..19) == Some("60") => Err(LEAP_SECOND.to_owned()),
         Style::Rfc3339 => text.parse().map(Moment::Instant).map_err(|error: jiff::Error| error.to_string()),
         Style::Unix { places } => {
             let nanoseconds = Decimal::parse(text).and_then(|number| number.scaled(i64::from(*places)));
@@ -275,9 +274,29 @@ fn read(style: &Style, text: &str, database: &TimeZoneDatabase) -> Result<Moment
         }
         Style::Pattern { text: pattern, names_instant } => {
             let parts = BrokenDownTime::parse(pattern, text).map_err(|error| error.to_string())?;
+            if is_leap_second(&parts, pattern, text) {
+                return Err(LEAP_SECOND.to_owned());
+            }
             read_pattern(&parts, *names_instant, database).map_err(|error| error.to_string())
         }
     }
+}
+
+/// Whether the text starts as RFC 3339 does and names no zone: the parser takes more of ISO 8601.
+fn has_shape_of_rfc3339(text: &str) -> bool {
+    let separators = [(4, "-"), (7, "-"), (13, ":"), (16, ":")];
+    separators.iter().all(|(at, separator)| text.get(*at..at + 1) == Some(separator)) && !text.contains('[')
+}
+
+/// Whether a 60th second was read as the 59th.
+fn is_leap_second(parts: &BrokenDownTime, pattern: &str, text: &str) -> bool {
+    if parts.second() != Some(59) || !text.contains("60") {
+        return false;
+    }
+    let Ok(written) = parts.to_string(pattern) else { return false };
+    let numbers =
+        |text: &str| -> Vec<String> { text.split(|c: char| !c.is_ascii_digit()).map(str::to_owned).collect() };
+    numbers(text).iter().zip(&numbers(&written)).any(|(read, written)| read.ends_with("60") && written.ends_with("59"))
 }
 
 fn read_pattern(

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::condition::Condition;
 use crate::json::{Node, Place, Pointer, Segment, only};
 use crate::operations::keys::Keys;
-use crate::operations::place::{Action, Edit, Path, anchored, missing, needs_field};
+use crate::operations::place::{Action, Edit, Path, anchored, missing, needs_field, taking_order};
 use crate::transformer::Reason;
 
 /// `{ rename = "/first", to = "/given" }`: another key for a value. Within one object the field keeps its place among
@@ -110,10 +110,11 @@ impl Remove {
             OneOrMany::Many(pointers) if pointers.is_empty() => return Err(Reason::new("it names no field")),
             OneOrMany::Many(pointers) => pointers,
         };
+        let pointers: Vec<Pointer> =
+            pointers.iter().map(|text| Pointer::parse(text)).collect::<Result<_, _>>().map_err(Reason::new)?;
         let mut fields = Vec::with_capacity(pointers.len());
-        for pointer in pointers {
-            let pointer = Pointer::parse(&pointer).map_err(Reason::new)?;
-            fields.push(RemoveField::edit(&pointer, self.optional)?);
+        for index in taking_order(&pointers.iter().map(Pointer::segments).collect::<Vec<_>>()) {
+            fields.push(RemoveField::edit(&pointers[index], self.optional)?);
         }
         Ok(Edit::new(Path::new(), self.optional, Each(fields)))
     }

@@ -3,14 +3,14 @@
 use serde::Deserialize;
 
 use crate::condition::Condition;
-use crate::json::{Decimal, Kind, Node, Place, Pointer, encode};
+use crate::json::{Decimal, Kind, Node, Place, Pointer, compact, encode};
 use crate::operations::keys::Keys;
 use crate::operations::place::{Conversion, Edit, InPlace, Null};
 use crate::transformer::Reason;
 
 /// `{ format = "/amount", decimals = 2 }`: a number or boolean becomes text, digit for digit as it is written or with
 /// exactly so many decimals (never rounded: a number with more fails). A string stays as it is. With `as = "json"`
-/// any value, strings and null too, becomes its JSON text.
+/// any value, strings and null too, becomes its JSON text without white space.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Format {
@@ -79,6 +79,6 @@ struct AsJson;
 
 impl Conversion for AsJson {
     fn convert<'a>(&'a self, node: &Node<'a>, _: &Place<'_>) -> Result<Option<Node<'a>>, Reason> {
-        Ok(Some(Node::text(encode(&node.json()))))
+        Ok(Some(Node::text(encode(&compact(&node.json())))))
     }
 }

@@ -5,13 +5,13 @@ use serde::Deserialize;
 use sha2::Sha256;
 
 use crate::condition::Condition;
-use crate::json::{Kind, Node, Place, Pointer, bytes_of};
+use crate::json::{Kind, Node, Place, Pointer, bytes_of, compact};
 use crate::operations::keys::{Keys, hex};
 use crate::operations::place::{Conversion, Edit, InPlace, Null};
 use crate::transformer::Reason;
 
-/// `{ hash = "/email", key = "people" }`: HMAC-SHA256 of a string's content, or of any other value's JSON text, as 64
-/// hex digits. The key is looked up by its name when the rules are compiled.
+/// `{ hash = "/email", key = "people" }`: HMAC-SHA256 of a string's content, or of any other value's JSON text
+/// without white space, as 64 hex digits. The key is looked up by its name when the rules are compiled.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Hash {
@@ -52,7 +52,7 @@ impl Conversion for Keyed {
         let json = node.json();
         match node.kind() {
             Some(Kind::String) => mac.update(&bytes_of(&json)),
-            _ => mac.update(json.as_bytes()),
+            _ => mac.update(compact(&json).as_bytes()),
         }
         Ok(Some(Node::text(format!("\"{}\"", hex(&mac.finalize().into_bytes())))))
     }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use crate::condition::Condition;
 use crate::json::{Kind, Node, Place, Pointer, encode, inner};
 use crate::operations::keys::Keys;
-use crate::operations::place::{Action, Edit, Path, anchored_all, apart, missing, needs_field, null};
+use crate::operations::place::{Action, Edit, Path, anchored_all, apart, missing, needs_field, null, taking_order};
 use crate::transformer::Reason;
 
 /// `{ join = ["/first", "/last"], with = " ", into = "/full" }`: one string of several values, which are gone then
@@ -43,15 +43,19 @@ impl Join {
             needs_field(path, pointer)?;
         }
         apart(&paths.iter().collect::<Vec<_>>())?;
+        let mut order = taking_order(&paths.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        order.retain(|index| paths[*index] != into);
         let separator = inner(&encode(&self.with)).to_owned();
         let (keep, optional, replace) = (self.keep, self.optional, self.replace);
-        Ok(Edit::new(base, optional, JoinTexts { paths, into, separator, keep, optional, replace }))
+        Ok(Edit::new(base, optional, JoinTexts { paths, order, into, separator, keep, optional, replace }))
     }
 }
 
 #[derive(Debug)]
 struct JoinTexts {
     paths: Vec<Path>,
+    /// In which all but the target are taken away.
+    order: Vec<usize>,
     into: Path,
     /// As it is written in a JSON string, without quotes.
     separator: String,
@@ -77,6 +81,18 @@ impl JoinTexts {
     }
 }
 
+impl JoinTexts {
+    fn take_sources(&self, node: &mut Node<'_>, place: &Place<'_>) -> Result<(), Reason> {
+        if self.keep {
+            return Ok(());
+        }
+        for index in &self.order {
+            node.take(&self.paths[*index], place)?;
+        }
+        Ok(())
+    }
+}
+
 impl Action for JoinTexts {
     fn apply<'a>(&'a self, node: &mut Node<'a>, place: &Place<'_>) -> Result<bool, Reason> {
         let mut joined = String::from("\"");
@@ -92,13 +108,15 @@ impl Action for JoinTexts {
             return Ok(false);
         }
         joined.push('"');
-        let into_a_source = self.paths.contains(&self.into);
-        if !self.keep {
-            for path in self.paths.iter().filter(|path| **path != self.into) {
-                node.take(path, place)?;
-            }
+        let joined = Node::text(joined);
+        if self.paths.contains(&self.into) {
+            // Before the other sources go, since that may move an item.
+            node.put(&self.into, joined, true, place)?;
+            self.take_sources(node, place)?;
+        } else {
+            self.take_sources(node, place)?;
+            node.put(&self.into, joined, self.replace, place)?;
         }
-        node.put(&self.into, Node::text(joined), self.replace || into_a_source, place)?;
         Ok(true)
     }
 }

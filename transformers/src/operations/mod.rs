@@ -8,6 +8,8 @@
 //! - A field that an operation reads and that is missing fails the event, unless `optional = true` skips it.
 //! - A field that an operation would create and that is there already fails the event, unless `replace = true`.
 //! - Objects missing on the way to a created field are made. A path through text or a number fails the event.
+//! - Several paths into one array mean its items as they were before the operation. What is put there is put after the
+//!   sources are gone, as JSON Patch does it, so indexes in `to` and `into` count what is left.
 //! - A payload without bytes has no fields. `set` and `default` then start from an empty object.
 
 mod constant;

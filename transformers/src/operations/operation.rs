@@ -104,9 +104,15 @@ impl<'de> Deserialize<'de> for Operation {
                 "`{name}` and `{second}` are two operations; each has a table of its own"
             )));
         }
-        let kind = Self::read(&name, table).map_err(|error| de::Error::custom(error.message()))?;
+        let kind = Self::read(&name, table).map_err(|error| de::Error::custom(in_one_line(&error)))?;
         Ok(Self { kind })
     }
+}
+
+/// The message, with the key it is about; an unknown key is in the message already.
+fn in_one_line(error: &toml::de::Error) -> String {
+    let message = error.message();
+    if message.starts_with("unknown field") { message.to_owned() } else { error.to_string().trim().replace('\n', ", ") }
 }
 
 /// Keys that belong to some operation, so that an unknown keyword is not mistaken for one of them.
@@ -160,6 +166,6 @@ mod tests {
         assert!(error("rename = '/a'\nset = '/b'").contains("two operations"));
         assert!(error("to = '/b'").contains("no operation is named"));
         assert!(error("rename = '/a'").contains("missing field `to`"));
-        assert!(error("remove = 'a'").contains("a path starts with `/`"));
+        assert!(error("redact = 'a'").contains("a path starts with `/`"));
     }
 }

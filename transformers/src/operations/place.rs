@@ -1,5 +1,6 @@
 //! Where an operation happens: once, or for every item that its paths' wildcards stand for.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use crate::json::{Kind, Node, Place, Pointer, Segment, path_text};
@@ -119,6 +120,25 @@ pub(crate) fn apart(paths: &[&Path]) -> Result<(), Reason> {
         }
     }
     Ok(())
+}
+
+/// The paths in an order in which taking the value of one does not move that of another: of two items of one array,
+/// the later first. Indexes into the given paths.
+pub(crate) fn taking_order(paths: &[&[Segment]]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..paths.len()).collect();
+    order.sort_by(|a, b| compare(paths[*b], paths[*a]));
+    order
+}
+
+fn compare(path: &[Segment], other: &[Segment]) -> Ordering {
+    let differing = path.iter().zip(other).find(|(a, b)| a != b);
+    match differing {
+        Some((Segment::Key(a), Segment::Key(b))) => a.index.cmp(&b.index).then_with(|| a.text.cmp(&b.text)),
+        // Before any item is taken, every item is still there.
+        Some((Segment::Every, _)) => Ordering::Greater,
+        Some((_, Segment::Every)) => Ordering::Less,
+        None => path.len().cmp(&other.len()),
+    }
 }
 
 /// Whether a missing, or perhaps null, value is there to be worked on.

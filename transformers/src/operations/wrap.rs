@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::condition::Condition;
 use crate::json::{Member, Node, Place, Pointer, Segment, only, same_key};
 use crate::operations::keys::Keys;
-use crate::operations::place::{Action, Edit, Path, anchored, anchored_all, apart, missing, needs_field};
+use crate::operations::place::{Action, Edit, Path, anchored, anchored_all, apart, missing, needs_field, taking_order};
 use crate::transformer::Reason;
 
 /// `{ wrap = ["/street", "/city"], into = "/address" }`: the fields move into a new object, in the order listed,
@@ -47,14 +47,17 @@ impl Wrap {
                 )));
             }
         }
+        let order = taking_order(&paths.iter().map(Vec::as_slice).collect::<Vec<_>>());
         let (optional, replace) = (self.optional, self.replace);
-        Ok(Edit::new(base, optional, WrapFields { paths, into, optional, replace }))
+        Ok(Edit::new(base, optional, WrapFields { paths, order, into, optional, replace }))
     }
 }
 
 #[derive(Debug)]
 struct WrapFields {
     paths: Vec<Path>,
+    /// In which they are taken.
+    order: Vec<usize>,
     into: Path,
     optional: bool,
     replace: bool,
@@ -62,17 +65,20 @@ struct WrapFields {
 
 impl Action for WrapFields {
     fn apply<'a>(&'a self, node: &mut Node<'a>, place: &Place<'_>) -> Result<bool, Reason> {
-        let mut members = Vec::with_capacity(self.paths.len());
-        for path in &self.paths {
+        let mut taken = Vec::with_capacity(self.paths.len());
+        for index in &self.order {
+            let path = &self.paths[*index];
             match (node.take(path, place)?, path.last()) {
                 (Some(value), Some(Segment::Key(key))) => {
-                    members.push(Member { key: Cow::Borrowed(&key.json), value });
+                    taken.push((*index, Member { key: Cow::Borrowed(&key.json), value }));
                 }
                 _ => {
                     missing(self.optional, &place.within(path))?;
                 }
             }
         }
+        taken.sort_by_key(|(index, _)| *index);
+        let members: Vec<_> = taken.into_iter().map(|(_, member)| member).collect();
         if members.is_empty() {
             return Ok(false);
         }

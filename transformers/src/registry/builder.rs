@@ -58,7 +58,11 @@ impl RegistryBuilder {
     /// upcasters, in the order they are added, each on what the earlier ones yielded.
     #[track_caller]
     pub fn rule(mut self, rule: impl Into<Rule>) -> Self {
-        self.rules.push(rule.into());
+        let mut rule = rule.into();
+        if rule.place.is_unknown() {
+            rule.place = Place::of_caller();
+        }
+        self.rules.push(rule);
         self
     }
 

@@ -6,6 +6,7 @@ use eventlift_events::{EventType, SchemaVersion};
 
 use super::builder::RegistryBuilder;
 use crate::problem::{Place, Problem, did_you_mean};
+use crate::rule::TypePattern;
 use crate::schema::JsonSchema;
 use crate::upcaster::{Schema, Upcaster};
 
@@ -43,7 +44,7 @@ pub(super) fn prove(builder: &RegistryBuilder) -> Result<Proved, Vec<Problem>> {
     let steps = proof.steps();
     proof.ambiguities(&steps, &mut problems);
     proof.undeclared_types(&mut problems);
-    proof.undeclared_results(&mut problems);
+    proof.undeclared_in_rules(&mut problems);
     proof.unreachable(&mut problems);
     let in_cycles = proof.cycles(&steps, &mut problems);
     proof.wrong_ends(&steps, &in_cycles, &mut problems);
@@ -264,12 +265,19 @@ impl<'a> Proof<'a> {
         }
     }
 
-    /// The other types that general rules say they yield are declared, if any type is.
-    fn undeclared_results(&self, problems: &mut Vec<Problem>) {
-        let known = || self.declared.keys().map(EventType::as_str);
+    /// The types that general rules name are declared, if any type is: a misspelt one would never match.
+    fn undeclared_in_rules(&self, problems: &mut Vec<Problem>) {
         for rule in self.builder.rules.iter().filter(|_| !self.declared.is_empty()) {
-            for event_type in rule.into_types.iter().filter(|name| known().all(|one| one != name.as_str())) {
-                let message = format!("{}: it yields {event_type}, which is not declared", rule.name);
+            let taken = rule.matches.types.iter().filter_map(|pattern| match pattern {
+                TypePattern::Name(name) => Some(("takes", name)),
+                TypePattern::Prefix(_) => None,
+            });
+            for (verb, event_type) in taken.chain(rule.into_types.iter().map(|name| ("yields", name))) {
+                let known = || self.declared.keys().map(EventType::as_str);
+                if known().any(|one| one == event_type) {
+                    continue;
+                }
+                let message = format!("{}: it {verb} {event_type}, which is not declared", rule.name);
                 let hint = did_you_mean(event_type, known())
                     .unwrap_or_else(|| format!("declare the current version of {event_type}"));
                 problems.push(Problem::new(&rule.place, message).hint(hint));

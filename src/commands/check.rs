@@ -1,0 +1,71 @@
+//! `check`: compiles every definition, runs their test cases, proves the chains. Needs no store.
+
+use std::fmt;
+
+use eventlift_transformers::{Registry, TestResult};
+use serde::Serialize;
+
+use super::arguments::ProjectArguments;
+use super::error::{CommandError, ExitCode};
+use super::output::Report;
+use super::rules::definitions;
+use crate::config::Project;
+
+/// How the definitions fared.
+#[derive(Debug, Serialize)]
+pub(super) struct CheckReport {
+    rules: usize,
+    fingerprint: String,
+    tests: Vec<TestLine>,
+    passed: usize,
+    failed: usize,
+}
+
+/// How one test case went.
+#[derive(Debug, Serialize)]
+struct TestLine {
+    name: String,
+    place: String,
+    failure: Option<String>,
+}
+
+/// Checks the definitions of a project.
+pub(super) async fn check(arguments: &ProjectArguments) -> Result<CheckReport, CommandError> {
+    let project = Project::load(&arguments.project)?;
+    let definitions = definitions(&project)?;
+    let registry = definitions.register(Registry::builder()).build()?;
+    let results = definitions.test(&registry);
+    let passed = results.iter().filter(|result| result.passed()).count();
+    Ok(CheckReport {
+        rules: registry.parts().len(),
+        fingerprint: registry.fingerprint().to_owned(),
+        failed: results.len() - passed,
+        passed,
+        tests: results.into_iter().map(TestLine::from).collect(),
+    })
+}
+
+impl From<TestResult> for TestLine {
+    fn from(result: TestResult) -> Self {
+        Self { name: result.name, place: result.place.to_string(), failure: result.failure }
+    }
+}
+
+impl Report for CheckReport {
+    fn exit_code(&self) -> ExitCode {
+        if self.failed == 0 { ExitCode::Done } else { ExitCode::Project }
+    }
+}
+
+impl fmt::Display for CheckReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for test in &self.tests {
+            match &test.failure {
+                None => writeln!(f, "  ok      {} ({})", test.name, test.place)?,
+                Some(failure) => writeln!(f, "  FAILED  {} ({})\n{failure}", test.name, test.place)?,
+            }
+        }
+        writeln!(f, "{} rules compiled, every chain reaches its current version", self.rules)?;
+        write!(f, "{} test cases passed, {} failed", self.passed, self.failed)
+    }
+}

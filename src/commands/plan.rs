@@ -1,0 +1,338 @@
+//! `plan`: what a migration would do, type by type, with samples, before anything is written.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use eventlift_events::{Event, EventReader, Position, Revision};
+use eventlift_transformers::{Outcome, Registry, Shape, Step, Uncovered};
+use serde::Serialize;
+
+use super::arguments::PlanArguments;
+use super::error::{CommandError, ExitCode};
+use super::event_view::{EventView, diff};
+use super::migrate::stop_on_signals;
+use super::output::{Format, Report};
+use super::progress_line::ProgressLine;
+use super::rules::registry;
+use crate::config::Project;
+use crate::pipeline::{Covered, MigrationOptions, Rehearsal, Survey, SurveyOptions, rehearse, survey};
+
+/// Events that are written for a trial, to estimate time and size.
+const TRIAL: usize = 20_000;
+
+/// What a migration would do.
+#[derive(Debug, Serialize)]
+pub(super) struct PlanReport {
+    source: String,
+    target: String,
+    /// Whether every event of the source was looked at.
+    complete: bool,
+    events: u64,
+    types: Vec<TypeLine>,
+    /// What speaks against a migration; it would start if this is empty.
+    obstacles: Vec<String>,
+    /// How many events the obstacles of each kind are about decides the exit code.
+    #[serde(skip)]
+    exit_code: ExitCode,
+    numbering: &'static str,
+    lifted: u64,
+    dropped: u64,
+    split: u64,
+    written: u64,
+    written_bytes: u64,
+    failures: Vec<Failure>,
+    estimate: Option<Estimate>,
+    samples: Vec<SampleView>,
+    project: String,
+}
+
+/// One type and version of the source.
+#[derive(Debug, Serialize)]
+struct TypeLine {
+    #[serde(rename = "type")]
+    event_type: String,
+    version: u32,
+    events: u64,
+    bytes: Option<u64>,
+    /// `current`, `lifted` or `uncovered`.
+    coverage: &'static str,
+    /// What becomes of it, for people.
+    becomes: String,
+    /// The upcasters on the way.
+    chain: Vec<String>,
+    /// The general rules that may take it.
+    rules: Vec<String>,
+}
+
+/// A rule that fails on events of the source.
+#[derive(Debug, Serialize)]
+struct Failure {
+    rule: String,
+    events: u64,
+    first: String,
+    hint: Option<String>,
+}
+
+/// About what a migration takes.
+#[derive(Debug, Serialize)]
+struct Estimate {
+    seconds: f64,
+    bytes: u64,
+}
+
+/// An event before and after.
+#[derive(Debug, Serialize)]
+struct SampleView {
+    before: EventView,
+    after: Vec<EventView>,
+}
+
+/// Plans the migration of a project.
+pub(super) async fn plan(arguments: &PlanArguments, format: Format) -> Result<PlanReport, CommandError> {
+    let project = Project::load(&arguments.project.project)?;
+    let registry = Arc::new(registry(&project)?);
+    let source = project.source.reader()?;
+    let stop = stop_on_signals();
+    let scope = arguments.scope.scope();
+
+    let options = SurveyOptions {
+        scope: scope.clone(),
+        after: None,
+        samples: arguments.show.max(1),
+        limit: arguments.sample,
+        policies: project.policies,
+    };
+    let mut line = ProgressLine::new(format, "surveying", None, 0);
+    let found = survey(&*source, &registry, &options, &stop, |read| line.set(read)).await;
+    line.end();
+    let found = found?;
+
+    let begun = Instant::now();
+    let rehearsal = if source.is_rereadable() {
+        let mut line = ProgressLine::new(format, "rehearsing", Some(found.events()), 0);
+        let workers = MigrationOptions::default().workers;
+        let seen = |read| line.set(read);
+        let rehearsed =
+            rehearse(&*source, Arc::clone(&registry), scope, arguments.sample, TRIAL, workers, &stop, seen).await;
+        line.end();
+        rehearsed?
+    } else {
+        Rehearsal::default()
+    };
+    let seconds = begun.elapsed().as_secs_f64();
+    let estimate = if arguments.sample.is_none() { estimate(&project, &rehearsal, seconds).await } else { None };
+    Ok(report(arguments, &project, &registry, &*source, found, rehearsal, estimate))
+}
+
+fn report(
+    arguments: &PlanArguments,
+    project: &Project,
+    registry: &Registry,
+    source: &dyn EventReader,
+    found: Survey,
+    rehearsal: Rehearsal,
+    estimate: Option<Estimate>,
+) -> PlanReport {
+    let proof = found.prove(&source.identity().to_string(), project.policies).map_err(CommandError::from);
+    let mut obstacles: Vec<String> = Vec::new();
+    let mut exit_code = ExitCode::Done;
+    if project.source.is_same(&project.target) {
+        obstacles.push(format!("{} is both source and target", source.identity()));
+        exit_code = ExitCode::Refused;
+    }
+    if let Err(error) = &proof {
+        obstacles.push(error.to_string());
+        exit_code = error.exit_code();
+    }
+    if !rehearsal.failures.is_empty() {
+        let events: u64 = rehearsal.failures.values().map(|(_, events)| events).sum();
+        obstacles.push(format!("rules fail on {events} events"));
+        exit_code = ExitCode::Rule;
+    }
+    PlanReport {
+        source: source.identity().to_string(),
+        target: project.target.to_string(),
+        complete: found.complete,
+        events: found.events(),
+        samples: samples(registry, &found, arguments.show),
+        types: found.types.into_iter().map(type_line).collect(),
+        obstacles,
+        exit_code,
+        numbering: numbering(registry.shape()),
+        lifted: rehearsal.lifted,
+        dropped: rehearsal.dropped,
+        split: rehearsal.split,
+        written: rehearsal.written,
+        written_bytes: rehearsal.written_bytes,
+        failures: rehearsal
+            .failures
+            .into_iter()
+            .map(|(rule, (first, events))| Failure { rule, events, first: first.to_string(), hint: first.reason.hint })
+            .collect(),
+        estimate,
+        project: arguments.project.project.display().to_string(),
+    }
+}
+
+fn numbering(shape: Shape) -> &'static str {
+    match shape {
+        Shape::OneToOne => "every rule is one-to-one: revisions and positions stay what they are",
+        Shape::Shifting => "splits or drops shift what follows in a stream; the position map records old → new",
+        Shape::Moving => "events change streams, whose events are counted anew; the position map records old → new",
+    }
+}
+
+fn type_line(covered: Covered) -> TypeLine {
+    let Covered { event_type, version, tally, coverage, .. } = covered;
+    let (kind, becomes, chain) = match coverage.outcome {
+        Outcome::Current => ("current", "is current".to_owned(), vec![]),
+        Outcome::Lifted(steps) => ("lifted", becomes(&steps), steps.into_iter().map(|step| step.rule).collect()),
+        Outcome::Uncovered(Uncovered::UnknownType) => ("uncovered", "named by no definition".to_owned(), vec![]),
+        Outcome::Uncovered(Uncovered::UnknownVersion { current }) => {
+            ("uncovered", format!("NO CHAIN to the current version {current}"), vec![])
+        }
+    };
+    TypeLine {
+        event_type: event_type.to_string(),
+        version: version.number(),
+        events: tally.events,
+        bytes: tally.bytes,
+        coverage: kind,
+        becomes,
+        chain,
+        rules: coverage.rules,
+    }
+}
+
+/// Where chains end: what some step yields and no step starts from.
+fn becomes(steps: &[Step]) -> String {
+    let mut ends = Vec::new();
+    for end in steps.iter().flat_map(|step| &step.to) {
+        let text = format!("{} {}", end.event_type, end.version);
+        if !steps.iter().any(|step| step.from == *end) && !ends.contains(&text) {
+            ends.push(text);
+        }
+    }
+    let drops = steps.iter().any(|step| step.to.is_empty());
+    match (ends.is_empty(), drops) {
+        (true, _) => "→ dropped".to_owned(),
+        (false, true) => format!("→ {} (some dropped)", ends.join(" + ")),
+        (false, false) => format!("→ {}", ends.join(" + ")),
+    }
+}
+
+/// Before and after of the events that a rule changes.
+fn samples(registry: &Registry, found: &Survey, show: usize) -> Vec<SampleView> {
+    let mut views = Vec::new();
+    for event in found.types.iter().flat_map(|covered| covered.samples.iter().take(show)) {
+        let mut after = Vec::new();
+        // What fails is listed with the failures.
+        let Ok(lift) = registry.lift(event.clone(), &mut after) else { continue };
+        if lift == eventlift_transformers::Lift::Lifted {
+            views.push(SampleView { before: EventView::of(event), after: after.iter().map(EventView::of).collect() });
+        }
+    }
+    views
+}
+
+/// Writes the first events to a store of the target's kind in a temporary folder, and reckons from there. No estimate
+/// where that fails: it is only an estimate.
+async fn estimate(project: &Project, rehearsal: &Rehearsal, read_seconds: f64) -> Option<Estimate> {
+    if rehearsal.first.is_empty() {
+        return None;
+    }
+    let folder = tempfile::tempdir().ok()?;
+    let trial = project.target.trial_in(folder.path())?;
+    let begun = Instant::now();
+    let mut writer = trial.writer().ok()?;
+    let events: Vec<Event> = (0..).zip(&rehearsal.first).map(|(number, event)| numbered(event, number)).collect();
+    writer.append(&events, None).await.ok()?;
+    writer.seal(false).await.ok()?;
+    drop(writer);
+    let written = rehearsal.written as f64 / events.len() as f64;
+    let bytes = std::fs::metadata(trial.local_file()?).ok()?.len();
+    Some(Estimate {
+        seconds: read_seconds.max(begun.elapsed().as_secs_f64() * written),
+        bytes: (bytes as f64 * written) as u64,
+    })
+}
+
+/// The event at a place of its own, whatever it was split from.
+fn numbered(event: &Event, number: u64) -> Event {
+    Event { position: Position::new(number), revision: Revision(number), ..event.clone() }
+}
+
+impl Report for PlanReport {
+    fn exit_code(&self) -> ExitCode {
+        self.exit_code
+    }
+}
+
+impl fmt::Display for PlanReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} → {}\n", self.source, self.target)?;
+        self.write_types(f)?;
+        writeln!(f, "\n{}", self.numbering)?;
+        writeln!(
+            f,
+            "{} events{} would become {}: {} lifted, {} of them split, {} dropped",
+            self.events,
+            if self.complete { "" } else { " (a part of the source)" },
+            self.written,
+            self.lifted,
+            self.split,
+            self.dropped
+        )?;
+        if let Some(Estimate { seconds, bytes }) = self.estimate {
+            let megabytes = bytes as f64 / 1e6;
+            writeln!(f, "about {seconds:.1} s and {megabytes:.1} MB in the target")?;
+        }
+        for sample in &self.samples {
+            writeln!(f, "\n{sample}")?;
+        }
+        for failure in &self.failures {
+            writeln!(f, "\n{} fails on {} events; the first:\n  {}", failure.rule, failure.events, failure.first)?;
+            if let Some(hint) = &failure.hint {
+                writeln!(f, "  hint: {hint}")?;
+            }
+        }
+        if self.obstacles.is_empty() {
+            return write!(f, "\nnothing was written; do it with `eventlift migrate {}`", self.project);
+        }
+        writeln!(f, "\na migration would not go through:")?;
+        self.obstacles.iter().try_for_each(|obstacle| writeln!(f, "  {obstacle}"))
+    }
+}
+
+impl PlanReport {
+    fn write_types(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = self.types.iter().map(|line| line.event_type.chars().count()).max().unwrap_or(0).max(4);
+        writeln!(f, "{:width$}  version      events  becomes", "type")?;
+        for line in &self.types {
+            write!(f, "{:width$}  {:>7}  {:>10}  {}", line.event_type, line.version, line.events, line.becomes)?;
+            if !line.rules.is_empty() {
+                write!(f, ", then {}", line.rules.join(", "))?;
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for SampleView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let before = self.before.to_string();
+        match &self.after[..] {
+            [] => write!(f, "event {} is dropped:\n{}", self.before.position, diff(&before, "")),
+            [after] => {
+                write!(f, "event {} (- before, + after):\n{}", self.before.position, diff(&before, &after.to_string()))
+            }
+            parts => {
+                writeln!(f, "event {} is split into {} (- before, + after):", self.before.position, parts.len())?;
+                write!(f, "{}", diff(&before, ""))?;
+                parts.iter().try_for_each(|part| write!(f, "+\n{}", diff("", &part.to_string())))
+            }
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Reading what a definition does to an event: operations, filters, streams and endings.
+
+use eventlift_events::{EventType, SchemaVersion};
+
+use super::actions::{Actions, Changes, Destination, Ending, Part};
+use super::filter::{JqError, JqFilter};
+use super::reader::{Reader, Table, Value};
+use super::template::Template;
+use crate::condition::{CompiledCondition, Condition};
+use crate::fingerprint::Fingerprint;
+use crate::operations::{Keys, Operation, Operations};
+
+const PART_KEYS: &[&str] = &["type", "version", "when", "data", "metadata", "jq", "stream", "category"];
+
+/// What parts of a split are if they don't say.
+pub(super) struct PartDefaults<'a> {
+    pub(super) event_type: Option<&'a str>,
+    pub(super) version: Option<u32>,
+}
+
+/// Reads everything a rule does. Adds the keys that its operations use to the fingerprint.
+pub(super) fn actions<'i>(
+    reader: &mut Reader<'i>,
+    table: &mut Table<'i>,
+    new_type: Option<&str>,
+    defaults: &PartDefaults<'_>,
+    keys: &Keys,
+    fingerprint: &mut Fingerprint,
+) -> Actions {
+    exclusive(reader, table, new_type.is_some());
+    let changes = changes(reader, table, keys, fingerprint);
+    let drops = reader.get_spanned::<bool>(table, "drop");
+    if let Some((false, span)) = &drops {
+        reader.note(span, "`drop` is false", Some("remove it".to_owned()));
+    }
+    let split = table.take("split").map(|value| parts(reader, value, defaults, keys, fingerprint));
+    let jq = jq_ending(reader, table);
+    let ending = match (drops, split, jq) {
+        (Some(_), _, _) => Ending::Drop,
+        (None, Some(parts), _) => Ending::Split(parts),
+        (None, None, Some(jq)) => jq,
+        (None, None, None) => Ending::One(new_type.and_then(|name| EventType::new(name.to_owned()).ok())),
+    };
+    Actions { changes, ending }
+}
+
+/// Reads `when`.
+pub(super) fn condition<'i>(reader: &mut Reader<'i>, table: &mut Table<'i>) -> Option<CompiledCondition> {
+    let (condition, span): (Condition, _) = reader.get_spanned(table, "when")?;
+    reader.compiled(&span, "when", condition.compile())
+}
+
+/// Notes endings that exclude one another.
+fn exclusive(reader: &mut Reader<'_>, table: &Table<'_>, renames: bool) {
+    let endings: Vec<&str> = ["drop", "split", "jq_events"].into_iter().filter(|key| table.has(key)).collect();
+    let span = table.span.clone();
+    if let [first, second, ..] = endings[..] {
+        reader.note(&span, format!("`{first}` and `{second}` exclude one another"), None);
+    }
+    let Some(ending) = endings.first() else { return };
+    if renames {
+        let hint =
+            format!("remove one of them{}", if *ending == "split" { ", and name types in the parts" } else { "" });
+        reader.note(&span, format!("`{ending}` and `type` exclude one another"), Some(hint));
+    }
+    if *ending == "drop" {
+        let useless = ["data", "metadata", "jq", "stream", "category"].into_iter().find(|key| table.has(key));
+        if let Some(key) = useless {
+            reader.note(&span, format!("`drop` makes `{key}` useless"), Some("remove one of them".to_owned()));
+        }
+    }
+}
+
+fn changes<'i>(reader: &mut Reader<'i>, table: &mut Table<'i>, keys: &Keys, fingerprint: &mut Fingerprint) -> Changes {
+    if table.has("stream") && table.has("category") {
+        let span = table.span.clone();
+        reader.note(&span, "`stream` and `category` exclude one another", None);
+    }
+    let data = operations(reader, table, "data", keys, fingerprint);
+    let metadata = operations(reader, table, "metadata", keys, fingerprint);
+    let jq = jq(reader, table, "jq");
+    let stream = template(reader, table, "stream").map(Destination::Stream);
+    let category = template(reader, table, "category").map(Destination::Category);
+    Changes { data, metadata, jq, stream: stream.or(category) }
+}
+
+fn template<'i>(reader: &mut Reader<'i>, table: &mut Table<'i>, key: &str) -> Option<Template> {
+    let (text, span): (String, _) = reader.get_spanned(table, key)?;
+    reader.compiled(&span, key, Template::parse(&text))
+}
+
+fn operations<'i>(
+    reader: &mut Reader<'i>,
+    table: &mut Table<'i>,
+    key: &str,
+    keys: &Keys,
+    fingerprint: &mut Fingerprint,
+) -> Operations {
+    let Some(value) = table.take(key) else { return Operations::default() };
+    let mut spans = Vec::new();
+    let mut operations: Vec<Operation> = Vec::new();
+    let mut all_read = true;
+    for item in reader.array(value, &format!("`{key}`")) {
+        let span = item.span();
+        match reader.deserialize(item, key) {
+            Some(operation) => operations.push(operation),
+            None => all_read = false,
+        }
+        spans.push(span);
+    }
+    if !all_read {
+        return Operations::default();
+    }
+    match Operations::compile(operations, keys) {
+        Ok(operations) => {
+            for name in operations.key_names() {
+                let mut next = Fingerprint::of("key");
+                std::mem::swap(fingerprint, &mut next);
+                *fingerprint = next.field(name).field(&keys.fingerprint(name).unwrap_or_default());
+            }
+            operations
+        }
+        Err(error) => {
+            let span = spans.get(error.index).cloned().unwrap_or(0..0);
+            reader.note(&span, format!("{key}: {}: {}", error.operation, error.reason), error.reason.hint);
+            Operations::default()
+        }
+    }
+}
+
+fn parts<'i>(
+    reader: &mut Reader<'i>,
+    value: Value<'i>,
+    defaults: &PartDefaults<'_>,
+    keys: &Keys,
+    fingerprint: &mut Fingerprint,
+) -> Vec<Part> {
+    let span = value.span();
+    let items = reader.array(value, "`split`");
+    if items.is_empty() {
+        reader.note(&span, "`split` has no parts", Some("write `drop = true` to drop events".to_owned()));
+    }
+    items.into_iter().filter_map(|item| part(reader, item, defaults, keys, fingerprint)).collect()
+}
+
+fn part<'i>(
+    reader: &mut Reader<'i>,
+    item: Value<'i>,
+    defaults: &PartDefaults<'_>,
+    keys: &Keys,
+    fingerprint: &mut Fingerprint,
+) -> Option<Part> {
+    let mut table = reader.table(item, "a part of `split`")?;
+    let span = table.span.clone();
+    let event_type = reader.text(&mut table, "type").or_else(|| defaults.event_type.map(str::to_owned));
+    let is_other = defaults.event_type != event_type.as_deref();
+    let version = reader.version(&mut table, "version").or(if is_other { None } else { defaults.version });
+    if version.is_none() && defaults.version.is_some() {
+        let hint = "name the version of the other type that the part is in";
+        reader.note(&span, "a part of another type needs `version`", Some(hint.to_owned()));
+    }
+    if version.is_some() && event_type.is_none() {
+        reader.note(&span, "a general rule keeps the version", Some("remove `version`".to_owned()));
+    }
+    let when = condition(reader, &mut table);
+    let changes = changes(reader, &mut table, keys, fingerprint);
+    reader.finish(table, "a part of `split`", PART_KEYS);
+    Some(Part {
+        event_type: event_type.and_then(|name| EventType::new(name).ok()),
+        version: version.and_then(SchemaVersion::new),
+        changes,
+        when,
+    })
+}
+
+fn jq_ending<'i>(reader: &mut Reader<'i>, table: &mut Table<'i>) -> Option<Ending> {
+    let moves = reader.get_spanned::<bool>(table, "moves_streams");
+    let filter = jq(reader, table, "jq_events");
+    if let (Some((_, span)), None) = (&moves, &filter) {
+        reader.note(span, "`moves_streams` belongs to `jq_events`", None);
+    }
+    filter.map(|filter| Ending::Jq(Box::new(filter), moves.is_some_and(|(moves, _)| moves)))
+}
+
+fn jq<'i>(reader: &mut Reader<'i>, table: &mut Table<'i>, key: &str) -> Option<JqFilter> {
+    let (source, span): (String, _) = reader.get_spanned(table, key)?;
+    match JqFilter::compile(&source) {
+        Ok(filter) => Some(filter),
+        Err(error) => {
+            let at = jq_offset(reader.source(&span), &error);
+            let span = span.start + at..span.end;
+            reader.note(&span, format!("`{key}`: {}", error.message), error.hint);
+            None
+        }
+    }
+}
+
+/// Where in the TOML literal an error of the filter is: exact for text of several lines, whose characters stand for
+/// themselves; otherwise the beginning.
+fn jq_offset(literal: &str, error: &JqError) -> usize {
+    let Some(inner) = literal.strip_prefix("'''") else { return 0 };
+    let inner = inner.strip_prefix('\n').or_else(|| inner.strip_prefix("\r\n")).unwrap_or(inner);
+    let skipped = literal.len() - inner.len();
+    let lines: usize = inner.split_inclusive('\n').take(error.line.saturating_sub(1)).map(str::len).sum();
+    let line = inner.get(lines..).unwrap_or_default();
+    let column: usize = line.chars().take(error.column.saturating_sub(1)).map(char::len_utf8).sum();
+    skipped + lines + column
+}

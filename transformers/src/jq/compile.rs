@@ -1,0 +1,119 @@
+//! Compiles a filter's source, refusing what a rule must not do.
+
+use jaq_core::load::lex::{self, Lexer, Token};
+use jaq_core::load::parse::{self, Def, Parser, Term};
+use jaq_core::load::{Arena, File, Loader};
+use jaq_core::{Compiler, Filter, compile};
+
+use super::error::JqError;
+use super::instrument;
+use super::natives::{self, Data};
+use super::refused::{is_left_out_definition, refused};
+
+/// Longer sources are refused, since parsing recurses.
+const MAX_SOURCE_BYTES: usize = 32 << 10;
+
+/// Enough for parsing the worst source of that size.
+const COMPILE_STACK: usize = 256 << 20;
+
+/// The definition that the filter becomes: the prelude is where jaq takes parsed definitions.
+const MAIN: &str = "eventlift_filter";
+
+/// Compiles a filter.
+pub(super) fn compiled(source: &str) -> Result<Filter<Data>, JqError> {
+    if source.len() > MAX_SOURCE_BYTES {
+        let message = format!("the filter is {} bytes long, the limit is {MAX_SOURCE_BYTES}", source.len());
+        return Err(JqError::at(source, 0, message).hint("split the rule into several"));
+    }
+    stacker::grow(COMPILE_STACK, || {
+        let term = parsed(source)?;
+        let too_deep = |_| {
+            JqError::at(source, 0, "the filter is nested too deeply")
+                .hint("give parts of it a name with def, or split the rule into several")
+        };
+        let body = instrument::filter(term).map_err(too_deep)?;
+        linked(source, body)
+    })
+}
+
+fn parsed(source: &str) -> Result<Term<&str>, JqError> {
+    let tokens = Lexer::new(source).lex().map_err(|errors| lex_error(source, &errors))?;
+    if let Some(Token(word @ ("import" | "include" | "module"), _)) = tokens.first() {
+        return Err(refusal(source, word).unwrap_or_else(|| JqError::at(source, 0, "modules can't be loaded")));
+    }
+    Parser::new(&tokens).parse(|parser| parser.term()).map_err(|errors| parse_error(source, &errors))
+}
+
+/// Links the filter with the standard library.
+fn linked<'s>(source: &'s str, body: Term<&'s str>) -> Result<Filter<Data>, JqError> {
+    let internal = |_| JqError::at(source, 0, "jq's standard library does not load");
+    let standard = jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs());
+    let standard = standard.filter(|def| !is_left_out_definition(def.name)).map(instrument::definition);
+    let mut defs: Vec<Def<&str>> = standard.collect::<Result<_, _>>().map_err(|_| internal(()))?;
+    defs.push(Def { name: MAIN, args: Vec::new(), body });
+
+    let arena = Arena::default();
+    let main = File { code: MAIN, path: () };
+    let modules = Loader::new(defs).load(&arena, main).map_err(|_| internal(()))?;
+    Compiler::default().with_funs(natives::all()).compile(modules).map_err(|errors| {
+        let undefined = errors.into_iter().flat_map(|(_file, errors)| errors);
+        let first = undefined.min_by_key(|(name, _)| offset(source, name).unwrap_or(usize::MAX));
+        first.map_or_else(|| internal(()), |error| undefined_error(source, &error))
+    })
+}
+
+/// Where a part of the source starts; none if it is not a part of it.
+fn offset(source: &str, part: &str) -> Option<usize> {
+    let offset = (part.as_ptr() as usize).checked_sub(source.as_ptr() as usize)?;
+    (offset + part.len() <= source.len()).then_some(offset)
+}
+
+fn error_at(source: &str, part: &str, message: String) -> JqError {
+    JqError::at(source, offset(source, part).unwrap_or(source.len()), message)
+}
+
+fn lex_error(source: &str, errors: &[lex::Error<&str>]) -> JqError {
+    match errors.first() {
+        // An unclosed delimiter is reported with the text from it on.
+        Some((expected, found)) => error_at(source, found, format!("expected {}", expected.as_str())),
+        None => JqError::at(source, 0, "the filter can't be read"),
+    }
+}
+
+fn parse_error(source: &str, errors: &[parse::TError<'_, &str>]) -> JqError {
+    let Some((expected, found)) = errors.first() else {
+        return JqError::at(source, 0, "the filter can't be read");
+    };
+    match found {
+        Some(Token(text, _)) => {
+            let start: String = text.chars().take(20).collect();
+            error_at(source, text, format!("expected {}, found {start}", expected.as_str()))
+        }
+        None if source.trim().is_empty() => {
+            JqError::at(source, 0, "the filter is empty").hint("`.` is the filter that changes nothing")
+        }
+        None => JqError::at(source, source.len(), format!("expected {}, but the filter ends", expected.as_str())),
+    }
+}
+
+fn undefined_error(source: &str, (name, kind): &compile::Error<&str>) -> JqError {
+    if let Some(refusal) = refusal(source, name) {
+        return refusal;
+    }
+    let (message, hint) = match kind {
+        compile::Undefined::Filter(0) => (format!("there is no filter {name}"), "a field is written with a dot: .name"),
+        compile::Undefined::Filter(args) => {
+            let plural = if *args == 1 { "" } else { "s" };
+            (format!("there is no filter {name} with {args} argument{plural}"), "arguments are separated by semicolons")
+        }
+        compile::Undefined::Var => (format!("there is no variable {name}"), "bind it first: .name as $name | …"),
+        compile::Undefined::Label => (format!("there is no label {name}"), "set it first: label $name | …"),
+        _ => (format!("there is no {} {name}", kind.as_str()), "a rule is complete in its own file"),
+    };
+    error_at(source, name, message).hint(hint)
+}
+
+fn refusal(source: &str, name: &str) -> Option<JqError> {
+    let refused = refused(name)?;
+    Some(error_at(source, name, format!("{name} is refused: {}", refused.why)).hint(refused.hint))
+}

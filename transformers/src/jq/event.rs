@@ -1,0 +1,109 @@
+//! Events as a filter sees them, and back.
+
+use eventlift_events::{Event, EventType, Payload, SchemaVersion, StreamName};
+use jaq_json::Num;
+
+use super::value::{Key, Map, Text, Value};
+use super::write;
+use crate::Reason;
+
+/// The keys in the order in which a filter sees them.
+const KEYS: [&str; 8] = ["type", "version", "stream", "id", "revision", "recorded_at", "data", "metadata"];
+
+fn text(text: &str) -> Value {
+    Value::Str(Text::read(bytes::Bytes::copy_from_slice(text.as_bytes()), None))
+}
+
+/// The object that a filter sees.
+pub(super) fn input(event: &Event, data: Option<&Value>, metadata: Option<&Value>) -> Value {
+    let mut map = Map::default();
+    let mut put = |key: &'static str, value: Value| {
+        map.insert(Key(Text::read(bytes::Bytes::from_static(key.as_bytes()), None)), value);
+    };
+    put("type", text(event.event_type.as_str()));
+    put("version", Value::from(event.version.number() as usize));
+    put("stream", text(event.stream.as_str()));
+    put("id", text(&event.id.to_string()));
+    put("revision", Value::Num(Num::from_integral(event.revision.0)));
+    put("recorded_at", text(&event.recorded_at.to_string()));
+    if let Some(data) = data {
+        put("data", data.clone());
+    }
+    if let Some(metadata) = metadata {
+        put("metadata", metadata.clone());
+    }
+    Value::object(map)
+}
+
+/// The event that an output stands for. `payload` writes data, or metadata where its second argument says so.
+pub(super) fn output(
+    output: &Value,
+    event: &Event,
+    payload: impl Fn(&Value, bool) -> Result<Payload, Reason>,
+) -> Result<Event, Reason> {
+    let Value::Obj(object) = output else {
+        return Err(Reason::new(format_args!("the jq filter yielded {} where it must yield events", article(output)))
+            .hint("yield objects such as {type: \"…\", data: .data}; `.` is the event itself"));
+    };
+    let mut result = event.clone();
+    for (key, value) in object.map() {
+        match &key.0.bytes[..] {
+            b"type" => result.event_type = EventType::new(name(value, "type")?).map_err(Reason::new)?,
+            b"stream" => result.stream = stream(value)?,
+            b"version" => result.version = version(value)?,
+            b"data" => result.data = payload(value, false)?,
+            b"metadata" => result.metadata = payload(value, true)?,
+            b"id" => read_only("id", value, &text(&event.id.to_string()))?,
+            b"revision" => read_only("revision", value, &Value::Num(Num::from_integral(event.revision.0)))?,
+            b"recorded_at" => read_only("recorded_at", value, &text(&event.recorded_at.to_string()))?,
+            other => {
+                return Err(Reason::new(format_args!(
+                    "the jq filter yielded an event with the key {:?}, which events don't have",
+                    String::from_utf8_lossy(other)
+                ))
+                .hint(format_args!("the keys are {}", KEYS.join(", "))));
+            }
+        }
+    }
+    Ok(result)
+}
+
+fn article(value: &Value) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Arr(_) | Value::Obj(_) => format!("an {}", value.type_name()),
+        _ => format!("a {}", value.type_name()),
+    }
+}
+
+fn name(value: &Value, field: &str) -> Result<String, Reason> {
+    let wrong = || Reason::new(format_args!("the jq filter yielded an event whose {field} is {}", write::shown(value)));
+    match value {
+        Value::Str(text) => String::from_utf8(text.bytes.to_vec()).map_err(|_| wrong()),
+        _ => Err(wrong().hint(format_args!("{field} is text"))),
+    }
+}
+
+fn stream(value: &Value) -> Result<StreamName, Reason> {
+    name(value, "stream")?.parse().map_err(|error| Reason::new(format_args!("the jq filter yielded a stream: {error}")))
+}
+
+fn version(value: &Value) -> Result<SchemaVersion, Reason> {
+    let number = match value {
+        Value::Num(Num::Float(float)) if float.fract() == 0.0 => Some(*float as i64),
+        Value::Num(num) => num.as_isize().map(|int| int as i64),
+        _ => None,
+    };
+    number.and_then(|number| SchemaVersion::new(u32::try_from(number).ok()?)).ok_or_else(|| {
+        Reason::new(format_args!("the jq filter yielded an event whose version is {}", write::shown(value)))
+            .hint("versions are numbers from 1")
+    })
+}
+
+fn read_only(key: &str, value: &Value, before: &Value) -> Result<(), Reason> {
+    if value == before {
+        return Ok(());
+    }
+    Err(Reason::new(format_args!("the jq filter changed {key} to {}, which a rule can't change", write::shown(value)))
+        .hint(format_args!("leave {key} out; ids and revisions are given where events are numbered")))
+}

@@ -1,0 +1,169 @@
+//! A compiled filter, and what it makes of data and events.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use eventlift_events::{ContentType, Event, Payload};
+use jaq_core::{Ctx, Filter, Vars};
+
+use super::budget::{self, JqLimits};
+use super::compile;
+use super::error::JqError;
+use super::event;
+use super::natives::Data;
+use super::read;
+use super::value::Value;
+use super::write;
+use crate::Reason;
+
+/// A filter in jq, compiled. Shared between threads as it is.
+///
+/// Nothing is cached between events, and equal input always gives equal output.
+pub struct JqFilter {
+    filter: Filter<Data>,
+    limits: JqLimits,
+}
+
+/// An event becomes at most so many.
+const MAX_EVENTS: usize = 100_000;
+
+impl JqFilter {
+    /// Compiles a filter that may use the default limits on every event. Fails with the place inside the source where
+    /// it is no jq, names what there is not, or names what a rule must not use: the clock, the environment, the time
+    /// zone, further input, output, `halt`, modules.
+    pub fn compile(source: &str) -> Result<Self, JqError> {
+        Self::compile_with(source, JqLimits::default())
+    }
+
+    /// The same, with other limits.
+    pub fn compile_with(source: &str, limits: JqLimits) -> Result<Self, JqError> {
+        Ok(Self { filter: compile::compiled(source)?, limits })
+    }
+
+    /// Makes other data from data, which must be JSON. The content type stays.
+    ///
+    /// Fails where the data is not JSON or nested too deeply, where the filter fails, runs away, or yields anything
+    /// but one value, and where the result can't be written as JSON.
+    pub fn apply_data(&self, data: &Payload) -> Result<Payload, Reason> {
+        let input = self.read(data, 0, "the data")?;
+        budget::within(&self.limits, data.len(), || {
+            let mut outputs = self.outputs(&input, 2)?;
+            let output = match outputs.pop() {
+                Some(output) if outputs.is_empty() => output,
+                None => return Err(Reason::new("the jq filter yielded nothing").hint("use jq_events to drop events")),
+                Some(_) => return Err(self.too_many(&input)),
+            };
+            self.write(&output, Some(&input), data, &[data.bytes(), &[]])
+        })
+    }
+
+    /// Makes any number of events from an event.
+    ///
+    /// The filter's input is an object with `type`, `version`, `stream`, `id`, `revision`, `recorded_at`, `data` and
+    /// `metadata`; the last two are absent where the event has none. Each output is such an object; what it leaves out
+    /// is as in the event, `id`, `revision` and `recorded_at` can't be changed, and other keys are refused. The events
+    /// carry the id, revision, position, time and attributes of the event.
+    ///
+    /// Fails as [`apply_data`](Self::apply_data) does, and where an output is no event.
+    pub fn apply_event(&self, event: &Event) -> Result<Vec<Event>, Reason> {
+        let data = self.read_if_any(&event.data, 0, "the data")?;
+        let metadata = self.read_if_any(&event.metadata, 1, "the metadata")?;
+        let input = event::input(event, data.as_ref(), metadata.as_ref());
+        budget::within(&self.limits, event.size(), || {
+            let outputs = self.outputs(&input, MAX_EVENTS + 1)?;
+            if outputs.len() > MAX_EVENTS {
+                return Err(Reason::new(format_args!("the jq filter yielded more than {MAX_EVENTS} events")));
+            }
+            let sources: write::Sources<'_> = [event.data.bytes(), event.metadata.bytes()];
+            outputs
+                .iter()
+                .map(|output| {
+                    event::output(output, event, |value, is_metadata| {
+                        let (before, old) =
+                            if is_metadata { (&metadata, &event.metadata) } else { (&data, &event.data) };
+                        self.write(value, before.as_ref(), old, &sources)
+                    })
+                })
+                .collect()
+        })
+    }
+
+    fn read_if_any(&self, payload: &Payload, source: u8, what: &str) -> Result<Option<Value>, Reason> {
+        if payload.is_empty() { Ok(None) } else { self.read(payload, source, what).map(Some) }
+    }
+
+    fn read(&self, payload: &Payload, source: u8, what: &str) -> Result<Value, Reason> {
+        if payload.is_empty() {
+            return Err(Reason::new(format_args!("{what} is empty, and jq needs json")));
+        }
+        if !holds_json(payload.content_type()) {
+            return Err(Reason::new(format_args!("{what} is {}, and jq needs json", payload.content_type()))
+                .hint("match only events whose data is json"));
+        }
+        read::json(payload.bytes(), Some(source), self.limits.depth, what)
+    }
+
+    /// Writes a result; the very payload it was read from where nothing changed.
+    fn write(
+        &self,
+        value: &Value,
+        before: Option<&Value>,
+        old: &Payload,
+        sources: &write::Sources<'_>,
+    ) -> Result<Payload, Reason> {
+        if before.is_some_and(|before| write::is_unchanged(value, before)) {
+            return Ok(old.clone());
+        }
+        let mut out = Vec::with_capacity(old.len() + 64);
+        write::spliced(&mut out, value, before, sources)?;
+        Ok(Payload::new(out, old.content_type().clone()))
+    }
+
+    /// At most `max` outputs.
+    fn outputs(&self, input: &Value, max: usize) -> Result<Vec<Value>, Reason> {
+        // jaq is not known to panic on values of ours, but a run must survive it if it does.
+        let evaluation = catch_unwind(AssertUnwindSafe(|| {
+            let context = Ctx::<Data>::new(&self.filter.lut, Vars::new([]));
+            let outputs = self.filter.id.run((context, input.clone()));
+            outputs.take(max).collect::<Result<Vec<_>, _>>().map_err(reason)
+        }));
+        evaluation.unwrap_or_else(|_| Err(Reason::new("the jq interpreter failed on this event")))
+    }
+
+    /// Counts what else there is, so that the reason can say it.
+    fn too_many(&self, input: &Value) -> Reason {
+        const MAX_COUNTED: usize = 1000;
+        let count = match self.outputs(input, MAX_COUNTED + 1) {
+            Ok(outputs) if outputs.len() <= MAX_COUNTED => format!("{} values", outputs.len()),
+            Ok(_) => format!("more than {MAX_COUNTED} values"),
+            Err(_) => "several values".to_owned(),
+        };
+        Reason::new(format_args!("the jq filter yielded {count}")).hint("use jq_events to split or drop")
+    }
+}
+
+impl std::fmt::Debug for JqFilter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("JqFilter").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+fn holds_json(content_type: &ContentType) -> bool {
+    let media_type = content_type.as_str().split(';').next().unwrap_or_default().trim();
+    media_type.eq_ignore_ascii_case("application/json") || media_type.to_ascii_lowercase().ends_with("+json")
+}
+
+/// What a filter failed with, as jq words it.
+fn reason(exception: jaq_core::Exn<'_, Value>) -> Reason {
+    const MAX_CHARACTERS: usize = 500;
+    let message = match exception.get_err() {
+        Ok(error) => match error.into_val() {
+            Value::Str(text) => String::from_utf8_lossy(&text.bytes).into_owned(),
+            value => write::shown(&value),
+        },
+        Err(_) => "a break left the filter".to_owned(),
+    };
+    match message.char_indices().nth(MAX_CHARACTERS) {
+        Some((end, _)) => Reason::new(format_args!("{}…", &message[..end])),
+        None => Reason::new(message),
+    }
+}

@@ -1,0 +1,206 @@
+//! The filters that are written in Rust: those of jq on JSON values, and this crate's own.
+
+use bytes::Bytes;
+use jaq_core::box_iter::box_once;
+use jaq_core::data::JustLut;
+use jaq_core::native::{Filter, Fun, bome, run, unary, v};
+use jaq_core::{Bind, Error, Exn, Native, RunPtr, ValR, ValXs};
+use jaq_json::Num;
+
+use super::budget;
+use super::decimal;
+use super::instrument::TICK;
+use super::read;
+use super::refused::is_left_out_native;
+use super::value::{Array, Value, num_as_f64};
+use super::value_traits::character_count;
+use super::write;
+
+/// What jaq is parametrised with.
+pub(super) type Data = JustLut<Value>;
+
+/// Every native that a filter may use.
+pub(super) fn all() -> Vec<Fun<Data>> {
+    let standard = jaq_std::funs::<Data>().filter(|(name, ..)| !is_left_out_native(name));
+    let own = own().into_vec().into_iter().map(run::<Data>);
+    // The first of a name counts, so that ours replace jaq's.
+    std::iter::once(tick()).chain(own).chain(jaq_core::funs()).chain(standard).collect()
+}
+
+/// Spends a step and is otherwise `.`, also in paths and updates.
+fn tick() -> Fun<Data> {
+    let native = Native::<Data>::new(|cv| if budget::enter() { box_once(Ok(cv.1)) } else { ran_away() })
+        .with_paths(|cv| if budget::enter() { box_once(Ok(cv.1)) } else { ran_away() })
+        .with_update(|cv, f| if budget::enter() { f(cv.1) } else { ran_away() });
+    (TICK, v(0), native)
+}
+
+fn ran_away<'a, T: 'a>() -> ValXs<'a, T, Value> {
+    box_once(Err(Exn::from(budget::exhausted())))
+}
+
+fn own() -> Box<[Filter<RunPtr<Data>>]> {
+    Box::new([
+        ("need", [Bind::Fun(())].into(), |mut cv| {
+            let (f, context) = cv.0.pop_fun();
+            let path_text = {
+                let (context, input) = (context.clone(), cv.1.clone());
+                move || {
+                    let first = f.paths((context.clone(), (input.clone(), Default::default()))).next();
+                    match first {
+                        Some(Ok((_, path))) => {
+                            let steps: Vec<Value> = path.iter().cloned().collect();
+                            path_text(steps.iter().rev())
+                        }
+                        _ => "the value".to_owned(),
+                    }
+                }
+            };
+            let mut values = f.run((context, cv.1)).peekable();
+            if values.peek().is_none() {
+                return bome(Err(Error::str(format_args!("{} is needed, but there is none", path_text()))));
+            }
+            Box::new(values.map(move |value| match value? {
+                Value::Null => Err(Error::str(format_args!("{} is needed, but missing or null", path_text())).into()),
+                value => Ok(value),
+            }))
+        }),
+        ("dec_add", v(2), |cv| decimals(cv, decimal::add)),
+        ("dec_sub", v(2), |cv| decimals(cv, decimal::sub)),
+        ("dec_mul", v(2), |cv| decimals(cv, decimal::mul)),
+        ("fromjson", v(0), |cv| bome(from_json(&cv.1))),
+        ("tojson", v(0), |cv| bome(write::json(&cv.1).map(Value::text).map_err(|reason| Error::str(reason.message)))),
+        ("length", v(0), |cv| bome(length(&cv.1))),
+        ("contains", v(1), |cv| unary(cv, |a, b| Ok(Value::from(contains(&a, &b))))),
+        ("has", v(1), |cv| unary(cv, |value, key| Ok(Value::from(value.at(&key)?.is_some())))),
+        ("indices", v(1), |cv| {
+            unary(cv, |value, part| {
+                let found = indices(&value, &part)?;
+                Ok(Value::array(found.into_iter().map(Value::from).collect()))
+            })
+        }),
+        ("bsearch", v(1), |cv| {
+            unary(cv, |value, wanted| match &value {
+                Value::Arr(array) => Ok(match array.items().binary_search(&wanted) {
+                    Ok(at) => Value::from(at),
+                    Err(at) => Value::from(-1 - at as isize),
+                }),
+                _ => Err(Error::typ(value, "array")),
+            })
+        }),
+    ])
+}
+
+fn decimals<'a>(mut cv: jaq_core::Cv<'a, Data>, calculate: fn(&Value, &Value) -> ValR<Value>) -> ValXs<'a, Value> {
+    let b = cv.0.pop_var();
+    let a = cv.0.pop_var();
+    if !budget::spend(4) {
+        return ran_away();
+    }
+    bome(calculate(&a, &b))
+}
+
+/// A path as it is written in jq.
+fn path_text<'v>(steps: impl Iterator<Item = &'v Value>) -> String {
+    let mut text = String::new();
+    for step in steps {
+        match step {
+            Value::Str(key) if is_plain_key(&key.bytes) => {
+                text.push('.');
+                text.push_str(&String::from_utf8_lossy(&key.bytes));
+            }
+            _ if text.is_empty() => text.push_str(&format!(".[{step}]")),
+            _ => text.push_str(&format!("[{step}]")),
+        }
+    }
+    if text.is_empty() { ".".to_owned() } else { text }
+}
+
+fn is_plain_key(key: &[u8]) -> bool {
+    let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    key.iter().all(is_word) && !key.first().is_none_or(u8::is_ascii_digit)
+}
+
+fn from_json(value: &Value) -> ValR<Value> {
+    /// Values take more memory than the shortest text they can be read from, `0,`.
+    const BYTES_PER_BYTE: usize = 12;
+    let Value::Str(text) = value else {
+        return Err(Error::typ(value.clone(), "string"));
+    };
+    if !budget::afford(text.bytes.len().saturating_mul(BYTES_PER_BYTE)) {
+        return Err(budget::exhausted());
+    }
+    let copy = Bytes::copy_from_slice(&text.bytes);
+    read::json(&copy, None, budget::MAX_DEPTH, "the text").map_err(|reason| Error::str(reason.message))
+}
+
+fn length(value: &Value) -> ValR<Value> {
+    Ok(match value {
+        Value::Null => Value::from(0usize),
+        Value::Num(num @ (Num::Int(_) | Num::BigInt(_))) if *num < Num::Int(0) => Value::Num(-num.clone()),
+        Value::Num(num @ (Num::Int(_) | Num::BigInt(_))) => Value::Num(num.clone()),
+        Value::Num(num) => Value::from(num_as_f64(num).abs()),
+        Value::Str(text) => Value::from(character_count(&text.bytes)),
+        Value::Arr(array) => Value::from(array.items().len()),
+        Value::Obj(object) => Value::from(object.map().len()),
+        Value::Bool(_) => return Err(Error::str(format_args!("{value} has no length"))),
+    })
+}
+
+/// jq's `contains`: text by part, arrays and objects by what each of `b`'s items is contained in.
+fn contains(a: &Value, b: &Value) -> bool {
+    if !budget::spend(1) {
+        return false;
+    }
+    match (a, b) {
+        (Value::Str(a), Value::Str(b)) => find(&a.bytes, &b.bytes).is_some(),
+        (Value::Arr(a), Value::Arr(b)) => b.items().iter().all(|b| a.items().iter().any(|a| contains(a, b))),
+        (Value::Obj(a), Value::Obj(b)) => {
+            b.map().iter().all(|(key, b)| a.map().get(key).is_some_and(|a| contains(a, b)))
+        }
+        _ => a == b,
+    }
+}
+
+/// Where `part` first occurs; an empty one occurs at the start.
+pub(super) fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
+    match part.first() {
+        None => Some(0),
+        Some(first) => {
+            let last_start = bytes.len().checked_sub(part.len())?;
+            (0..=last_start).find(|&at| bytes[at] == *first && bytes[at..].starts_with(part))
+        }
+    }
+}
+
+/// Where a part occurs in text, counted in characters, or in an array.
+fn indices(value: &Value, part: &Value) -> Result<Vec<usize>, Error<Value>> {
+    match (value, part) {
+        (Value::Null, _) => Ok(Vec::new()),
+        (Value::Str(text), Value::Str(part)) => {
+            if part.bytes.is_empty() {
+                return Ok(Vec::new());
+            }
+            let starts = (0..text.bytes.len()).filter(|&at| text.bytes[at] & 0xC0 != 0x80);
+            let found = starts.enumerate().filter(|&(_, at)| text.bytes[at..].starts_with(&part.bytes));
+            Ok(found.map(|(index, _)| index).collect())
+        }
+        (Value::Arr(_), Value::Arr(part)) => indices_in_array(value, part),
+        (Value::Arr(array), _) => {
+            Ok(array.items().iter().enumerate().filter(|(_, item)| *item == part).map(|(at, _)| at).collect())
+        }
+        _ => Err(Error::index(value.clone(), part.clone())),
+    }
+}
+
+/// Where the items of `part` follow each other in an array; nowhere if there are none.
+pub(super) fn indices_in_array(array: &Value, part: &Array) -> Result<Vec<usize>, Error<Value>> {
+    match array {
+        Value::Arr(_) if part.items().is_empty() => Ok(Vec::new()),
+        Value::Arr(array) => {
+            let windows = array.items().windows(part.items().len()).enumerate();
+            Ok(windows.filter(|(_, window)| *window == part.items()).map(|(at, _)| at).collect())
+        }
+        _ => Err(Error::typ(array.clone(), "array")),
+    }
+}
