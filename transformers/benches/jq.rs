@@ -1,5 +1,7 @@
 //! What a filter costs per event: `cargo bench --features jq --bench jq`.
 
+#![expect(clippy::print_stdout, reason = "a bench prints its figures")]
+
 use std::hint::black_box;
 use std::time::Instant;
 

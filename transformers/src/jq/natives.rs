@@ -61,9 +61,7 @@ fn own() -> Box<[Filter<RunPtr<Data>>]> {
                 return bome(Err(Error::str(format_args!("{} is needed, but there is none", path_text()))));
             }
             Box::new(values.map(move |value| match value? {
-                Value::Null => {
-                    Err(Error::str(format_args!("{} is needed, but missing or null", path_text())).into())
-                }
+                Value::Null => Err(Error::str(format_args!("{} is needed, but missing or null", path_text())).into()),
                 value => Ok(value),
             }))
         }),
@@ -71,9 +69,7 @@ fn own() -> Box<[Filter<RunPtr<Data>>]> {
         ("dec_sub", v(2), |cv| decimals(cv, decimal::sub)),
         ("dec_mul", v(2), |cv| decimals(cv, decimal::mul)),
         ("fromjson", v(0), |cv| bome(from_json(&cv.1))),
-        ("tojson", v(0), |cv| {
-            bome(write::json(&cv.1).map(Value::text).map_err(|reason| Error::str(reason.message)))
-        }),
+        ("tojson", v(0), |cv| bome(write::json(&cv.1).map(Value::text).map_err(|reason| Error::str(reason.message)))),
         ("length", v(0), |cv| bome(length(&cv.1))),
         ("contains", v(1), |cv| unary(cv, |a, b| Ok(Value::from(contains(&a, &b))))),
         ("has", v(1), |cv| unary(cv, |value, key| Ok(Value::from(value.at(&key)?.is_some())))),
@@ -95,10 +91,7 @@ fn own() -> Box<[Filter<RunPtr<Data>>]> {
     ])
 }
 
-fn decimals<'a>(
-    mut cv: jaq_core::Cv<'a, Data>,
-    calculate: fn(&Value, &Value) -> ValR<Value>,
-) -> ValXs<'a, Value> {
+fn decimals<'a>(mut cv: jaq_core::Cv<'a, Data>, calculate: fn(&Value, &Value) -> ValR<Value>) -> ValXs<'a, Value> {
     let b = cv.0.pop_var();
     let a = cv.0.pop_var();
     if !budget::spend(4) {

@@ -16,7 +16,8 @@ const MAX_INTEGER_DIGITS: usize = 100;
 /// Reads one JSON value, which `what` names in reasons. Values remember their bytes where there is a source number.
 pub(super) fn json(bytes: &Bytes, source: Option<u8>, max_depth: usize, what: &str) -> Result<Value, Reason> {
     let raw: &RawValue = serde_json::from_slice(bytes).map_err(|error| {
-        Reason::new(format_args!("{what} is not valid json: {error}")).hint("jq rules read json strictly, as in rfc 8259")
+        Reason::new(format_args!("{what} is not valid json: {error}"))
+            .hint("jq rules read json strictly, as in rfc 8259")
     })?;
     let start = raw.get().as_ptr() as usize - bytes.as_ptr() as usize;
     let mut reader = Reader { bytes, at: start, source, max_depth: max_depth.min(MAX_DEPTH), what };
@@ -187,10 +188,12 @@ fn push_code_point(out: &mut Vec<u8>, code: u32) {
 pub(super) fn number(text: &str) -> Num {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let is_integer = digits.bytes().all(|byte| byte.is_ascii_digit());
-    if is_integer && digits.len() <= MAX_INTEGER_DIGITS && text != "-0" {
-        if let Some(integer) = Num::from_str_radix(text, 10) {
-            return integer;
-        }
+    if is_integer
+        && digits.len() <= MAX_INTEGER_DIGITS
+        && text != "-0"
+        && let Some(integer) = Num::from_str_radix(text, 10)
+    {
+        return integer;
     }
     Num::Dec(Rc::new(text.to_owned()))
 }

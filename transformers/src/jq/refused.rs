@@ -16,14 +16,14 @@ const CLOCK: Refused = Refused {
     why: "it reads the clock, so the rule would yield something else on every run",
     hint: "use the event's own recorded_at, or write the time into the filter",
 };
-const ZONE: Refused = Refused {
-    why: "it depends on the machine's time zone",
-    hint: "use gmtime, strftime or mktime, which are in utc",
-};
+const ZONE: Refused =
+    Refused { why: "it depends on the machine's time zone", hint: "use gmtime, strftime or mktime, which are in utc" };
 const HALT: Refused =
     Refused { why: "it would end the whole run", hint: "use error(\"…\") to refuse an event, or empty to drop it" };
-const INPUT: Refused =
-    Refused { why: "a rule sees one event at a time", hint: "what depends on earlier events is a stateful transformer" };
+const INPUT: Refused = Refused {
+    why: "a rule sees one event at a time",
+    hint: "what depends on earlier events is a stateful transformer",
+};
 const OUTPUT: Refused =
     Refused { why: "a rule has no output but its result", hint: "take it out, or use error(\"…\") to see a value" };
 const MODULE: Refused =

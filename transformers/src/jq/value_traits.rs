@@ -84,12 +84,8 @@ impl PartialEq for Value {
             (Self::Bool(a), Self::Bool(b)) => a == b,
             (Self::Num(a), Self::Num(b)) => a == b,
             (Self::Str(a), Self::Str(b)) => a.bytes == b.bytes,
-            (Self::Arr(a), Self::Arr(b)) => {
-                budget::spend(1) && (Rc::ptr_eq(a, b) || a.items() == b.items())
-            }
-            (Self::Obj(a), Self::Obj(b)) => {
-                budget::spend(1) && (Rc::ptr_eq(a, b) || a.map() == b.map())
-            }
+            (Self::Arr(a), Self::Arr(b)) => budget::spend(1) && (Rc::ptr_eq(a, b) || a.items() == b.items()),
+            (Self::Obj(a), Self::Obj(b)) => budget::spend(1) && (Rc::ptr_eq(a, b) || a.map() == b.map()),
             _ => false,
         }
     }
@@ -250,9 +246,9 @@ impl jaq_core::ValT for Value {
 
     fn key_values(self) -> Box<dyn Iterator<Item = ValR<(Self, Self), Self>>> {
         match self {
-            Self::Arr(array) => Box::new(
-                (0..array.items().len()).map(move |i| counted((Self::from(i), array.items()[i].clone()))),
-            ),
+            Self::Arr(array) => {
+                Box::new((0..array.items().len()).map(move |i| counted((Self::from(i), array.items()[i].clone()))))
+            }
             Self::Obj(object) => Box::new((0..object.map().len()).filter_map(move |i| {
                 let (key, value) = object.map().get_index(i)?;
                 Some(counted((Self::Str(key.0.clone()), value.clone())))
@@ -263,12 +259,8 @@ impl jaq_core::ValT for Value {
 
     fn values(self) -> Box<dyn Iterator<Item = ValR<Self>>> {
         match self {
-            Self::Arr(array) => {
-                Box::new((0..array.items().len()).map(move |i| counted(array.items()[i].clone())))
-            }
-            Self::Obj(object) => {
-                Box::new((0..object.map().len()).map(move |i| counted(object.map()[i].clone())))
-            }
+            Self::Arr(array) => Box::new((0..array.items().len()).map(move |i| counted(array.items()[i].clone()))),
+            Self::Obj(object) => Box::new((0..object.map().len()).map(move |i| counted(object.map()[i].clone()))),
             _ => Box::new(std::iter::once(Err(Error::typ(self, ITERABLE)))),
         }
     }
@@ -454,7 +446,7 @@ impl jaq_std::ValT for Value {
     fn into_seq<S: FromIterator<Self>>(self) -> Result<S, Self> {
         match self {
             Self::Arr(array) => {
-                budget::afford(array.items().len() * size_of::<Self>());
+                budget::afford(size_of_val(array.items()));
                 Ok(Array::into_items(array).into_iter().collect())
             }
             _ => Err(self),

@@ -29,12 +29,7 @@ fn duplicates() -> Reason {
         .hint("leave that object alone, or remove one of the two with an operation first")
 }
 
-fn splice(
-    out: &mut Vec<u8>,
-    value: &Value,
-    before: Option<&Value>,
-    sources: &Sources<'_>,
-) -> Result<(), Reason> {
+fn splice(out: &mut Vec<u8>, value: &Value, before: Option<&Value>, sources: &Sources<'_>) -> Result<(), Reason> {
     if copy_origin(out, value, sources) {
         return Ok(());
     }
@@ -87,12 +82,7 @@ fn copy_origin(out: &mut Vec<u8>, value: &Value, sources: &Sources<'_>) -> bool 
 }
 
 /// Keys that were there keep their order, new ones follow.
-fn splice_object(
-    out: &mut Vec<u8>,
-    object: &Object,
-    before: &Object,
-    sources: &Sources<'_>,
-) -> Result<(), Reason> {
+fn splice_object(out: &mut Vec<u8>, object: &Object, before: &Object, sources: &Sources<'_>) -> Result<(), Reason> {
     if before.has_duplicates() {
         return Err(duplicates());
     }
