@@ -1,5 +1,6 @@
 //! What rules in jq promise: exact, pure, bounded.
 #![cfg(feature = "jq")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests are not tests to clippy
 
 use std::time::{Duration, Instant};
 
