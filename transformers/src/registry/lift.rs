@@ -342,7 +342,7 @@ impl Compiled {
 /// Ids count over everything that one event becomes, however many splits that took: were they derived split by split,
 /// the second part of a split and that of its first part's split would share an id.
 fn restore_envelopes(original: &Event, results: &mut [Event]) {
-    let split = if results.len() > 1 { Schema::of(original).to_string() } else { String::new() };
+    let split = if results.len() > 1 { format!("{} {}", original.event_type, original.version) } else { String::new() };
     for (index, result) in results.iter_mut().enumerate() {
         result.id = original.id.of_part(index, &split);
         result.revision = original.revision;
