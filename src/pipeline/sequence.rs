@@ -308,7 +308,7 @@ fn apply_rule(rule: &dyn StatefulTransformer, state: &mut Vec<u8>, group: &mut G
         rule.transform(state, event, &mut parts).map_err(|reason| TransformError::new(rule.name(), &before, reason))?;
         if parts.len() > 1 {
             for (index, part) in parts.iter_mut().enumerate() {
-                part.id = before.id.of_part(index);
+                part.id = before.id.of_part(index, rule.name());
             }
         }
         group.origin.lifted |= parts.len() != 1 || parts[0] != before;

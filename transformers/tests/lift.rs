@@ -91,7 +91,7 @@ fn parts_of_nested_splits_go_on_with_their_own_chains_and_ids() {
     let types: Vec<&str> = out.iter().map(|e| e.event_type.as_str()).collect();
     assert_eq!(types, ["A", "B", "A", "B"]);
     for (index, part) in out.iter().enumerate() {
-        assert_eq!(part.id, original.id.of_part(index));
+        assert_eq!(part.id, original.id.of_part(index, &format!("{} {}", original.event_type, original.version)));
         assert_eq!((part.revision, part.position), (original.revision, original.position));
     }
     let ids: std::collections::HashSet<_> = out.iter().map(|e| &e.id).collect();
