@@ -9,8 +9,8 @@ use std::error::Error;
 use std::path::PathBuf;
 
 use eventlift::{
-    Bytes, Definitions, Event, EventId, EventReader, EventType, EventWriter, Keys, Lift, MemoryStore, Payload, Position,
-    ReadRequest, Registry, Revision, SchemaVersion, Scope, StreamName, Timestamp, Upcaster,
+    Bytes, Definitions, Event, EventId, EventReader, EventType, EventWriter, Keys, Lift, MemoryStore, Payload,
+    Position, ReadRequest, Registry, Revision, SchemaVersion, Scope, StreamName, Timestamp, Upcaster,
 };
 use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
@@ -44,8 +44,7 @@ fn registry() -> Result<Registry, Box<dyn Error>> {
         let points = old.points.parse().map_err(|_| format!("/points is {:?}, which is no number", old.points))?;
         Ok(PointsGrantedV2 { points })
     });
-    let registry =
-        definitions.register(Registry::builder()).current("PointsGranted", 2).upcaster(points).build()?;
+    let registry = definitions.register(Registry::builder()).current("PointsGranted", 2).upcaster(points).build()?;
     Ok(registry)
 }
 

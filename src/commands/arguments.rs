@@ -70,6 +70,7 @@ pub struct InitArguments {
     #[arg(default_value = ".")]
     pub folder: PathBuf,
     /// A store to start from: a file of CloudEvents lines (plain, gzip, zstd) or a SQLite database of eventlift.
+    /// Without it, the folder's own events.ndjson, or where there is none a small example.
     #[arg(long, value_name = "PATH")]
     pub from: Option<PathBuf>,
 }
