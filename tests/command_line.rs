@@ -17,7 +17,9 @@ pub(crate) fn session(folder: &Path, arguments: &[&str]) -> String {
     let (mut stdout, stderr) = (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap());
     if arguments.contains(&"--json") {
         assert_eq!((stdout.lines().count(), &*stderr), (1, ""), "{stdout}");
-        let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&stdout).unwrap();
+        let mut object: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+        assert!(object.is_object(), "{stdout}");
+        object.sort_all_objects();
         stdout = serde_json::to_string_pretty(&object).unwrap() + "\n";
     }
     let error = if stderr.is_empty() { String::new() } else { format!("--- standard error\n{stderr}") };
@@ -32,15 +34,17 @@ pub(crate) fn assert_session(name: &str, text: &str) {
     settings.set_snapshot_path("snapshots");
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
-    settings.add_filter(&format!("(run |\"run\": \"|(?m:^)){UUID}( is|\"|  )"), "${1}[run]${2}");
+    settings.add_filter(&format!("(run |\"run\": \"|(?m:^)){UUID}( is| was|\"|  )"), "${1}[run]${2}");
     settings.add_filter(&format!("started {TIME}"), "started [time]");
     settings.add_filter(&format!(r#"("(?:started|updated)_at": )"{TIME}""#), r#"${1}"[time]""#);
     settings.add_filter(r"\d+\.\d s, \d+ events a second", "[duration], [rate]");
     settings.add_filter(r"\(\d+\.\d s\)", "([duration])");
-    settings.add_filter(r"about \d+\.\d s and", "about [duration] and");
+    settings.add_filter(r"about \d+\.\d s and \d+\.\d MB", "about [duration] and [size]");
+    settings.add_filter(r#"("estimate": )\{[^}]*\}"#, r#"${1}"[estimate]""#);
     settings.add_filter(r#"("seconds": )[^,\s]+"#, "${1}[duration]");
     settings.add_filter("[0-9a-f]{64}", "[fingerprint]");
     settings.add_filter(&format!(r#"("eventlift": )"{}""#, env!("CARGO_PKG_VERSION")), r#"${1}"[version]""#);
+    settings.add_filter(r#"file:/[^"]*/shop/"#, "file:[folder]/shop/");
     settings.add_filter(r"eventlift\.exe", "eventlift");
     settings.bind(|| insta::assert_snapshot!(name, text));
 }

@@ -166,6 +166,8 @@ fn a_broken_rule_is_seen_by_plan_and_stops_migrate() {
     fs::write(&general, text).unwrap();
     let mended = session(folder.path(), &["migrate", "shop"]);
     assert_session("shop_broken_rule", &format!("{plan}\n{migrate}\n{verify}\n{mended}"));
+    let accepted = session(folder.path(), &["migrate", "shop", "--accept-changes"]);
+    assert_session("shop_broken_rule_mended", &format!("{accepted}\n{}", session(folder.path(), &["verify", "shop"])));
 }
 
 #[test]
