@@ -53,19 +53,20 @@
 //! assert_eq!((outcome.counts.read, outcome.counts.lifted), (1, 1));
 //!
 //! let events: Vec<Vec<Event>> = new.reader().read(ReadRequest::new(Scope::All)).try_collect().await?;
-//! assert_eq!(events[0][0].data.bytes(), br#"{"full_name":"Ada Lovelace"}"#);
+//! assert_eq!(events[0][0].data, Payload::json(r#"{"full_name":"Ada Lovelace"}"#));
 //! # Ok(())
 //! # }
 //! ```
 //!
 //! The crate's root has the names that most programs need. Everything is in its module: [`events`] (the vocabulary
 //! and the contract of stores), [`transformers`] (rules, pure and synchronous), [`stores`], [`pipeline`]
-//! (migrating, surveying, verifying) and [`config`] (projects).
+//! (migrating, surveying, verifying) and `config` (projects).
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 #[cfg(feature = "cli")]
 pub mod commands;
+#[cfg(any(feature = "sqlite", feature = "file"))]
 pub mod config;
 pub mod ledger;
 pub mod pipeline;
@@ -83,5 +84,6 @@ pub use eventlift_transformers::{
     Upcaster,
 };
 
+#[cfg(any(feature = "sqlite", feature = "file"))]
 pub use config::Project;
 pub use pipeline::{Migration, MigrationOptions, PipelineError, verify};

@@ -96,7 +96,7 @@ fn store_at(path: &Path) -> (StoreConfig, &'static str) {
     if path.extension().is_some_and(|e| e == "db" || e == "sqlite" || e == "sqlite3") {
         return (StoreConfig::Sqlite(crate::stores::sqlite::SqliteConfig::new(path)), "sqlite");
     }
-    (StoreConfig::File(crate::stores::file::FileConfig::new(path)), "file")
+    (StoreConfig::File(Box::new(crate::stores::file::FileConfig::new(path))), "file")
 }
 
 fn config_text(kind: &str, path: &str) -> String {
