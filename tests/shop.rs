@@ -171,6 +171,18 @@ fn a_broken_rule_is_seen_by_plan_and_stops_migrate() {
 }
 
 #[test]
+fn a_part_of_the_shop() {
+    let folder = copied();
+    let run = |arguments: &[&str]| session(folder.path(), arguments) + "\n";
+    let misspelt = run(&["plan", "shop", "--category", "usr"]) + &run(&["migrate", "shop", "--category", "usr"]);
+    // Nothing was begun, so that the right name is still free to be used; its run is its own.
+    let part = run(&["migrate", "shop", "--category", "user"]) + &run(&["verify", "shop", "--category", "user"]);
+    // Going on with everything from here would leave out what came before.
+    let other = run(&["migrate", "shop", "--accept-changes"]) + &run(&["verify", "shop"]);
+    assert_session("shop_part", &(misspelt + &part + &other));
+}
+
+#[test]
 fn every_command_has_its_help() {
     let folder = tempfile::tempdir().unwrap();
     let commands = Arguments::command();

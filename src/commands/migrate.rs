@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use eventlift_events::{Counts, RunState};
+use eventlift_events::{Counts, RunState, Scope};
 use serde::Serialize;
 
 use super::arguments::MigrationArguments;
@@ -31,6 +31,9 @@ pub(super) struct MigrateReport {
     written_now: u64,
     seconds: f64,
     project: String,
+    /// The arguments that say which part of the source.
+    #[serde(skip)]
+    scope: String,
 }
 
 /// Migrates a project.
@@ -68,6 +71,11 @@ pub(super) async fn migrate(arguments: &MigrationArguments, format: Format) -> R
         let proof = proof?;
         if proof.complete {
             proof.prove(&source_name, options.policies)?;
+            // A misspelt name would pass for a migration that is done.
+            if proof.events() == 0 && start.is_none() && options.scope != Scope::All {
+                let scope = arguments.scope.to_string();
+                return Err(CommandError::NothingInScope { source_name, scope });
+            }
             total = Some(proof.events().max(done_before.read));
         }
     }
@@ -103,6 +111,7 @@ pub(super) async fn migrate(arguments: &MigrationArguments, format: Format) -> R
         written_now: outcome.counts.written - done_before.written,
         seconds: begun.elapsed().as_secs_f64(),
         project: arguments.project.project.display().to_string(),
+        scope: arguments.scope.to_string(),
     })
 }
 
@@ -169,7 +178,7 @@ impl fmt::Display for MigrateReport {
             writeln!(f, "{:.1} s, {rate:.0} events a second", self.seconds)?;
         }
         if self.state == "done" {
-            write!(f, "done; compare both sides with `{}`", command("verify", &self.project))
+            write!(f, "done; compare both sides with `{}{}`", command("verify", &self.project), self.scope)
         } else {
             let behind = self.source_position.as_deref().unwrap_or("the start");
             write!(f, "stopped behind position {behind}; go on with the same command")

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use eventlift_events::{Event, EventReader, Position, Revision};
+use eventlift_events::{Event, EventReader, Position, Revision, Scope};
 use eventlift_transformers::{Outcome, Registry, Shape, Step, Uncovered};
 use serde::Serialize;
 
@@ -47,6 +47,9 @@ pub(super) struct PlanReport {
     estimate: Option<Estimate>,
     samples: Vec<SampleView>,
     project: String,
+    /// The arguments that say which part of the source.
+    #[serde(skip)]
+    scope: String,
 }
 
 /// One type and version of the source.
@@ -146,6 +149,12 @@ fn report(
         obstacles.push(error.to_string());
         exit_code = error.exit_code();
     }
+    if found.complete && found.events() == 0 && arguments.scope.scope() != Scope::All {
+        let source_name = source.identity().to_string();
+        let nothing = CommandError::NothingInScope { source_name, scope: arguments.scope.to_string() };
+        obstacles.push(nothing.to_string());
+        exit_code = nothing.exit_code();
+    }
     if !rehearsal.failures.is_empty() {
         let events: u64 = rehearsal.failures.values().map(|(_, events)| events).sum();
         obstacles.push(format!("rules fail on {events} events"));
@@ -173,6 +182,7 @@ fn report(
             .collect(),
         estimate,
         project: arguments.project.project.display().to_string(),
+        scope: arguments.scope.to_string(),
     }
 }
 
@@ -296,7 +306,12 @@ impl fmt::Display for PlanReport {
             }
         }
         if self.obstacles.is_empty() {
-            return write!(f, "\nnothing was written; do it with `{}`", command("migrate", &self.project));
+            return write!(
+                f,
+                "\nnothing was written; do it with `{}{}`",
+                command("migrate", &self.project),
+                self.scope
+            );
         }
         writeln!(f, "\na migration would not go through:")?;
         self.obstacles.iter().try_for_each(|obstacle| writeln!(f, "  {obstacle}"))

@@ -5,6 +5,8 @@ use eventlift_transformers::Registry;
 
 use super::policy::Policies;
 
+const SCOPE: &str = "the scope";
+
 /// What decides the result of a run: its transformers, its scope, its policies.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Fingerprint {
@@ -19,9 +21,15 @@ impl Fingerprint {
     pub fn of(registry: &Registry, scope: &Scope, policies: &Policies) -> Self {
         let policies = policies.fingerprint();
         let mut parts = registry.parts();
-        parts.push(("the scope".to_owned(), format!("{scope:?}")));
+        parts.push((SCOPE.to_owned(), format!("{scope:?}")));
         parts.push(("the policies".to_owned(), policies.clone()));
         Self { whole: format!("{} {scope:?} {policies}", registry.fingerprint()), parts }
+    }
+
+    /// The scope that a run was recorded with and this one, if they differ.
+    pub fn scope_change(&self, record: &RunRecord) -> Option<(String, String)> {
+        let (recorded, given) = (find(&record.parts, SCOPE)?, find(&self.parts, SCOPE)?);
+        (recorded != given).then(|| (recorded.to_owned(), given.to_owned()))
     }
 
     /// Which parts were added, removed or changed since a run was recorded; none if it is the same.
