@@ -26,7 +26,8 @@ pub(crate) fn session(folder: &Path, arguments: &[&str]) -> String {
     format!("$ eventlift {}\n{stdout}{error}--- exit code {}\n", arguments.join(" "), status.code().unwrap())
 }
 
-/// Compares with the snapshot of that name, whatever the run's id, times, fingerprints and the program's version are.
+/// Compares with the snapshot of that name, whatever the run's id, folder, times, sizes, fingerprints and the program's
+/// version are. With `INSTA_UPDATE=always` the snapshots are written instead; read the difference before committing it.
 pub(crate) fn assert_session(name: &str, text: &str) {
     const UUID: &str = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}";
     const TIME: &str = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z";

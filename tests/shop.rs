@@ -102,6 +102,9 @@ fn the_shop_from_check_to_verify() {
     run("verify", &["verify", "shop"]);
     run("status", &["status", "shop"]);
     run("runs", &["runs", "shop"]);
+
+    let other = copied();
+    assert_session("shop_migrate_json", &session(other.path(), &["migrate", "shop", "--json"]));
 }
 
 #[test]
