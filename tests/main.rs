@@ -4,6 +4,8 @@
 
 #[cfg(all(feature = "cli", feature = "jq", feature = "schema"))]
 mod command_line;
+#[cfg(all(feature = "cli", feature = "jq", feature = "schema"))]
+mod docs;
 #[cfg(feature = "file")]
 mod file_store;
 #[cfg(all(feature = "cli", feature = "jq", feature = "schema"))]
