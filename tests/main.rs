@@ -2,7 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+mod content;
+#[cfg(feature = "sqlite")]
+mod faults;
 #[cfg(feature = "file")]
 mod file_store;
+mod rulebook;
 #[cfg(feature = "sqlite")]
 mod sqlite_store;

@@ -113,6 +113,7 @@ pub(super) fn migration_options(arguments: &MigrationArguments, project: &Projec
         workers: arguments.workers.unwrap_or(defaults.workers),
         batch_events: arguments.batch,
         accept_changes: arguments.accept_changes,
+        ..defaults
     }
 }
 
