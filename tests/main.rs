@@ -7,6 +7,8 @@ mod content;
 mod faults;
 #[cfg(feature = "file")]
 mod file_store;
+#[cfg(all(feature = "sqlite", feature = "file", unix))]
+mod resume;
 mod rulebook;
 #[cfg(feature = "sqlite")]
 mod sqlite_store;
