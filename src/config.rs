@@ -103,14 +103,10 @@ impl Project {
     /// Reads the project in a folder.
     pub fn load(folder: &Path) -> Result<Self, ConfigError> {
         let path = folder.join(FILE_NAME);
-        let text = std::fs::read_to_string(&path).map_err(|error| {
-            let problem = ConfigError::new(&path, error.kind());
-            match error.kind() {
-                std::io::ErrorKind::NotFound => {
-                    problem.hint("name a project's folder, or make one with `eventlift init FOLDER`")
-                }
-                _ => problem,
-            }
+        let text = std::fs::read_to_string(&path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => ConfigError::new(&path, "it does not exist")
+                .hint("name a project's folder, or make one with `eventlift init FOLDER`"),
+            kind => ConfigError::new(&path, kind),
         })?;
         Self::parse(folder, &text)
     }

@@ -143,7 +143,9 @@ async fn an_append_that_is_rejected_once_is_tried_again() {
 async fn an_append_that_is_rejected_again_and_again_ends_the_run_which_goes_on_later() {
     // Without SQLite, whose threads a paused clock does not wait for.
     for (name, scene) in scenes().await.into_iter().filter(|(name, _)| name.starts_with("memory")) {
-        (4..8).for_each(|nth| drop(scene.writing.on(Call::Append, nth, Fault::Reject)));
+        (4..8).for_each(|nth| {
+            scene.writing.on(Call::Append, nth, Fault::Reject);
+        });
         let error = scene.run().await.unwrap_err();
         let expected = "failed to append to memory: call 7 to Append was told to Reject";
         assert_eq!(error.to_string(), expected, "{name}");
@@ -155,7 +157,9 @@ async fn an_append_that_is_rejected_again_and_again_ends_the_run_which_goes_on_l
 async fn an_append_whose_answer_is_lost_is_not_repeated_and_the_run_goes_on() {
     for (name, scene) in scenes().await {
         let calls = [1, 2, 7];
-        calls.iter().for_each(|nth| drop(scene.writing.on(Call::Append, *nth, Fault::FailAfterSuccess)));
+        calls.iter().for_each(|nth| {
+            scene.writing.on(Call::Append, *nth, Fault::FailAfterSuccess);
+        });
         scene.finish(name).await;
     }
 }

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use eventlift::events::{EventReader, EventWriter, RunState};
 use eventlift::pipeline::{Migration, MigrationOptions};
+use eventlift::stores::StoreConfig;
 use eventlift::stores::file::{FileConfig, FileWriter};
 use eventlift::stores::sqlite::{SqliteConfig, SqliteReader, SqliteWriter};
-use eventlift::stores::StoreConfig;
 
 use crate::content::{self, assert_same};
 use crate::rulebook;

@@ -30,6 +30,8 @@ pub(super) struct MigrateReport {
     written_now: u64,
     seconds: f64,
     project: String,
+    #[serde(skip)]
+    to_standard_output: bool,
 }
 
 /// Migrates a project.
@@ -101,6 +103,7 @@ pub(super) async fn migrate(arguments: &MigrationArguments, format: Format) -> R
         written_now: outcome.counts.written - done_before.written,
         seconds: begun.elapsed().as_secs_f64(),
         project: arguments.project.project.display().to_string(),
+        to_standard_output: project.target.is_standard_stream(),
     })
 }
 
@@ -150,6 +153,10 @@ async fn next_signal() {
 impl Report for MigrateReport {
     fn exit_code(&self) -> ExitCode {
         if self.state == "done" { ExitCode::Done } else { ExitCode::Stopped }
+    }
+
+    fn leaves_standard_output(&self) -> bool {
+        self.to_standard_output
     }
 }
 

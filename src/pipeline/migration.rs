@@ -202,7 +202,7 @@ impl Migration {
     fn parts(&self) -> Vec<(String, String)> {
         let mut parts = self.registry.parts();
         parts.push(("the scope".to_owned(), format!("{:?}", self.options.scope)));
-        parts.push(("the policies".to_owned(), self.options.policies.fingerprint()));
+        parts.push(("the policy".to_owned(), self.options.policies.fingerprint()));
         parts
     }
 

@@ -4,4 +4,4 @@ mod log;
 mod rules;
 
 pub(crate) use log::{event, log};
-pub(crate) use rules::{RunningTotal, WithoutRepeats, general, shifting};
+pub(crate) use rules::{general, shifting};

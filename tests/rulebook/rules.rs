@@ -62,9 +62,9 @@ fn with_type(mut event: Event, event_type: &str) -> Event {
 }
 
 /// Adds up the amounts of a stream. Where it `splits`, every hundred is an event of its own.
-pub(crate) struct RunningTotal {
+struct RunningTotal {
     /// Whether it yields milestones.
-    pub(crate) splits: bool,
+    splits: bool,
 }
 
 impl StatefulTransformer for RunningTotal {
@@ -98,7 +98,7 @@ impl StatefulTransformer for RunningTotal {
 }
 
 /// Drops an event whose data is that of the one before it in its stream, and forgets the stream every so often.
-pub(crate) struct WithoutRepeats;
+struct WithoutRepeats;
 
 impl StatefulTransformer for WithoutRepeats {
     fn name(&self) -> &str {

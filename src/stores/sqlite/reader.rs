@@ -60,7 +60,8 @@ impl SqliteReader {
             }
             Content::Nothing | Content::Foreign => {
                 let foreign = "it is a SQLite database, but holds no events in eventlift's layout";
-                return Err(failed(StoreErrorKind::Unexpected(foreign.to_owned())));
+                return Err(failed(StoreErrorKind::Unexpected(foreign.to_owned()))
+                    .hint("check the path in eventlift.toml: no other layout can be read yet"));
             }
         }
         let sparse = layout::is_sparse(&connection).map_err(|e| ledger::store_error("open", config.display(), e))?;
