@@ -4,6 +4,7 @@
 
 #[cfg(feature = "cli")]
 pub mod commands;
+#[cfg(any(feature = "sqlite", feature = "file"))]
 pub mod config;
 pub mod ledger;
 pub mod pipeline;

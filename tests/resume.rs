@@ -43,7 +43,7 @@ impl Kind {
         let path = folder.join(self.file_name());
         match self {
             Self::Sqlite => StoreConfig::Sqlite(SqliteConfig::new(path)),
-            Self::File(_) => StoreConfig::File(FileConfig::new(path)),
+            Self::File(_) => StoreConfig::File(Box::new(FileConfig::new(path))),
         }
     }
 

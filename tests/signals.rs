@@ -84,7 +84,8 @@ fn wait(child: &mut Child, longest: Duration) {
 
 fn send(signal: &str, child: &Child) {
     // It fails where the process has ended by itself.
-    Command::new("kill").args(["-s", signal, &child.id().to_string()]).stderr(Stdio::null()).status().unwrap();
+    let kill = format!("kill -s {signal} {}", child.id());
+    Command::new("sh").args(["-c", &kill]).stderr(Stdio::null()).status().unwrap();
 }
 
 #[test]

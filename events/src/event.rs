@@ -66,7 +66,7 @@ enum Id {
 }
 
 /// Namespace of ids derived from text ids; itself the version 5 UUID of `eventlift` under the URL namespace.
-const DERIVED_IDS: Uuid = Uuid::from_u128(0x6f2c_9a3e_51d7_5b0c_8a44_7e1f_0d93_c2b8);
+const DERIVED_IDS: Uuid = Uuid::from_u128(0x39b3_4224_93a4_5205_99bf_a3df_4a37_6782);
 
 impl EventId {
     /// Takes a UUID.
@@ -96,7 +96,10 @@ impl EventId {
 
     /// The id of the `index`-th event that this one was split into. The first part keeps the id, so that causation
     /// links still resolve; each later part gets a version 5 UUID of it. The same on every run.
-    pub fn of_part(&self, index: usize) -> EventId {
+    ///
+    /// `split` says what was split, such as `OrderPlaced 1`: an event that keeps its id may be split again, as
+    /// something else, and those parts must not get the ids of these.
+    pub fn of_part(&self, index: usize, split: &str) -> EventId {
         if index == 0 {
             return self.clone();
         }
@@ -104,7 +107,7 @@ impl EventId {
             Id::Uuid(uuid) => *uuid,
             Id::Text(text) => Uuid::new_v5(&DERIVED_IDS, text.as_bytes()),
         };
-        Self::uuid(Uuid::new_v5(&namespace, format!("part {index}").as_bytes()))
+        Self::uuid(Uuid::new_v5(&namespace, format!("part {index} of {split}").as_bytes()))
     }
 }
 
@@ -299,9 +302,10 @@ mod tests {
     fn parts_have_ids_of_their_own_and_always_the_same() {
         for text in ["cbe326da-5260-5f9d-88a8-a35a0b819073", "order-1"] {
             let id = EventId::text(text).unwrap();
-            assert_eq!(id.of_part(0), id);
-            assert_ne!(id.of_part(1), id.of_part(2));
-            assert_eq!(id.of_part(1), id.of_part(1));
+            assert_eq!(id.of_part(0, "A 1"), id);
+            assert_ne!(id.of_part(1, "A 1"), id.of_part(2, "A 1"));
+            assert_ne!(id.of_part(1, "A 1"), id.of_part(1, "B 1"));
+            assert_eq!(id.of_part(1, "A 1"), id.of_part(1, "A 1"));
         }
     }
 

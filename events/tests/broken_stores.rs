@@ -398,7 +398,7 @@ impl EventWriter for BrokenWriter {
             }
             DoublesOnRepeat if !self.held(events).await.is_empty() => {
                 let renamed = |event: &Event| Event {
-                    id: event.id.of_part(1),
+                    id: event.id.of_part(1, "a split"),
                     stream: cut_name(&event.stream, |name| format!("{name}-again")),
                     ..event.clone()
                 };

@@ -76,7 +76,7 @@ fn store_at(path: &Path) -> (StoreConfig, &'static str) {
     if path.extension().is_some_and(|e| e == "db" || e == "sqlite" || e == "sqlite3") {
         return (StoreConfig::Sqlite(crate::stores::sqlite::SqliteConfig::new(path)), "sqlite");
     }
-    (StoreConfig::File(crate::stores::file::FileConfig::new(path)), "file")
+    (StoreConfig::File(Box::new(crate::stores::file::FileConfig::new(path))), "file")
 }
 
 fn source_section(kind: &str, path: &str) -> String {

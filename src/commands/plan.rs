@@ -16,7 +16,9 @@ use super::output::{Format, Report};
 use super::progress_line::ProgressLine;
 use super::rules::registry;
 use crate::config::Project;
-use crate::pipeline::{Covered, MigrationOptions, Rehearsal, Survey, SurveyOptions, rehearse, survey};
+use crate::pipeline::{
+    Covered, MigrationOptions, Rehearsal, RehearsalOptions, Survey, SurveyOptions, rehearse, survey,
+};
 
 /// Events that are written for a trial, to estimate time and size.
 const TRIAL: usize = 20_000;
@@ -112,9 +114,8 @@ pub(super) async fn plan(arguments: &PlanArguments, format: Format) -> Result<Pl
     let rehearsal = if source.is_rereadable() {
         let mut line = ProgressLine::new(format, "rehearsing", Some(found.events()), 0);
         let workers = MigrationOptions::default().workers;
-        let seen = |read| line.set(read);
-        let rehearsed =
-            rehearse(&*source, Arc::clone(&registry), scope, arguments.sample, TRIAL, workers, &stop, seen).await;
+        let options = RehearsalOptions { scope, limit: arguments.sample, keep: TRIAL, workers };
+        let rehearsed = rehearse(&*source, Arc::clone(&registry), options, &stop, |read| line.set(read)).await;
         line.end();
         rehearsed?
     } else {

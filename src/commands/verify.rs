@@ -15,7 +15,7 @@ use super::output::{Format, Report};
 use super::progress_line::ProgressLine;
 use super::rules::registry;
 use crate::config::Project;
-use crate::pipeline;
+use crate::pipeline::{self, Fingerprint, PipelineError, Refusal};
 
 /// What a verification found.
 #[derive(Debug, Serialize)]
@@ -53,6 +53,13 @@ pub(super) async fn verify(arguments: &MigrationArguments, format: Format) -> Re
     if run.state != RunState::Done {
         return Err(nothing("its run has not ended"));
     }
+    let options = migration_options(arguments, &project);
+    let fingerprint = Fingerprint::of(&registry, &options.scope, &options.policies);
+    if !options.accept_changes
+        && let Some(changes) = fingerprint.changes_since(&run)
+    {
+        return Err(PipelineError::from(Refusal::Changed { run: run.id.to_string(), changes }).into());
+    }
     let checkpoint = ledger.checkpoint(run.id).await?;
     drop(ledger);
     let target = project.target.reader()?;
@@ -63,8 +70,7 @@ pub(super) async fn verify(arguments: &MigrationArguments, format: Format) -> Re
     let mut line = ProgressLine::new(format, "verifying", total, 0);
     let verification = match checkpoint {
         Some(checkpoint) => {
-            let (options, stop) = (migration_options(arguments, &project), stop_on_signals());
-            let until = Some(checkpoint.source);
+            let (until, stop) = (Some(checkpoint.source), stop_on_signals());
             pipeline::verify(source, target, registry, options, until, stop, |seen| {
                 line.set(seen.expected.min(seen.found));
             })

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use super::append::{Gathered, append_once};
 use super::error::{PipelineError, Refusal};
+use super::fingerprint::Fingerprint;
 use super::policy::{Policies, Revisions};
 use super::progress::Progress;
 use super::sequence::Sequencer;
@@ -147,6 +148,8 @@ impl Migration {
         let runs = self.target.runs().await.map_err(PipelineError::Target)?;
         let last_position = self.target.last_position().await.map_err(PipelineError::Target)?;
         let target = target.to_string();
+        let options = &self.options;
+        let fingerprint = Fingerprint::of(&self.registry, &options.scope, &options.policies);
         let Some(record) = runs.into_iter().next_back() else {
             if !self.target.is_empty().await.map_err(PipelineError::Target)? {
                 return Err(Refusal::ForeignEvents { target, run: None }.into());
@@ -156,8 +159,8 @@ impl Migration {
                 id: RunId::random(),
                 state: RunState::Loading,
                 source: source.key.clone(),
-                fingerprint: self.fingerprint(),
-                parts: self.parts(),
+                fingerprint: fingerprint.whole,
+                parts: fingerprint.parts,
                 started_at: now,
                 updated_at: now,
                 tool: env!("CARGO_PKG_VERSION").to_owned(),
@@ -170,19 +173,19 @@ impl Migration {
         if last_position != checkpoint.and_then(|c| c.target) && self.target.capabilities().explicit_positions {
             return Err(Refusal::ForeignEvents { target, run: Some(run) }.into());
         }
-        if !self.options.accept_changes {
+        if !options.accept_changes {
             if record.source != source.key {
                 let (recorded, given) = (record.source, source.key.clone());
                 return Err(Refusal::OtherSource { target, recorded, given }.into());
             }
-            if record.fingerprint != self.fingerprint() {
-                return Err(Refusal::Changed { run, changes: changes(&record.parts, &self.parts()) }.into());
+            if let Some(changes) = fingerprint.changes_since(&record) {
+                return Err(Refusal::Changed { run, changes }.into());
             }
         }
         let record = RunRecord {
             source: source.key.clone(),
-            fingerprint: self.fingerprint(),
-            parts: self.parts(),
+            fingerprint: fingerprint.whole,
+            parts: fingerprint.parts,
             tool: env!("CARGO_PKG_VERSION").to_owned(),
             ..record
         };
@@ -196,19 +199,6 @@ impl Migration {
             return Err(Refusal::Unfit(problem.to_owned()).into());
         }
         Ok(())
-    }
-
-    /// Everything that decides the result, name and fingerprint each.
-    fn parts(&self) -> Vec<(String, String)> {
-        let mut parts = self.registry.parts();
-        parts.push(("the scope".to_owned(), format!("{:?}", self.options.scope)));
-        parts.push(("the policy".to_owned(), self.options.policies.fingerprint()));
-        parts
-    }
-
-    fn fingerprint(&self) -> String {
-        let policies = self.options.policies.fingerprint();
-        format!("{} {:?} {policies}", self.registry.fingerprint(), self.options.scope)
     }
 
     async fn record(&mut self, record: &mut RunRecord, state: RunState) -> Result<(), PipelineError> {
@@ -279,26 +269,4 @@ impl Migration {
         self.report(RunState::Loading, counts, Some(source));
         Ok(())
     }
-}
-
-/// Says which parts were added, removed or changed.
-fn changes(before: &[(String, String)], after: &[(String, String)]) -> Vec<String> {
-    let find = |parts: &[(String, String)], name: &str| parts.iter().find(|(n, _)| n == name).map(|(_, f)| f.clone());
-    let mut changes: Vec<String> = Vec::new();
-    for (name, fingerprint) in after {
-        match find(before, name) {
-            None => changes.push(format!("{name} was added")),
-            Some(known) if known != *fingerprint => changes.push(format!("{name} was changed")),
-            Some(_) => {}
-        }
-    }
-    for (name, _) in before {
-        if find(after, name).is_none() {
-            changes.push(format!("{name} was removed"));
-        }
-    }
-    if changes.is_empty() {
-        changes.push("the order of the rules".to_owned());
-    }
-    changes
 }

@@ -32,17 +32,28 @@ pub struct Rehearsal {
     pub first: Vec<Event>,
 }
 
-/// Lifts the events of a scope, or the first `limit` of them, in parallel.
+/// What to rehearse.
+#[derive(Clone, Debug)]
+pub struct RehearsalOptions {
+    /// Which events.
+    pub scope: Scope,
+    /// Only this many of them.
+    pub limit: Option<u64>,
+    /// How many of the events that would be appended to keep.
+    pub keep: usize,
+    /// Batches that are lifted at the same time.
+    pub workers: NonZeroUsize,
+}
+
+/// Lifts events in parallel. `seen` hears how many are done.
 pub async fn rehearse(
     reader: &dyn EventReader,
     registry: Arc<Registry>,
-    scope: Scope,
-    limit: Option<u64>,
-    keep: usize,
-    workers: NonZeroUsize,
+    options: RehearsalOptions,
     stop: &Stop,
     mut seen: impl FnMut(u64),
 ) -> Result<Rehearsal, PipelineError> {
+    let RehearsalOptions { scope, limit, keep, workers } = options;
     let lift = |batch: Result<Vec<Event>, _>| {
         let registry = Arc::clone(&registry);
         async move {

@@ -156,8 +156,6 @@ impl Sequencer {
         group: &mut Group,
         store: &dyn CheckpointStore,
     ) -> Result<Result<(), TransformError>, PipelineError> {
-        // The first part of a split keeps the id, so this is the id of the source event.
-        let Some(original) = group.events.first().cloned() else { return Ok(Ok(())) };
         let mut changes = Vec::new();
         for rule in rules {
             if group.events.iter().any(|event| observes(&**rule, event)) {
@@ -171,13 +169,9 @@ impl Sequencer {
                 changes.push((key, (!state.is_empty()).then(|| Bytes::from(state))));
             }
         }
-        if changes.is_empty() {
-            return Ok(Ok(()));
-        }
         for (key, value) in changes {
             self.state.set(&key, value);
         }
-        restore_envelopes(&original, &mut group.events);
         Ok(Ok(()))
     }
 
@@ -323,6 +317,7 @@ fn apply_rule(rule: &dyn StatefulTransformer, state: &mut Vec<u8>, group: &mut G
         rule.transform(state, event, &mut parts)
             .and_then(|()| check_shape(rule, &before, &parts))
             .map_err(|reason| TransformError::new(rule.name(), &before, reason))?;
+        restore_envelopes(rule, &before, &mut parts);
         group.origin.lifted |= parts.len() != 1 || parts[0] != before;
         after.append(&mut parts);
     }
@@ -349,13 +344,12 @@ fn check_shape(rule: &dyn StatefulTransformer, before: &Event, parts: &[Event]) 
     }
 }
 
-/// Gives what an event became the identity of the event, as lifting does. Ids count over everything that one event
-/// becomes, since parts of a part would otherwise share an id with other parts.
-fn restore_envelopes(original: &Event, parts: &mut [Event]) {
+/// Gives what an event became the identity of the event, as lifting does.
+fn restore_envelopes(rule: &dyn StatefulTransformer, before: &Event, parts: &mut [Event]) {
     for (index, part) in parts.iter_mut().enumerate() {
-        part.id = original.id.of_part(index);
-        part.recorded_at = original.recorded_at;
-        part.attributes = original.attributes.clone();
+        part.id = before.id.of_part(index, rule.name());
+        part.recorded_at = before.recorded_at;
+        part.attributes = before.attributes.clone();
     }
 }
 

@@ -85,7 +85,7 @@ pub async fn verify(
     let (mut expected, mut found) = (Buckets::new(carried), Buckets::new(carried));
     let Sides { expected: mut expected_side, found: mut found_side } = sides();
     let (mut expected_ended, mut found_ended) = (false, false);
-    while !(expected_ended && found_ended) && !stop.is_asked() {
+    while !stop.is_asked() {
         tokio::select! {
             batch = expected_side.next(), if !expected_ended => match batch {
                 Some(batch) => progress.expected += expected.add(&batch?),
@@ -95,6 +95,7 @@ pub async fn verify(
                 Some(batch) => progress.found += found.add(&batch?),
                 None => found_ended = true,
             },
+            else => break,
         }
         seen(progress);
     }

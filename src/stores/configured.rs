@@ -20,7 +20,7 @@ use crate::ledger::LedgerDatabase;
 pub enum StoreConfig {
     /// CloudEvents lines in a file.
     #[cfg(feature = "file")]
-    File(FileConfig),
+    File(Box<FileConfig>),
     /// Our own layout in a SQLite database.
     #[cfg(feature = "sqlite")]
     Sqlite(SqliteConfig),
@@ -64,7 +64,7 @@ impl StoreConfig {
                 if !config.is_standard_stream() {
                     config.path = absolute(folder, &config.path);
                 }
-                Ok(Self::File(config))
+                Ok(Self::File(Box::new(config)))
             }
             #[cfg(feature = "sqlite")]
             "sqlite" => {
@@ -80,7 +80,7 @@ impl StoreConfig {
     pub fn reader(&self) -> Result<Arc<dyn EventReader>, StoreError> {
         match self {
             #[cfg(feature = "file")]
-            Self::File(config) => Ok(Arc::new(FileReader::open(config.clone())?)),
+            Self::File(config) => Ok(Arc::new(FileReader::open(FileConfig::clone(config))?)),
             #[cfg(feature = "sqlite")]
             Self::Sqlite(config) => Ok(Arc::new(SqliteReader::open(config.clone())?)),
         }
@@ -90,7 +90,7 @@ impl StoreConfig {
     pub fn writer(&self) -> Result<Box<dyn EventWriter>, StoreError> {
         match self {
             #[cfg(feature = "file")]
-            Self::File(config) => Ok(Box::new(FileWriter::open(config.clone())?)),
+            Self::File(config) => Ok(Box::new(FileWriter::open(FileConfig::clone(config))?)),
             #[cfg(feature = "sqlite")]
             Self::Sqlite(config) => Ok(Box::new(SqliteWriter::open(config.clone())?)),
         }

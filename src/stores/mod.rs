@@ -1,5 +1,6 @@
 //! The stores: one folder and one feature each, the same file names in each.
 
+#[cfg(any(feature = "sqlite", feature = "file"))]
 mod configured;
 #[cfg(feature = "file")]
 pub mod file;
@@ -8,4 +9,5 @@ pub(crate) mod local_file;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
+#[cfg(any(feature = "sqlite", feature = "file"))]
 pub use configured::{InvalidStore, KINDS, StoreConfig};

@@ -379,6 +379,19 @@ async fn what_is_no_file_is_refused_at_once() {
 }
 
 #[tokio::test]
+async fn a_named_pipe_is_read_once() {
+    let (sample, _) = Sample::new("events", "");
+    let pipe = sample.path("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let reader = FileReader::open(FileConfig::new(&pipe)).unwrap();
+    assert!(!reader.is_rereadable());
+    let feed = std::thread::spawn(move || std::fs::write(pipe, gzip(&lines(5))).unwrap());
+    let batches: Vec<_> = reader.read(ReadRequest::new(Scope::All)).collect().await;
+    feed.join().unwrap();
+    assert_eq!(batches.into_iter().flat_map(|batch| batch.unwrap()).count(), 5);
+}
+
+#[tokio::test]
 async fn a_line_longer_than_allowed_stops_the_read() {
     let mut text = line(0, "s", 0);
     text.push_str(&"x".repeat(2 << 20));

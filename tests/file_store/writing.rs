@@ -284,6 +284,18 @@ async fn sealing_names_what_is_there_twice_and_what_is_missing() {
 }
 
 #[tokio::test]
+async fn sealing_names_revisions_out_of_order() {
+    for dense in [true, false] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut writer = FileWriter::open(FileConfig::new(directory.path().join("events"))).unwrap();
+        let late = Event { position: Position::new(9), ..event(0) };
+        writer.append(&[event(3), event(4), late], None).await.unwrap();
+        let error = writer.seal(dense).await.unwrap_err();
+        assert_eq!(error.kind.to_string(), "stream s-0 has revision 1 on line 1, before revision 0 on line 3");
+    }
+}
+
+#[tokio::test]
 async fn a_sparse_target_is_read_without_complaint() {
     let directory = tempfile::tempdir().unwrap();
     let config = FileConfig::new(directory.path().join("events"));

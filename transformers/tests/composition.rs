@@ -98,7 +98,7 @@ proptest! {
         }
         for (index, event) in expected.iter_mut().enumerate() {
             // Ids count over the whole result, so that nested splits can't clash.
-            event.id = original.id.of_part(index);
+            event.id = original.id.of_part(index, &format!("{} {}", original.event_type, original.version));
         }
         prop_assert_eq!(&out, &expected);
         let ids: HashSet<&EventId> = out.iter().map(|event| &event.id).collect();

@@ -151,7 +151,7 @@ proptest! {
         let moved = object(&[&before[..], &after, &[named("new", &value)]].concat());
         prop_assert_eq!(apply("{ move = '/named', to = '/new' }", &given).unwrap(), moved);
         let wrapped = format!("{{\"named\":{value}}}");
-        let wrapped = object(&[&before[..], &after, &[named("o", &wrapped)]].concat());
+        let wrapped = whole(&[named("o", &wrapped)]);
         let wrap = "{ wrap = ['/named'], into = '/o' }";
         prop_assert_eq!(apply(wrap, &given).unwrap(), wrapped);
         let unwrap = format!("{wrap}, {{ unwrap = '/o' }}, {{ move = '/named', to = '/new' }}");

@@ -91,7 +91,7 @@ fn parts_of_nested_splits_go_on_with_their_own_chains_and_ids() {
     let types: Vec<&str> = out.iter().map(|e| e.event_type.as_str()).collect();
     assert_eq!(types, ["A", "B", "A", "B"]);
     for (index, part) in out.iter().enumerate() {
-        assert_eq!(part.id, original.id.of_part(index));
+        assert_eq!(part.id, original.id.of_part(index, &format!("{} {}", original.event_type, original.version)));
         assert_eq!((part.revision, part.position), (original.revision, original.position));
     }
     let ids: std::collections::HashSet<_> = out.iter().map(|e| &e.id).collect();
@@ -132,7 +132,7 @@ fn dropped_and_failed_events_push_nothing_and_keep_what_was_there() {
     let earlier = event("B", 1, "1");
     let mut out = vec![earlier.clone()];
     assert_eq!(registry.lift(event("A", 1, "1"), &mut out), Ok(Lift::Lifted));
-    assert_eq!(out, [earlier.clone()]);
+    assert_eq!(out, std::slice::from_ref(&earlier));
     let bad = event("A", 2, "bad");
     let error = registry.lift(bad.clone(), &mut out).unwrap_err();
     assert_eq!(out, [earlier]);
@@ -300,7 +300,7 @@ fn shapes_are_known_before_running() {
     assert!(Registry::builder().current("A", 1).build().unwrap().is_empty());
     let shape = |stateful| Registry::builder().stateful(Arc::new(Every(stateful))).build().unwrap().shape();
     assert_eq!((shape(true), shape(false)), (Shape::OneToOne, Shape::Moving));
-    let moving = Rule::new("move", "1", |event| Ok(event)).moves_streams();
+    let moving = Rule::new("move", "1", Ok).moves_streams();
     assert_eq!(Registry::builder().rule(moving).build().unwrap().shape(), Shape::Moving);
 }
 

@@ -37,7 +37,7 @@ pub(crate) fn write(path: &Path, events: usize) -> std::io::Result<()> {
 fn data(random: &mut Random, number: usize) -> (&'static str, u32, String) {
     let (note, amount) = (random.next(), random.next() % 100_000);
     let filler = "the quick brown fox jumps over the lazy dog and goes home";
-    if number % 10 == 0 {
+    if number.is_multiple_of(10) {
         let data = format!(
             "{{\"user_id\":{number},\"first_name\":\"Ada{amount}\",\"last_name\":\"Lovelace\",\
              \"email\":\"ada{amount}@example.com\",\"address\":{{\"street\":\"{amount} Main Street\",\"city\":\"London\"}},\

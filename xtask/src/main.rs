@@ -1,15 +1,17 @@
-//! The project's own chores: `cargo xtask test`, `cargo xtask bench`.
+//! The project's own chores: tests and measurements.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "chores speak to whoever runs them")]
 
 mod bench;
 mod event_log;
 mod process;
+mod test;
 
 use std::process::ExitCode;
 
 const USAGE: &str = "usage: cargo xtask COMMAND
 
+  test              install what tests need, and run them all
   bench [EVENTS]    speed and memory against sqlite3's own copy, ratios in one run (default 1,000,000)
 ";
 
@@ -17,6 +19,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match arguments[..] {
+        ["test"] => test::test(),
         ["bench"] => bench::bench(1_000_000),
         ["bench", events] => match events.replace(['_', ','], "").parse() {
             Ok(events) => bench::bench(events),

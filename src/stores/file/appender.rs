@@ -165,6 +165,9 @@ impl Appender {
             if !self.indexed {
                 self.build_index("seal")?;
             }
+            if let Some((line, before)) = sidecar::first_disorder(&self.connection).map_err(failed)? {
+                return Err(self.disorder(line, before)?);
+            }
             if dense && let Some((line, missing)) = sidecar::first_gap(&self.connection).map_err(failed)? {
                 return Err(self.gap(line, missing)?);
             }
@@ -289,6 +292,16 @@ impl Appender {
         transaction.commit().map_err(failed)?;
         self.indexed = true;
         Ok(())
+    }
+
+    fn disorder(&self, line: u64, before: u64) -> Result<StoreError, StoreError> {
+        let (event, earlier) = (self.event_on(line)?, self.event_on(before)?);
+        let problem = format!(
+            "stream {} has revision {} on line {line}, before revision {} on line {before}",
+            event.stream, event.revision, earlier.revision
+        );
+        Ok(StoreError::new("seal", &self.identity.display, StoreErrorKind::BadInput(problem))
+            .hint("repair the order of the source, then migrate into a new target; this one is not usable"))
     }
 
     fn gap(&self, line: u64, missing: u64) -> Result<StoreError, StoreError> {

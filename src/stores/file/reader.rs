@@ -40,6 +40,8 @@ struct Source {
     config: FileConfig,
     mapping: Mapping,
     identity: StoreIdentity,
+    /// False for standard input and pipes.
+    rereadable: bool,
 }
 
 impl FileReader {
@@ -49,18 +51,23 @@ impl FileReader {
         let display = display(&config.path);
         let mapping = Mapping::new(&config)
             .map_err(|message| StoreError::new("open", &display, StoreErrorKind::Unsupported(message)))?;
-        let key = if config.is_standard_stream() {
-            "file:standard input".to_owned()
-        } else {
-            let failed = |error| io_error("open", &display, error);
-            let file = File::open(&config.path).map_err(failed)?;
-            if file.metadata().map_err(failed)?.is_dir() {
-                return Err(failed(io::ErrorKind::IsADirectory.into()));
-            }
-            local_file::file_key(&config.path).map_err(failed)?
-        };
+        if config.is_standard_stream() {
+            let identity = StoreIdentity { display, key: "file:standard input".to_owned() };
+            return Ok(Self { source: Arc::new(Source { config, mapping, identity, rereadable: false }) });
+        }
+        let failed = |error| io_error("open", &display, error);
+        let found = std::fs::metadata(&config.path).map_err(failed)?;
+        if found.is_dir() {
+            return Err(failed(io::ErrorKind::IsADirectory.into()));
+        }
+        // A pipe is not tried: opening and closing it would end whoever writes to it.
+        let rereadable = found.is_file();
+        if rereadable {
+            File::open(&config.path).map_err(failed)?;
+        }
+        let key = local_file::file_key(&config.path).map_err(failed)?;
         let identity = StoreIdentity { display, key };
-        Ok(Self { source: Arc::new(Source { config, mapping, identity }) })
+        Ok(Self { source: Arc::new(Source { config, mapping, identity, rereadable }) })
     }
 }
 
@@ -132,7 +139,7 @@ impl EventReader for FileReader {
     }
 
     fn is_rereadable(&self) -> bool {
-        !self.source.config.is_standard_stream()
+        self.source.rereadable
     }
 }
 

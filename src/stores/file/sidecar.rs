@@ -262,6 +262,15 @@ pub(super) fn first_gap(connection: &Connection) -> Result<Option<(u64, u64)>> {
     Ok(None)
 }
 
+/// The first line that comes before the line of the revision before its own, and that line.
+pub(super) fn first_disorder(connection: &Connection) -> Result<Option<(u64, u64)>> {
+    // Goes along the index of streams and revisions: nothing is sorted.
+    let sql = "SELECT line, before FROM (
+                   SELECT line, lag(line) OVER (PARTITION BY stream ORDER BY revision) AS before FROM eventlift_index
+               ) WHERE before > line ORDER BY line LIMIT 1";
+    connection.query_row(sql, [], |row| Ok((unsigned(row, 0)?, unsigned(row, 1)?))).optional()
+}
+
 /// The last revision of a stream.
 pub(super) fn head(connection: &Connection, stream: &StreamName) -> Result<Option<u64>> {
     let head: Option<i64> = connection

@@ -227,10 +227,8 @@ impl Database {
                 return Err(duplicate(&transaction, display, name).map_err(failed)?);
             }
         }
-        if dense && let Some(gap) = first_gap(&transaction).map_err(failed)? {
-            return Err(StoreError::new("seal", display, StoreErrorKind::BadInput(gap)).hint(
-                "repair the source, or accept gaps with `revisions = \"sparse\"` under [policy] in eventlift.toml",
-            ));
+        if let Some(error) = first_broken_stream(&transaction, display, dense).map_err(failed)? {
+            return Err(error);
         }
         transaction.commit().map_err(failed)?;
         self.sealed = true;
@@ -369,26 +367,40 @@ fn duplicate(connection: &Connection, display: &str, index: &str) -> rusqlite::R
         .hint("repair the source, then migrate into a new target; this one is not usable"))
 }
 
-/// Describes the first stream whose revisions don't count up from 0 without a gap.
-fn first_gap(connection: &Connection) -> rusqlite::Result<Option<String>> {
-    let stream: Option<String> = connection
-        .query_row(
-            "SELECT stream FROM events GROUP BY stream
-             HAVING min(revision) <> 0 OR max(revision) <> count(*) - 1 LIMIT 1",
-            [],
-            |row| row.get(0),
-        )
-        .optional()?;
-    let Some(stream) = stream else { return Ok(None) };
-    let mut statement = connection.prepare("SELECT revision FROM events WHERE stream = ?1 ORDER BY revision")?;
-    let revisions = statement.query_map([&stream], |row| row.get::<_, i64>(0))?;
-    for (expected, found) in (0_i64..).zip(revisions) {
-        let found = found?;
-        if found != expected {
-            return Ok(Some(format!(
-                "stream {stream} has no revision {expected}: revision {found} follows where it should be"
+/// Walks the streams along their index and describes the first whose revisions have a gap or don't ascend with the
+/// positions.
+fn first_broken_stream(connection: &Connection, display: &str, dense: bool) -> rusqlite::Result<Option<StoreError>> {
+    let mut statement = connection
+        .prepare("SELECT stream, revision, position FROM events INDEXED BY events_stream ORDER BY stream, revision")?;
+    let mut rows = statement.query([])?;
+    let mut stream = Vec::new();
+    let mut last: Option<(i64, i64)> = None;
+    while let Some(row) = rows.next()? {
+        let name = row.get_ref(0)?.as_bytes()?;
+        if name != stream {
+            stream.clear();
+            stream.extend_from_slice(name);
+            last = None;
+        }
+        let (revision, position): (i64, i64) = (row.get(1)?, row.get(2)?);
+        let expected = last.map_or(0, |(revision, _)| revision + 1);
+        let name = || String::from_utf8_lossy(&stream).into_owned();
+        let bad = |problem| StoreError::new("seal", display, StoreErrorKind::BadInput(problem));
+        if dense && revision != expected {
+            let gap = format!("stream {} goes on with revision {revision} where {expected} should be", name());
+            return Ok(Some(bad(gap).at(format_args!("position {position}")).hint(
+                "repair the source, or accept gaps with `revisions = \"sparse\"` under [policy] in eventlift.toml",
             )));
         }
+        if let Some((_, before)) = last.filter(|(_, before)| *before > position) {
+            let disorder = format!("stream {} has revision {revision} before lower ones (position {before})", name());
+            return Ok(Some(
+                bad(disorder)
+                    .at(format_args!("position {position}"))
+                    .hint("repair the source, then migrate into a new target; this one is not usable"),
+            ));
+        }
+        last = Some((revision, position));
     }
     Ok(None)
 }

@@ -14,32 +14,40 @@ use crate::Reason;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JqLimits {
     /// Calls of user-defined and recursive filters, items iterated over, values calculated and 256-byte blocks copied.
-    /// The bytes of the input count as so many more. Default: 1,000,000, which takes about a quarter of a second.
+    /// The bytes of the input count as so many more. Default: 1,000,000, which takes about half a second.
+    /// A filter that defines a recursive filter with filters as arguments (`def f(g): … f(g) …`) gets 100,000 at most,
+    /// since the interpreter keeps the arguments of all its calls.
     pub steps: u64,
     /// Wall-clock time, looked at every 128 steps. A single step is never interrupted. Default: 5 s.
     pub time: Duration,
     /// Bytes of values held at the same time, without the input. Default: 256 MiB.
     pub memory: usize,
     /// Bytes of stack, which is what recursion that is not in tail position uses. Where the calling thread has less
-    /// left, the evaluation gets a stack of its own, at a price of some microseconds. Default: 768 KiB.
+    /// left, the evaluation gets a stack of its own, at a price of some microseconds. Default: 1280 KiB.
     pub stack: usize,
-    /// How deep arrays and objects may be nested, in the input and in results. At most 256, the default.
+    /// How deep arrays and objects may be nested in the input; in results 8 levels more. At most 256, the default.
     pub depth: usize,
 }
 
 impl Default for JqLimits {
     fn default() -> Self {
-        Self { steps: 1_000_000, time: Duration::from_secs(5), memory: 256 << 20, stack: 768 << 10, depth: MAX_DEPTH }
+        Self { steps: 1_000_000, time: Duration::from_secs(5), memory: 256 << 20, stack: 1280 << 10, depth: MAX_DEPTH }
     }
 }
 
 /// Deeper values could overflow the stack where nobody counts: when they are compared, written or dropped.
 pub(super) const MAX_DEPTH: usize = 256;
 
+/// Results may be so much deeper than input, since an event wraps its data, and filters wrap what they calculate with.
+const WRAPPING: usize = 8;
+
 /// Stack for what happens between two looks at it.
 const STACK_MARGIN: usize = 512 << 10;
 
 const STEPS_BETWEEN_LOOKS_AT_THE_CLOCK: u32 = 128;
+
+/// See [`JqLimits::steps`].
+const MAX_STEPS_PILING_UP: u64 = 100_000;
 
 /// What ran out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +102,18 @@ pub(super) fn within<T>(
     })
 }
 
+/// The same for filters whose calls may pile up what recurses when it is dropped: fewer steps, on a stack that is
+/// large enough to drop what they can pile up.
+pub(super) fn within_piling_up<T>(
+    limits: &JqLimits,
+    evaluate: impl FnOnce() -> Result<T, Reason>,
+) -> Result<T, Reason> {
+    const STACK_PER_STEP: usize = 1 << 10;
+    let limits = JqLimits { steps: limits.steps.min(MAX_STEPS_PILING_UP), ..*limits };
+    let stack = limits.stack + STACK_MARGIN + limits.steps as usize * STACK_PER_STEP;
+    stacker::grow(stack, || within(&limits, 0, evaluate))
+}
+
 fn start(limits: &JqLimits, input_bytes: usize) {
     BUDGET.with(|b| {
         b.limits.set(Some(*limits));
@@ -126,7 +146,7 @@ fn reason(what: Exhausted, limits: &JqLimits) -> Reason {
             "look for a recursion without an end, or make the recursive call the last thing that the filter does",
         ),
         Exhausted::Depth => (
-            format!("a value became nested deeper than {} levels", limits.depth),
+            format!("a value became nested deeper than {} levels", limits.depth.min(MAX_DEPTH) + WRAPPING),
             "look for arrays or objects that are wrapped without an end",
         ),
     };
@@ -193,7 +213,7 @@ pub(super) fn exhausted() -> jaq_core::Error<Value> {
 
 /// Whether a value nested so deep exceeds the limit.
 pub(super) fn is_too_deep(depth: u32) -> bool {
-    BUDGET.with(|b| b.limits.get().is_some_and(|limits| depth as usize > limits.depth.min(MAX_DEPTH)))
+    BUDGET.with(|b| b.limits.get().is_some_and(|limits| depth as usize > limits.depth.min(MAX_DEPTH) + WRAPPING))
 }
 
 /// Notes that a value became too deep.

@@ -19,8 +19,16 @@ const COMPILE_STACK: usize = 256 << 20;
 /// The definition that the filter becomes: the prelude is where jaq takes parsed definitions.
 const MAIN: &str = "eventlift_filter";
 
+/// A compiled filter.
+pub(super) struct Compiled {
+    /// The filter.
+    pub(super) filter: Filter<Data>,
+    /// Whether calls may pile up arguments that recurse when they are dropped.
+    pub(super) has_growing_arguments: bool,
+}
+
 /// Compiles a filter.
-pub(super) fn compiled(source: &str) -> Result<Filter<Data>, JqError> {
+pub(super) fn compiled(source: &str) -> Result<Compiled, JqError> {
     if source.len() > MAX_SOURCE_BYTES {
         let message = format!("the filter is {} bytes long, the limit is {MAX_SOURCE_BYTES}", source.len());
         return Err(JqError::at(source, 0, message).hint("split the rule into several"));
@@ -31,8 +39,9 @@ pub(super) fn compiled(source: &str) -> Result<Filter<Data>, JqError> {
             JqError::at(source, 0, "the filter is nested too deeply")
                 .hint("give parts of it a name with def, or split the rule into several")
         };
+        let has_growing_arguments = instrument::has_growing_arguments(&term);
         let body = instrument::filter(term).map_err(too_deep)?;
-        linked(source, body)
+        Ok(Compiled { filter: linked(source, body)?, has_growing_arguments })
     })
 }
 

@@ -21,6 +21,7 @@ use crate::Reason;
 pub struct JqFilter {
     filter: Filter<Data>,
     limits: JqLimits,
+    has_growing_arguments: bool,
 }
 
 /// An event becomes at most so many.
@@ -36,7 +37,8 @@ impl JqFilter {
 
     /// The same, with other limits.
     pub fn compile_with(source: &str, limits: JqLimits) -> Result<Self, JqError> {
-        Ok(Self { filter: compile::compiled(source)?, limits })
+        let compiled = compile::compiled(source)?;
+        Ok(Self { filter: compiled.filter, limits, has_growing_arguments: compiled.has_growing_arguments })
     }
 
     /// Makes other data from data, which must be JSON. The content type stays.
@@ -45,7 +47,7 @@ impl JqFilter {
     /// but one value, and where the result can't be written as JSON.
     pub fn apply_data(&self, data: &Payload) -> Result<Payload, Reason> {
         let input = self.read(data, 0, "the data")?;
-        budget::within(&self.limits, data.len(), || {
+        self.within(data.len(), || {
             let mut outputs = self.outputs(&input, 2)?;
             let output = match outputs.pop() {
                 Some(output) if outputs.is_empty() => output,
@@ -68,7 +70,7 @@ impl JqFilter {
         let data = self.read_if_any(&event.data, 0, "the data")?;
         let metadata = self.read_if_any(&event.metadata, 1, "the metadata")?;
         let input = event::input(event, data.as_ref(), metadata.as_ref());
-        budget::within(&self.limits, event.size(), || {
+        self.within(event.size(), || {
             let outputs = self.outputs(&input, MAX_EVENTS + 1)?;
             if outputs.len() > MAX_EVENTS {
                 return Err(Reason::new(format_args!("the jq filter yielded more than {MAX_EVENTS} events")));
@@ -85,6 +87,14 @@ impl JqFilter {
                 })
                 .collect()
         })
+    }
+
+    fn within<T>(&self, input_bytes: usize, evaluate: impl FnOnce() -> Result<T, Reason>) -> Result<T, Reason> {
+        if self.has_growing_arguments {
+            budget::within_piling_up(&self.limits, evaluate)
+        } else {
+            budget::within(&self.limits, input_bytes, evaluate)
+        }
     }
 
     fn read_if_any(&self, payload: &Payload, source: u8, what: &str) -> Result<Option<Value>, Reason> {

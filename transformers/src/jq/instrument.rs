@@ -1,7 +1,7 @@
 //! Makes a filter count its steps: puts a call of the native [`TICK`] wherever evaluation can repeat or multiply.
 //!
-//! That is in front of every body of a definition, since only definitions recurse, and in front of every right side
-//! of a comma. Iterating over values and calculating counts by itself.
+//! That is in front of every body of a definition, since only definitions recurse, in front of every right side of a
+//! comma, and here and there in deeply nested terms. Iterating over values and calculating counts by itself.
 
 use jaq_core::load::lex::StrPart;
 use jaq_core::load::parse::{BinaryOp, Def, Pattern, Term};
@@ -10,20 +10,116 @@ use jaq_core::path::{Part, Path};
 /// The native that spends a step. No source can name it.
 pub(super) const TICK: &str = "!tick";
 
+/// So many nested terms never use more stack than is kept free between two looks at it.
+const TERMS_BETWEEN_TICKS: usize = 16;
+
 /// How deep a filter's terms may be nested: evaluation recurses so deep between two ticks. It also recurses over what
 /// is written as a list (keys, path steps, arguments), so each item of a list counts as deeper than the one before.
 const MAX_TERM_DEPTH: usize = 400;
+
+/// Whether a definition that takes filters as arguments calls itself. jaq's calls keep the arguments of the calls before
+/// them alive as a linked list, even in tail position, and dropping that list recurses.
+pub(super) fn has_growing_arguments(term: &Term<&str>) -> bool {
+    let mut grows = false;
+    visit(term, &mut |term| {
+        if let Term::Def(defs, _) = term {
+            grows |= defs.iter().any(passes_itself_filters);
+        }
+    });
+    grows
+}
+
+fn passes_itself_filters(def: &Def<&str>) -> bool {
+    let mut calls_itself = false;
+    visit(&def.body, &mut |term| {
+        calls_itself |= matches!(term, Term::Call(name, args) if *name == def.name && args.len() == def.args.len());
+    });
+    calls_itself && def.args.iter().any(|arg| !arg.starts_with('$'))
+}
+
+/// Visits a term and all terms inside.
+fn visit(term: &Term<&str>, look: &mut impl FnMut(&Term<&str>)) {
+    look(term);
+    match term {
+        Term::Id | Term::Recurse | Term::Num(_) | Term::Break(_) | Term::Var(_) => {}
+        Term::Str(_, parts) => {
+            for part in parts {
+                if let StrPart::Term(term) = part {
+                    visit(term, look);
+                }
+            }
+        }
+        Term::Arr(items) => items.iter().for_each(|term| visit(term, look)),
+        Term::Obj(entries) => {
+            for (key, value) in entries {
+                visit(key, look);
+                value.iter().for_each(|term| visit(term, look));
+            }
+        }
+        Term::Neg(term) | Term::Label(_, term) => visit(term, look),
+        Term::BinOp(left, op, right) => {
+            visit(left, look);
+            if let BinaryOp::Pipe(Some(pattern)) = op {
+                visit_pattern(pattern, look);
+            }
+            visit(right, look);
+        }
+        Term::Fold(_, items, pattern, args) => {
+            visit(items, look);
+            visit_pattern(pattern, look);
+            args.iter().for_each(|term| visit(term, look));
+        }
+        Term::TryCatch(attempt, catch) => {
+            visit(attempt, look);
+            catch.iter().for_each(|term| visit(term, look));
+        }
+        Term::IfThenElse(branches, otherwise) => {
+            for (test, then) in branches {
+                visit(test, look);
+                visit(then, look);
+            }
+            otherwise.iter().for_each(|term| visit(term, look));
+        }
+        Term::Def(defs, term) => {
+            defs.iter().for_each(|def| visit(&def.body, look));
+            visit(term, look);
+        }
+        Term::Call(_, args) => args.iter().for_each(|term| visit(term, look)),
+        Term::Path(term, path) => {
+            visit(term, look);
+            for (part, _) in &path.0 {
+                match part {
+                    Part::Index(term) => visit(term, look),
+                    Part::Range(from, upto) => from.iter().chain(upto).for_each(|term| visit(term, look)),
+                }
+            }
+        }
+    }
+}
+
+fn visit_pattern(pattern: &Pattern<&str>, look: &mut impl FnMut(&Term<&str>)) {
+    match pattern {
+        Pattern::Var(_) => {}
+        Pattern::Arr(items) => items.iter().for_each(|item| visit_pattern(item, look)),
+        Pattern::Obj(entries) => {
+            for (key, value) in entries {
+                visit(key, look);
+                visit_pattern(value, look);
+            }
+        }
+    }
+}
 
 /// A filter is nested too deeply.
 pub(super) struct TooDeep;
 
 /// Makes a user's filter count its steps.
-pub(super) fn filter<'s>(term: Term<&'s str>) -> Result<Term<&'s str>, TooDeep> {
+pub(super) fn filter(term: Term<&str>) -> Result<Term<&str>, TooDeep> {
     walk(term, 0)
 }
 
 /// Makes definitions of the standard library count their steps, where they recurse.
-pub(super) fn definition<'s>(def: Def<&'s str>) -> Result<Def<&'s str>, TooDeep> {
+pub(super) fn definition(def: Def<&str>) -> Result<Def<&str>, TooDeep> {
     // Those with definitions of their own, and the one that calls itself.
     let recurses = matches!(def.body, Term::Def(..)) || def.name == "flatten";
     if recurses { walk_definition(def, 0) } else { Ok(def) }
@@ -33,28 +129,42 @@ fn check(depth: usize) -> Result<(), TooDeep> {
     if depth > MAX_TERM_DEPTH { Err(TooDeep) } else { Ok(()) }
 }
 
-fn ticking<'s>(term: Term<&'s str>) -> Term<&'s str> {
+fn ticking(term: Term<&str>) -> Term<&str> {
     let tick = Term::Call(TICK, Vec::new());
     Term::BinOp(Box::new(tick), BinaryOp::Pipe(None), Box::new(term))
 }
 
-fn walk_definition<'s>(def: Def<&'s str>, depth: usize) -> Result<Def<&'s str>, TooDeep> {
+fn walk_definition(def: Def<&str>, depth: usize) -> Result<Def<&str>, TooDeep> {
     Ok(Def { name: def.name, args: def.args, body: ticking(walk(def.body, depth)?) })
 }
 
-fn walk_box<'s>(term: Box<Term<&'s str>>, depth: usize) -> Result<Box<Term<&'s str>>, TooDeep> {
-    Ok(Box::new(walk(*term, depth)?))
+fn walk_box(term: Term<&str>, depth: usize) -> Result<Box<Term<&str>>, TooDeep> {
+    Ok(Box::new(walk(term, depth)?))
 }
 
-fn walk_option<'s>(term: Option<Box<Term<&'s str>>>, depth: usize) -> Result<Option<Box<Term<&'s str>>>, TooDeep> {
-    term.map(|term| walk_box(term, depth)).transpose()
+fn walk_option(term: Option<Box<Term<&str>>>, depth: usize) -> Result<Option<Box<Term<&str>>>, TooDeep> {
+    term.map(|term| walk_box(*term, depth)).transpose()
 }
 
-fn walk_all<'s>(terms: Vec<Term<&'s str>>, depth: usize) -> Result<Vec<Term<&'s str>>, TooDeep> {
+/// An argument that calls something counts.
+fn counting_calls(arg: Term<&str>) -> Term<&str> {
+    let mut calls = false;
+    visit(&arg, &mut |term| calls |= matches!(term, Term::Call(name, _) if *name != TICK));
+    if calls { ticking(arg) } else { arg }
+}
+
+fn walk_all(terms: Vec<Term<&str>>, depth: usize) -> Result<Vec<Term<&str>>, TooDeep> {
     terms.into_iter().enumerate().map(|(i, term)| walk(term, depth + i)).collect()
 }
 
-fn walk<'s>(term: Term<&'s str>, depth: usize) -> Result<Term<&'s str>, TooDeep> {
+fn walk(term: Term<&str>, depth: usize) -> Result<Term<&str>, TooDeep> {
+    let is_due = depth % TERMS_BETWEEN_TICKS == TERMS_BETWEEN_TICKS - 1;
+    let term = walk_key(term, depth)?;
+    Ok(if is_due { ticking(term) } else { term })
+}
+
+/// Like [`walk`], for keys of objects: those must stay what they are.
+fn walk_key(term: Term<&str>, depth: usize) -> Result<Term<&str>, TooDeep> {
     check(depth)?;
     let depth = depth + 1;
     Ok(match term {
@@ -73,17 +183,17 @@ fn walk<'s>(term: Term<&'s str>, depth: usize) -> Result<Term<&'s str>, TooDeep>
         Term::Obj(entries) => {
             let entries = entries.into_iter().enumerate().map(|(i, (key, value))| {
                 let value = value.map(|value| walk(value, depth + i)).transpose()?;
-                Ok((walk(key, depth + i)?, value))
+                Ok((walk_key(key, depth + i)?, value))
             });
             Term::Obj(entries.collect::<Result<_, TooDeep>>()?)
         }
-        Term::Neg(term) => Term::Neg(walk_box(term, depth)?),
+        Term::Neg(term) => Term::Neg(walk_box(*term, depth)?),
         Term::BinOp(left, op, right) => walk_operation(*left, op, *right, depth)?,
-        Term::Label(name, term) => Term::Label(name, walk_box(term, depth)?),
+        Term::Label(name, term) => Term::Label(name, walk_box(*term, depth)?),
         Term::Fold(name, items, pattern, args) => {
-            Term::Fold(name, walk_box(items, depth)?, walk_pattern(pattern, depth)?, walk_all(args, depth)?)
+            Term::Fold(name, walk_box(*items, depth)?, walk_pattern(pattern, depth)?, walk_all(args, depth)?)
         }
-        Term::TryCatch(attempt, catch) => Term::TryCatch(walk_box(attempt, depth)?, walk_option(catch, depth)?),
+        Term::TryCatch(attempt, catch) => Term::TryCatch(walk_box(*attempt, depth)?, walk_option(catch, depth)?),
         Term::IfThenElse(branches, otherwise) => {
             let last = depth + branches.len();
             let branches = branches.into_iter().enumerate();
@@ -92,10 +202,11 @@ fn walk<'s>(term: Term<&'s str>, depth: usize) -> Result<Term<&'s str>, TooDeep>
         }
         Term::Def(defs, term) => {
             let defs = defs.into_iter().map(|def| walk_definition(def, depth));
-            Term::Def(defs.collect::<Result<_, _>>()?, walk_box(term, depth)?)
+            Term::Def(defs.collect::<Result<_, _>>()?, walk_box(*term, depth)?)
         }
-        Term::Call(name, args) => Term::Call(name, walk_all(args, depth)?),
-        Term::Path(term, path) => Term::Path(walk_box(term, depth)?, walk_path(path, depth)?),
+        // An argument may call an argument of the call before, and so on.
+        Term::Call(name, args) => Term::Call(name, walk_all(args, depth)?.into_iter().map(counting_calls).collect()),
+        Term::Path(term, path) => Term::Path(walk_box(*term, depth)?, walk_path(path, depth)?),
     })
 }
 
@@ -118,7 +229,7 @@ fn walk_operation<'s>(
     Ok(Term::BinOp(Box::new(left), op, Box::new(right)))
 }
 
-fn walk_pattern<'s>(pattern: Pattern<&'s str>, depth: usize) -> Result<Pattern<&'s str>, TooDeep> {
+fn walk_pattern(pattern: Pattern<&str>, depth: usize) -> Result<Pattern<&str>, TooDeep> {
     check(depth)?;
     let depth = depth + 1;
     Ok(match pattern {
@@ -129,7 +240,8 @@ fn walk_pattern<'s>(pattern: Pattern<&'s str>, depth: usize) -> Result<Pattern<&
         }
         Pattern::Obj(entries) => {
             let entries = entries.into_iter().enumerate();
-            let entries = entries.map(|(i, (key, value))| Ok((walk(key, depth + i)?, walk_pattern(value, depth + i)?)));
+            let entries =
+                entries.map(|(i, (key, value))| Ok((walk_key(key, depth + i)?, walk_pattern(value, depth + i)?)));
             Pattern::Obj(entries.collect::<Result<_, TooDeep>>()?)
         }
     })

@@ -33,7 +33,7 @@ impl Add for Value {
             (Self::Num(a), Self::Num(b)) => Ok(Self::Num(a + b)),
             (Self::Str(a), Self::Str(b)) => concat(a, &b.bytes),
             (Self::Arr(mut a), Self::Arr(b)) => {
-                afford(b.items().len() * size_of::<Self>())?;
+                afford(size_of_val(b.items()))?;
                 Array::edit(&mut a, |items| {
                     items.extend_from_slice(b.items());
                     b.items().iter().map(Self::depth).max().unwrap_or(0)

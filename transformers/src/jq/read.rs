@@ -188,10 +188,12 @@ fn push_code_point(out: &mut Vec<u8>, code: u32) {
 pub(super) fn number(text: &str) -> Num {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let is_integer = digits.bytes().all(|byte| byte.is_ascii_digit());
-    if is_integer && digits.len() <= MAX_INTEGER_DIGITS && text != "-0" {
-        if let Some(integer) = Num::from_str_radix(text, 10) {
-            return integer;
-        }
+    if is_integer
+        && digits.len() <= MAX_INTEGER_DIGITS
+        && text != "-0"
+        && let Some(integer) = Num::from_str_radix(text, 10)
+    {
+        return integer;
     }
     Num::Dec(Rc::new(text.to_owned()))
 }

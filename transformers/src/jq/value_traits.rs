@@ -446,7 +446,7 @@ impl jaq_std::ValT for Value {
     fn into_seq<S: FromIterator<Self>>(self) -> Result<S, Self> {
         match self {
             Self::Arr(array) => {
-                budget::afford(array.items().len() * size_of::<Self>());
+                budget::afford(size_of_val(array.items()));
                 Ok(Array::into_items(array).into_iter().collect())
             }
             _ => Err(self),

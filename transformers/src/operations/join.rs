@@ -6,10 +6,11 @@ use crate::condition::Condition;
 use crate::json::{Kind, Node, Place, Pointer, encode, inner};
 use crate::operations::keys::Keys;
 use crate::operations::place::{Action, Edit, Path, anchored_all, apart, missing, needs_field, null, taking_order};
+use crate::operations::standing::Standing;
 use crate::transformer::Reason;
 
 /// `{ join = ["/first", "/last"], with = " ", into = "/full" }`: one string of several values, which are gone then
-/// unless `keep = true`.
+/// unless `keep = true`. Within one object the string stands where the first of them stood.
 ///
 /// Strings are joined escape for escape, numbers and booleans by their text. A missing or null field fails the event;
 /// with `optional = true` it is left out together with its separator (a null is gone as well), and where all are left
@@ -114,8 +115,13 @@ impl Action for JoinTexts {
             node.put(&self.into, joined, true, place)?;
             self.take_sources(node, place)?;
         } else {
+            let standing = if self.keep { None } else { Standing::of(node, self.paths.iter(), &self.into, place) };
             self.take_sources(node, place)?;
+            let before = standing.as_ref().map(|standing| standing.members(node, place));
             node.put(&self.into, joined, self.replace, place)?;
+            if let (Some(standing), Some(before)) = (standing, before) {
+                standing.settle(node, before, place);
+            }
         }
         Ok(true)
     }

@@ -27,6 +27,7 @@ mod place;
 mod redact;
 mod set;
 mod split;
+mod standing;
 mod step;
 mod wrap;
 

@@ -6,6 +6,7 @@ use crate::condition::Condition;
 use crate::json::{Kind, Node, Place, Pointer, decode, encode};
 use crate::operations::keys::Keys;
 use crate::operations::place::{Action, Edit, Path, anchored_all, apart, missing, needs_field, null};
+use crate::operations::standing::Standing;
 use crate::transformer::Reason;
 
 /// `{ split = "/name", on = " ", into = ["/first", "/last"] }`: the parts of a string as fields of their own; the
@@ -203,12 +204,18 @@ impl Targets {
         place: &Place<'_>,
     ) -> Result<(), Reason> {
         let into_itself = values.iter().any(|(index, _)| self.paths[*index] == self.from);
+        let mut standing = None;
         if !self.keep && !into_itself {
+            standing = Standing::of(node, std::iter::once(&self.from), &self.from, place);
             node.take(&self.from, place)?;
         }
+        let before = standing.as_ref().map(|standing| standing.members(node, place));
         for (index, value) in values {
             let path = &self.paths[index];
             node.put(path, Node::text(value), self.replace || *path == self.from, place)?;
+        }
+        if let (Some(standing), Some(before)) = (standing, before) {
+            standing.settle(node, before, place);
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use crate::condition::Condition;
 use crate::json::{Member, Node, Place, Pointer, Segment, only, same_key};
 use crate::operations::keys::Keys;
 use crate::operations::place::{Action, Edit, Path, anchored, anchored_all, apart, missing, needs_field, taking_order};
+use crate::operations::standing::Standing;
 use crate::transformer::Reason;
 
 /// `{ wrap = ["/street", "/city"], into = "/address" }`: the fields move into a new object, in the order listed,
@@ -65,6 +66,7 @@ struct WrapFields {
 
 impl Action for WrapFields {
     fn apply<'a>(&'a self, node: &mut Node<'a>, place: &Place<'_>) -> Result<bool, Reason> {
+        let standing = Standing::of(node, self.paths.iter(), &self.into, place);
         let mut taken = Vec::with_capacity(self.paths.len());
         for index in &self.order {
             let path = &self.paths[*index];
@@ -82,7 +84,11 @@ impl Action for WrapFields {
         if members.is_empty() {
             return Ok(false);
         }
+        let before = standing.as_ref().map(|standing| standing.members(node, place));
         node.put(&self.into, Node::Object(members), self.replace, place)?;
+        if let (Some(standing), Some(before)) = (standing, before) {
+            standing.settle(node, before, place);
+        }
         Ok(true)
     }
 }

@@ -100,7 +100,7 @@ impl Registry {
     /// Pushes what takes the event's place, in order: first its chain of upcasters is followed to current versions,
     /// then every general rule that takes the result is applied.
     ///
-    /// A single result keeps the event's id; of several, the `i`-th has the id [`EventId::of_part`]`(i)`. Revision,
+    /// A single result keeps the event's id; of several, the `i`-th has the id [`EventId::of_part`] of the event as it was. Revision,
     /// position, time and attributes are those of the event. Fails with the rule that could not take the event; then
     /// nothing is pushed. An event that no rule takes costs one look-up.
     ///
@@ -342,8 +342,9 @@ impl Compiled {
 /// Ids count over everything that one event becomes, however many splits that took: were they derived split by split,
 /// the second part of a split and that of its first part's split would share an id.
 fn restore_envelopes(original: &Event, results: &mut [Event]) {
+    let split = if results.len() > 1 { format!("{} {}", original.event_type, original.version) } else { String::new() };
     for (index, result) in results.iter_mut().enumerate() {
-        result.id = original.id.of_part(index);
+        result.id = original.id.of_part(index, &split);
         result.revision = original.revision;
         result.position = original.position;
         result.recorded_at = original.recorded_at;

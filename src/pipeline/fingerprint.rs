@@ -1,0 +1,51 @@
+//! The fingerprint of everything that decides what a run writes.
+
+use eventlift_events::{RunRecord, Scope};
+use eventlift_transformers::Registry;
+
+use super::policy::Policies;
+
+/// What decides the result of a run: its transformers, its scope, its policies.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Fingerprint {
+    /// One text that changes when, and only when, some part does.
+    pub whole: String,
+    /// The name and fingerprint of every part.
+    pub parts: Vec<(String, String)>,
+}
+
+impl Fingerprint {
+    /// The fingerprint of a run with these transformers, over this scope, under these policies.
+    pub fn of(registry: &Registry, scope: &Scope, policies: &Policies) -> Self {
+        let policies = policies.fingerprint();
+        let mut parts = registry.parts();
+        parts.push(("the scope".to_owned(), format!("{scope:?}")));
+        parts.push(("the policy".to_owned(), policies.clone()));
+        Self { whole: format!("{} {scope:?} {policies}", registry.fingerprint()), parts }
+    }
+
+    /// Which parts were added, removed or changed since a run was recorded; none if it is the same.
+    pub fn changes_since(&self, record: &RunRecord) -> Option<Vec<String>> {
+        if self.whole == record.fingerprint {
+            return None;
+        }
+        let mut changes: Vec<String> = Vec::new();
+        for (name, fingerprint) in &self.parts {
+            match find(&record.parts, name) {
+                None => changes.push(format!("{name} was added")),
+                Some(known) if known != fingerprint => changes.push(format!("{name} was changed")),
+                Some(_) => {}
+            }
+        }
+        let removed = record.parts.iter().filter(|(name, _)| find(&self.parts, name).is_none());
+        changes.extend(removed.map(|(name, _)| format!("{name} was removed")));
+        if changes.is_empty() {
+            changes.push("the order of the rules, or a declared version".to_owned());
+        }
+        Some(changes)
+    }
+}
+
+fn find<'p>(parts: &'p [(String, String)], name: &str) -> Option<&'p str> {
+    parts.iter().find(|(known, _)| known == name).map(|(_, fingerprint)| &**fingerprint)
+}
