@@ -19,7 +19,7 @@ use crate::content::{self, assert_same};
 use crate::rulebook;
 
 /// Events of the source. With the transactions below a run takes a few hundred milliseconds.
-const EVENTS: u64 = 12_000;
+const EVENTS: u64 = 6_000;
 const BATCH: usize = 100;
 const TRANSACTION: usize = 250;
 const KILLS: usize = 12;
@@ -205,6 +205,30 @@ async fn a_killed_run_into_a_plain_file() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_killed_run_into_a_gzip_file() {
     kill(Kind::File("target.ndjson.gz")).await;
+}
+
+/// What a SIGKILL in the middle of a large transaction leaves: pages of it in the file, and a journal to undo them.
+#[tokio::test]
+async fn what_a_killed_writer_left_half_done_is_undone_by_whoever_looks() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("source.db");
+    write_source(&path).await;
+    let events = content::events_of(&SqliteReader::open(SqliteConfig::new(&path)).unwrap()).await;
+    let writing = rusqlite::Connection::open(&path).unwrap();
+    writing.execute_batch("PRAGMA cache_size = 2; BEGIN IMMEDIATE; UPDATE events SET data = randomblob(500)").unwrap();
+
+    let copies: Vec<PathBuf> = ["read.db", "looked at.db"].map(|name| folder.path().join(name)).to_vec();
+    for copy in &copies {
+        std::fs::copy(&path, copy).unwrap();
+        let journal = |path: &Path| PathBuf::from(format!("{}-journal", path.display()));
+        assert!(std::fs::copy(journal(&path), journal(copy)).unwrap() > 10_000);
+    }
+    drop(writing);
+
+    let reader = SqliteReader::open(SqliteConfig::new(&copies[0])).unwrap();
+    assert!(content::events_of(&reader).await == events);
+    let ledger = StoreConfig::Sqlite(SqliteConfig::new(&copies[1])).ledger().unwrap().unwrap();
+    assert!(ledger.runs().await.unwrap().is_empty());
 }
 
 /// xorshift64*.
