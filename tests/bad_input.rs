@@ -691,6 +691,37 @@ fn rules_that_changed_since_the_run_was_started() {
 }
 
 #[test]
+fn rules_that_would_number_what_is_there_in_another_way() {
+    let drops = "[current]\nUserCreated = 1\n[[rule]]\nname = \"drops\"\nwhen = { path = \"/name\", equals = \"x\" }\ndrop = true\n";
+    let moves = "[current]\nUserCreated = 1\n[[rule]]\nname = \"moves\"\nstream = \"all\"\n";
+    let changes =
+        "[current]\nUserCreated = 1\n[[rule]]\nname = \"changes\"\ndata = [{ remove = \"/x\", optional = true }]\n";
+    for (before, after, goes_on) in [
+        (changes, drops, true),
+        (changes, moves, false),
+        (drops, changes, false),
+        (drops, moves, false),
+        (moves, drops, false),
+        (moves, changes, false),
+    ] {
+        let project = Project::new(FILE_TO_SQLITE);
+        project.write("events.ndjson", lines(20).concat()).write("transformers/rules.toml", before);
+        project.migrate().succeeds();
+        project.write("events.ndjson", lines(30).concat()).write("transformers/rules.toml", after);
+        let output = project.run("migrate", ["--accept-changes"]);
+        if goes_on {
+            output.succeeds();
+            continue;
+        }
+        output.fails(5, "");
+        assert_eq!(count(&project.path("target.db")), 20);
+        project.write("transformers/rules.toml", before).migrate().succeeds();
+        assert_eq!(count(&project.path("target.db")), 30);
+        project.verify().succeeds();
+    }
+}
+
+#[test]
 fn another_source_for_the_same_target() {
     let project = Project::new(FILE_TO_SQLITE);
     project.write("events.ndjson", lines(20).concat()).migrate().succeeds();

@@ -7,6 +7,7 @@ use std::time::Duration;
 use eventlift::events::faults::{Call, Fault, Faulty, Script};
 use eventlift::events::{Event, EventReader, EventWriter, MemoryStore};
 use eventlift::pipeline::{Migration, MigrationOptions, Outcome, PipelineError, StopHandle};
+use eventlift::stores::file::{FileConfig, FileWriter};
 use eventlift::stores::sqlite::{SqliteConfig, SqliteWriter};
 use eventlift::transformers::Registry;
 
@@ -54,6 +55,7 @@ struct Scene {
 enum Target {
     Memory(MemoryStore),
     Sqlite(tempfile::TempDir),
+    File(tempfile::TempDir),
 }
 
 impl Target {
@@ -61,6 +63,16 @@ impl Target {
         match self {
             Self::Memory(store) => Box::new(store.writer().unwrap()),
             Self::Sqlite(folder) => Box::new(SqliteWriter::open(sqlite_config(folder)).unwrap()),
+            Self::File(folder) => Box::new(FileWriter::open(file_config(folder)).unwrap()),
+        }
+    }
+
+    /// Another one of the same kind.
+    fn another(&self) -> Self {
+        match self {
+            Self::Memory(_) => Self::Memory(MemoryStore::new()),
+            Self::Sqlite(_) => Self::Sqlite(tempfile::tempdir().unwrap()),
+            Self::File(_) => Self::File(tempfile::tempdir().unwrap()),
         }
     }
 
@@ -70,6 +82,7 @@ impl Target {
             Self::Sqlite(folder) => {
                 Box::new(Faulty::new(SqliteWriter::open(sqlite_config(folder)).unwrap(), script.clone()))
             }
+            Self::File(folder) => Box::new(Faulty::new(FileWriter::open(file_config(folder)).unwrap(), script.clone())),
         }
     }
 
@@ -77,6 +90,7 @@ impl Target {
         match self {
             Self::Memory(store) => content::of_memory(store, source, &OWNERS).await,
             Self::Sqlite(folder) => content::of_sqlite(&sqlite_config(folder).path),
+            Self::File(folder) => content::of_file(&file_config(folder).path).await,
         }
     }
 }
@@ -85,16 +99,22 @@ fn sqlite_config(folder: &tempfile::TempDir) -> SqliteConfig {
     SqliteConfig::new(folder.path().join("target.db"))
 }
 
+fn file_config(folder: &tempfile::TempDir) -> FileConfig {
+    FileConfig::new(folder.path().join("target.ndjson.gz"))
+}
+
 /// Every kind of target with every kind of numbering.
 async fn scenes() -> Vec<(&'static str, Scene)> {
     let memory = || Target::Memory(MemoryStore::new());
     let sqlite = || Target::Sqlite(tempfile::tempdir().unwrap());
+    let file = || Target::File(tempfile::tempdir().unwrap());
     let no_rules = || Registry::builder().build().unwrap();
     vec![
         ("memory, general rules", Scene::new(memory, rulebook::general).await),
         ("memory, shifting rules", Scene::new(memory, rulebook::shifting).await),
         ("memory, no rules", Scene::new(memory, no_rules).await),
         ("SQLite, general rules", Scene::new(sqlite, rulebook::general).await),
+        ("file, general rules", Scene::new(file, rulebook::general).await),
         ("SQLite, no rules", Scene::new(sqlite, no_rules).await),
     ]
 }
@@ -178,10 +198,7 @@ async fn an_append_whose_answer_is_lost_with_that_of_the_checkpoint_is_repeated_
 async fn the_last_append_can_lose_its_answer_too() {
     for (name, scene) in scenes().await {
         let counting = Script::new();
-        let calm = match &scene.target {
-            Target::Memory(_) => Target::Memory(MemoryStore::new()),
-            Target::Sqlite(_) => Target::Sqlite(tempfile::tempdir().unwrap()),
-        };
+        let calm = scene.target.another();
         migration(Arc::new(scene.source.reader()), calm.faulty_writer(&counting), scene.rules).run().await.unwrap();
         scene.writing.on(Call::Append, counting.seen(Call::Append), Fault::FailAfterSuccess);
         scene.finish(name).await;

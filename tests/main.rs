@@ -4,19 +4,21 @@
 
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod bad_input;
+#[cfg(all(feature = "sqlite", feature = "file"))]
 mod content;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod disks;
-#[cfg(feature = "sqlite")]
+#[cfg(all(feature = "sqlite", feature = "file"))]
 mod faults;
 #[cfg(feature = "file")]
 mod file_store;
-#[cfg(feature = "sqlite")]
+#[cfg(all(feature = "sqlite", feature = "file"))]
 mod laws;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod project;
 #[cfg(all(feature = "sqlite", feature = "file", unix))]
 mod resume;
+#[cfg(all(feature = "sqlite", feature = "file"))]
 mod rulebook;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod signals;

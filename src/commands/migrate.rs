@@ -173,8 +173,10 @@ impl fmt::Display for MigrateReport {
         if self.state == "done" {
             write!(f, "done; compare both sides with `eventlift verify {}`", self.project)
         } else {
-            let behind = self.source_position.as_deref().unwrap_or("the start");
-            write!(f, "stopped behind position {behind}; go on with the same command")
+            match &self.source_position {
+                Some(position) => write!(f, "stopped behind position {position}; go on with the same command"),
+                None => write!(f, "stopped before anything was written; go on with the same command"),
+            }
         }
     }
 }

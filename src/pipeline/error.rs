@@ -103,6 +103,16 @@ pub enum Refusal {
         /// What was added, removed or changed.
         changes: Vec<String>,
     },
+    /// The changed rules number events in another way than those that are in the target.
+    #[error(
+        "the rules have come to split, drop or move events, or ceased to, so what run {run} wrote to {target} has other revisions than they would give"
+    )]
+    Renumbering {
+        /// The target.
+        target: String,
+        /// The run.
+        run: String,
+    },
     /// The source holds events that the transformers don't cover.
     #[error("the source holds events that no chain covers: {}", .uncovered.join(", "))]
     Uncovered {
@@ -140,6 +150,7 @@ impl PipelineError {
                 Refusal::Changed { .. } => {
                     "take the change back, or migrate into a new target; to go on all the same, add --accept-changes"
                 }
+                Refusal::Renumbering { .. } => "migrate into a new target",
                 Refusal::Uncovered { .. } => {
                     "add definitions for them, or let them pass with `unknown_types` or `unknown_versions` under [policy]"
                 }

@@ -182,6 +182,9 @@ impl Migration {
                 return Err(Refusal::Changed { run, changes }.into());
             }
         }
+        if checkpoint.is_some() && !fingerprint.goes_on_numbering(&record) {
+            return Err(Refusal::Renumbering { target, run }.into());
+        }
         let record = RunRecord {
             source: source.key.clone(),
             fingerprint: fingerprint.whole,
