@@ -102,13 +102,14 @@ impl ConfigError {
 impl Project {
     /// Reads the project in a folder.
     pub fn load(folder: &Path) -> Result<Self, ConfigError> {
+        let folder = in_this_folder(folder);
         let path = folder.join(FILE_NAME);
         let text = std::fs::read_to_string(&path).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => ConfigError::new(&path, "it does not exist")
                 .hint("name a project's folder, or make one with `eventlift init FOLDER`"),
             kind => ConfigError::new(&path, kind),
         })?;
-        Self::parse(folder, &text)
+        Self::parse(&folder, &text)
     }
 
     /// Reads the text of an `eventlift.toml` in `folder`.
@@ -183,6 +184,11 @@ impl Project {
         }
         Ok(keys)
     }
+}
+
+/// A folder as paths in it are to be shown: without `./` in front.
+pub(crate) fn in_this_folder(folder: &Path) -> PathBuf {
+    folder.strip_prefix(".").unwrap_or(folder).to_owned()
 }
 
 fn line_at(text: &str, offset: usize) -> usize {

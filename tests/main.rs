@@ -4,6 +4,8 @@
 
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod bad_input;
+#[cfg(all(feature = "cli", feature = "jq", feature = "schema"))]
+mod command_line;
 #[cfg(all(feature = "sqlite", feature = "file"))]
 mod content;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
@@ -20,7 +22,11 @@ mod project;
 mod resume;
 #[cfg(all(feature = "sqlite", feature = "file"))]
 mod rulebook;
+#[cfg(all(feature = "cli", feature = "jq", feature = "schema"))]
+mod shop;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod signals;
 #[cfg(feature = "sqlite")]
 mod sqlite_store;
+#[cfg(all(feature = "cli", feature = "jq", feature = "schema"))]
+mod starter;

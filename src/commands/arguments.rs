@@ -1,5 +1,6 @@
 //! What can be typed.
 
+use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -70,6 +71,7 @@ pub struct InitArguments {
     #[arg(default_value = ".")]
     pub folder: PathBuf,
     /// A store to start from: a file of CloudEvents lines (plain, gzip, zstd) or a SQLite database of eventlift.
+    /// Without it, the folder's own events.ndjson, or where there is none a small example.
     #[arg(long, value_name = "PATH")]
     pub from: Option<PathBuf>,
 }
@@ -146,5 +148,42 @@ impl ScopeArguments {
             (None, None) if !self.types.is_empty() => Scope::Types(self.types.iter().cloned().collect()),
             (None, None) => Scope::All,
         }
+    }
+}
+
+impl fmt::Display for ScopeArguments {
+    /// As it is typed, a space before each argument; nothing for everything.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let of_category = self.category.iter().map(|name| ("category", name.as_str()));
+        let of_stream = self.stream.iter().map(|name| ("stream", name.as_str()));
+        let of_types = self.types.iter().map(|name| ("type", name.as_str()));
+        of_category.chain(of_stream).chain(of_types).try_for_each(|(flag, name)| {
+            let is_plain = name.chars().all(|c| c.is_alphanumeric() || "-_./:@".contains(c));
+            if is_plain {
+                write!(f, " --{flag} {name}")
+            } else {
+                write!(f, " --{flag} '{}'", name.replace('\'', r"'\''"))
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_is_shown_as_it_is_typed() {
+        let shown = |arguments: &[&str]| {
+            let all = ["eventlift", "plan"].iter().chain(arguments);
+            match Arguments::parse_from(all).command {
+                Command::Plan(plan) => plan.scope.to_string(),
+                other => format!("{other:?}"),
+            }
+        };
+        assert_eq!(shown(&[]), "");
+        assert_eq!(shown(&["--category", "user"]), " --category user");
+        assert_eq!(shown(&["--stream", "user-it's me"]), r" --stream 'user-it'\''s me'");
+        assert_eq!(shown(&["--type", "A", "--type", "B.C"]), " --type A --type B.C");
     }
 }

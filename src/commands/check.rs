@@ -65,7 +65,9 @@ impl fmt::Display for CheckReport {
                 Some(failure) => writeln!(f, "  FAILED  {} ({})\n{failure}", test.name, test.place)?,
             }
         }
-        writeln!(f, "{} rules compiled, every chain reaches its current version", self.rules)?;
-        write!(f, "{} test cases passed, {} failed", self.passed, self.failed)
+        let rules = if self.rules == 1 { "rule" } else { "rules" };
+        writeln!(f, "{} {rules} compiled, every chain reaches its current version", self.rules)?;
+        let cases = if self.passed == 1 { "test case" } else { "test cases" };
+        write!(f, "{} {cases} passed, {} failed", self.passed, self.failed)
     }
 }

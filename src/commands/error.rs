@@ -68,6 +68,14 @@ pub enum CommandError {
     /// A file is there already.
     #[error("failed to create {0}: it is there already")]
     Exists(String),
+    /// No event is in the part of the source that was asked for.
+    #[error("refused to run: {source_name} has no event for{scope}")]
+    NothingInScope {
+        /// The source.
+        source_name: String,
+        /// The arguments that say which part, a space before each.
+        scope: String,
+    },
     /// There is nothing to compare.
     #[error("failed to verify {target}: {problem}")]
     NothingToVerify {
@@ -86,6 +94,10 @@ impl CommandError {
             Self::Store(error) => error.hint.clone(),
             Self::Pipeline(error) => error.hint(),
             Self::Exists(_) => Some("name another folder, or move the file away".to_owned()),
+            Self::NothingInScope { .. } => Some(
+                "check the spelling; `eventlift plan` of everything shows the types, and events with their streams"
+                    .to_owned(),
+            ),
             Self::NothingToVerify { .. } => Some("run `eventlift migrate` first".to_owned()),
             Self::Definitions(_) | Self::Registry(_) | Self::Write { .. } => None,
         }
@@ -104,7 +116,7 @@ impl CommandError {
                 PipelineError::Audit { .. } => ExitCode::Source,
             },
             Self::Write { .. } | Self::Exists(_) => ExitCode::Store,
-            Self::NothingToVerify { .. } => ExitCode::Refused,
+            Self::NothingToVerify { .. } | Self::NothingInScope { .. } => ExitCode::Refused,
         }
     }
 }

@@ -56,7 +56,9 @@ impl fmt::Display for EventView {
         writeln!(f, "type        {} version {}", self.event_type, self.version)?;
         writeln!(f, "recorded at {}", self.recorded_at)?;
         write_long(f, "data       ", &self.data)?;
-        write_long(f, "metadata   ", &self.metadata)?;
+        if !self.metadata.is_empty() {
+            write_long(f, "metadata   ", &self.metadata)?;
+        }
         if !self.attributes.is_empty() {
             write_long(f, "attributes ", &self.attributes)?;
         }
@@ -71,7 +73,7 @@ fn write_long(f: &mut fmt::Formatter<'_>, name: &str, text: &str) -> fmt::Result
     const SHOWN: usize = 300;
     let members: Option<indexed::Members<'_>> = serde_json::from_str(text).ok();
     let Some(members) = members else { return writeln!(f, "{name} {}", cut(text, SHOWN)) };
-    writeln!(f, "{name}")?;
+    writeln!(f, "{}", name.trim_end())?;
     for (key, value) in members.0 {
         let value: &RawValue = value;
         writeln!(f, "  {key}: {}", cut(value.get(), SHOWN))?;

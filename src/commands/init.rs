@@ -5,18 +5,21 @@ use std::fmt;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use eventlift_transformers::Registry;
+use eventlift_transformers::{Operation, Registry};
 use serde::Serialize;
 
 use super::arguments::InitArguments;
 use super::error::CommandError;
-use super::output::Report;
-use crate::config::FILE_NAME;
+use super::output::{Report, command};
+use crate::config::{FILE_NAME, in_this_folder};
 use crate::pipeline::{Covered, Policies, Stop, Survey, SurveyOptions, survey};
 use crate::stores::StoreConfig;
 
 /// Events that are looked at to learn the types: enough to find them, not a whole store.
 const LOOKED_AT: u64 = 1_000_000;
+
+/// The file that a starter reads.
+const EVENTS: &str = "events.ndjson";
 
 /// What was made.
 #[derive(Debug, Serialize)]
@@ -27,48 +30,65 @@ pub(super) struct InitReport {
     to_lift: Vec<String>,
 }
 
-/// Makes a project.
+/// Makes a project. Nothing is written unless everything can be.
 pub(super) async fn init(arguments: &InitArguments) -> Result<InitReport, CommandError> {
-    let folder = &arguments.folder;
-    let config = folder.join(FILE_NAME);
-    if config.exists() {
-        return Err(CommandError::Exists(config.display().to_string()));
-    }
-    let (source, found) = match &arguments.from {
+    let folder = &in_this_folder(&arguments.folder);
+    let (events, transformers) = (folder.join(EVENTS), folder.join("transformers"));
+    // The events that the starter would read are there already: it starts from them.
+    let from = arguments.from.clone().or_else(|| events.exists().then(|| events.clone()));
+    let mut to_lift = Vec::new();
+    let files = match &from {
         Some(path) => {
             let (store, kind) = store_at(path);
-            let reader = store.reader()?;
-            let options = SurveyOptions {
-                scope: eventlift_events::Scope::All,
-                after: None,
-                samples: 1,
-                limit: Some(LOOKED_AT),
-                policies: Policies::default(),
-            };
-            let registry = Registry::builder().build()?;
-            let found = survey(&*reader, &registry, &options, &Stop::never(), |_| {}).await?;
-            let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
-            (source_section(kind, &path.display().to_string()), Some(found))
+            let found = look_at(&store).await?;
+            let mut files = BTreeMap::from([(folder.join(FILE_NAME), config_text(kind, &path_from(folder, path)))]);
+            for versions in several_versions(&found) {
+                let Some(newest) = versions.last() else { continue };
+                let name = newest.event_type.to_string();
+                insert(&mut files, &transformers, &file_stem(&name), definition_text(&versions));
+                to_lift.push(name);
+            }
+            if let Some(text) = currents_text(&found) {
+                insert(&mut files, &transformers, "current", text);
+            }
+            files
         }
-        None => (source_section("file", "events.ndjson"), None),
+        None => BTreeMap::from([
+            (folder.join(FILE_NAME), config_text("file", EVENTS)),
+            (transformers.join("user_created.toml"), EXAMPLE.to_owned()),
+            (events, EXAMPLE_EVENTS.to_owned()),
+        ]),
     };
-    let mut files = BTreeMap::from([(config, config_text(&source))]);
-    let mut to_lift = Vec::new();
-    for versions in found.iter().flat_map(several_versions) {
-        let Some(newest) = versions.last() else { continue };
-        let name = newest.event_type.to_string();
-        files.insert(folder.join("transformers").join(file_name(&name)), definition_text(&versions));
-        to_lift.push(name);
-    }
-    if found.is_none() {
-        files.insert(folder.join("transformers/user_created.toml"), EXAMPLE.to_owned());
+    if let Some(path) = files.keys().find(|path| path.exists()) {
+        return Err(CommandError::Exists(path.display().to_string()));
     }
     let mut written = Vec::new();
     for (path, text) in files {
         write_new(&path, &text)?;
         written.push(path.display().to_string());
     }
-    Ok(InitReport { folder: folder.display().to_string(), files: written, to_lift })
+    Ok(InitReport { folder: arguments.folder.display().to_string(), files: written, to_lift })
+}
+
+/// What a store holds, as far as it is looked at.
+async fn look_at(store: &StoreConfig) -> Result<Survey, CommandError> {
+    let options = SurveyOptions {
+        scope: eventlift_events::Scope::All,
+        after: None,
+        samples: 1,
+        limit: Some(LOOKED_AT),
+        policies: Policies::default(),
+    };
+    let registry = Registry::builder().build()?;
+    Ok(survey(&*store.reader()?, &registry, &options, &Stop::never(), |_| {}).await?)
+}
+
+/// The path as a project's file names it: from the folder on where the store is in it, so that both can be moved.
+fn path_from(folder: &Path, store: &Path) -> String {
+    let real = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or(path.to_owned());
+    let folder = real(if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
+    let store = real(store);
+    store.strip_prefix(folder).unwrap_or(&store).display().to_string()
 }
 
 fn store_at(path: &Path) -> (StoreConfig, &'static str) {
@@ -79,17 +99,16 @@ fn store_at(path: &Path) -> (StoreConfig, &'static str) {
     (StoreConfig::File(Box::new(crate::stores::file::FileConfig::new(path))), "file")
 }
 
-fn source_section(kind: &str, path: &str) -> String {
-    format!("[source]\nstore = \"{kind}\"\npath = {}\n", toml::Value::String(path.to_owned()))
-}
-
-fn config_text(source: &str) -> String {
+fn config_text(kind: &str, path: &str) -> String {
+    let path = toml::Value::String(path.to_owned());
+    let attributes = if kind == "file" { ATTRIBUTES } else { "" };
     format!(
         "# Where events come from and where they go. Relative paths start at this folder.
-{source}
-# For a file of CloudEvents lines: which attribute holds what, where it is not the usual one.
-# attributes = {{ stream = \"subject\", revision = \"streamrevision\", version = \"dataschema\", order = \"sequence\" }}
 
+[source]
+store = \"{kind}\"
+path = {path}
+{attributes}
 [target]
 store = \"sqlite\"
 path = \"lifted.db\"
@@ -101,6 +120,10 @@ path = \"lifted.db\"
 "
     )
 }
+
+const ATTRIBUTES: &str = r#"# Which attribute of a line holds what, where it is not the usual one.
+# attributes = { stream = "subject", revision = "streamrevision", version = "dataschema", order = "sequence" }
+"#;
 
 const EXAMPLE: &str = r#"# UserCreated 1 → 2: two fields become one.
 type = "UserCreated"
@@ -116,6 +139,10 @@ given = '{"id":7,"first_name":"Ada","last_name":"Lovelace"}'
 then = '{"id":7,"full_name":"Ada Lovelace"}'
 "#;
 
+const EXAMPLE_EVENTS: &str = r#"{"specversion":"1.0","id":"cbe326da-5260-4f9d-88a8-a35a0b819073","source":"/users","type":"UserCreated","subject":"user-7","time":"2024-05-01T12:00:00Z","dataschema":"urn:schema:UserCreated:1","streamrevision":0,"sequence":"1","data":{"id":7,"first_name":"Ada","last_name":"Lovelace"}}
+{"specversion":"1.0","id":"0d9c5f0e-3d0b-4f6c-9a53-6f1d6f6c2b11","source":"/users","type":"UserCreated","subject":"user-8","time":"2024-06-01T12:00:00Z","dataschema":"urn:schema:UserCreated:2","streamrevision":0,"sequence":"2","data":{"id":8,"full_name":"Grace Hopper"}}
+"#;
+
 /// The versions of each type that has several, ascending.
 fn several_versions(found: &Survey) -> Vec<Vec<&Covered>> {
     let mut types: BTreeMap<&str, Vec<&Covered>> = BTreeMap::new();
@@ -125,49 +152,115 @@ fn several_versions(found: &Survey) -> Vec<Vec<&Covered>> {
     types.into_values().filter(|versions| versions.len() > 1).collect()
 }
 
-/// A definition with a step from each version to the next, which changes nothing yet.
+/// The types that stand in one version only, which is taken for the current one.
+fn currents_text(found: &Survey) -> Option<String> {
+    let mut versions: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
+    for covered in &found.types {
+        versions.entry(covered.event_type.as_str()).or_default().push(covered.version.number());
+    }
+    let mut text = "# Types that stand in one version only. One that is to be changed gets a file of its own instead.
+[current]
+"
+    .to_owned();
+    versions.retain(|_, versions| versions.len() == 1);
+    for (event_type, versions) in &versions {
+        for version in versions {
+            text.push_str(&format!("{} = {version}\n", toml::Value::String((*event_type).to_owned())));
+        }
+    }
+    (!versions.is_empty()).then_some(text)
+}
+
+/// A definition whose steps are still to be written. A step that does nothing would pass for one that is right, so
+/// they are comments, and `check` fails until they are there.
 fn definition_text(versions: &[&Covered]) -> String {
-    let Some(newest) = versions.last() else { return String::new() };
+    let (Some(oldest), Some(newest)) = (versions.first(), versions.last()) else { return String::new() };
     let mut text = format!(
-        "# What makes older events look like the current ones. `eventlift check` runs the test cases.
+        "# What makes older events look like the current ones. `eventlift check` says which steps are still missing,
+# and runs the test cases.
 type = {}
 current = {}
 ",
         toml::Value::String(newest.event_type.to_string()),
         newest.version
     );
+    let is_without_gap = versions.windows(2).all(|pair| pair[0].version.number() + 1 == pair[1].version.number());
+    if is_without_gap {
+        text.push_str(&format!("oldest = {}\n", oldest.version));
+    }
     for pair in versions.windows(2) {
         let [older, newer] = pair else { continue };
-        let example = |covered: &Covered| {
-            let sample = covered.samples.first().map(|event| String::from_utf8_lossy(event.data.bytes()).into_owned());
-            sample.unwrap_or_default().lines().collect::<Vec<_>>().join(" ")
-        };
-        text.push_str(&format!(
-            "
-# An event of version {}: {}
-# An event of version {}: {}
-# Operations to choose from: rename, set, default, copy, move, remove, join, split, extract, parse, format, map, date,
-# wrap, unwrap, redact, hash. This one does nothing yet:
-[[upcast]]
-from = {}
-to = {}
-data = []
-",
-            older.version,
-            example(older),
-            newer.version,
-            example(newer),
-            older.version,
-            newer.version,
-        ));
+        text.push_str(&step_text(older, newer));
     }
     text
 }
 
-/// `UserCreated` → `user_created.toml`, whatever characters the type has.
-fn file_name(event_type: &str) -> PathBuf {
+/// A step as a comment, with what is known about both versions.
+fn step_text(older: &Covered, newer: &Covered) -> String {
+    let (given, then) = (sample_text(older), sample_text(newer));
+    let mut text = format!("\n# {} → {}\n", older.version, newer.version);
+    for (covered, sample, other) in [(older, &given, &then), (newer, &then, &given)] {
+        let version = covered.version;
+        text.push_str(&format!(
+            "# The first event of version {version}: {}\n",
+            sample.as_deref().unwrap_or("not shown")
+        ));
+        let alone = alone(sample.as_deref(), other.as_deref());
+        if !alone.is_empty() {
+            text.push_str(&format!("# Only in version {version}: {}\n", alone.join(", ")));
+        }
+    }
+    let to = match older.version.number() + 1 == newer.version.number() {
+        true => String::new(),
+        false => format!("# to = {}\n", newer.version),
+    };
+    text.push_str(&format!(
+        "# Write the operations, and what the test case yields; then take the `# ` away.
+# Operations: {}.
+#
+# [[upcast]]
+# from = {}
+{to}# data = [{{ … }}]
+#
+# [[upcast.test]]
+# name = \"the first event of version {}\"
+# given = {}
+# then = '{{ … }}'
+",
+        Operation::NAMES.join(", "),
+        older.version,
+        older.version,
+        toml::Value::String(given.unwrap_or_else(|| "{ … }".to_owned())),
+    ));
+    text
+}
+
+/// The data of a version's first event in one line; none where it is not JSON, or too long to look at.
+fn sample_text(covered: &Covered) -> Option<String> {
+    const LONGEST: usize = 2_000;
+    let data = &covered.samples.first()?.data;
+    let is_short_json = data.is_json() && data.len() <= LONGEST;
+    let text = std::str::from_utf8(data.bytes()).ok().filter(|_| is_short_json)?;
+    // Control characters are white space between tokens: in strings they are escaped.
+    Some(text.replace(char::is_control, " "))
+}
+
+/// The fields at the top of one JSON object that the other has not.
+fn alone(one: Option<&str>, other: Option<&str>) -> Vec<String> {
+    type Fields = serde_json::Map<String, serde_json::Value>;
+    let fields = |text: &str| serde_json::from_str::<Fields>(text).ok();
+    let (Some(one), Some(other)) = (one.and_then(fields), other.and_then(fields)) else { return Vec::new() };
+    // Written as JSON, a name can't end the comment it stands in.
+    let names = one.keys().filter(|name| !other.contains_key(*name));
+    names.map(|name| serde_json::Value::from(name.as_str()).to_string()).collect()
+}
+
+/// `UserCreated` → `user_created`, whatever characters the type has.
+fn file_stem(event_type: &str) -> String {
+    /// Well below what file systems take.
+    const LONGEST: usize = 60;
     let mut name = String::new();
-    for character in event_type.chars() {
+    for character in event_type.chars().take(LONGEST) {
         if character.is_uppercase() && name.chars().last().is_some_and(|last| last.is_ascii_lowercase()) {
             name.push('_');
         }
@@ -176,7 +269,16 @@ fn file_name(event_type: &str) -> PathBuf {
             _ => name.push('_'),
         }
     }
-    PathBuf::from(name).with_added_extension("toml")
+    name
+}
+
+/// Adds a definition file under a name that no other has: several types may come to the same.
+fn insert(files: &mut BTreeMap<PathBuf, String>, folder: &Path, stem: &str, text: String) {
+    let numbered = (2..).map(|number| folder.join(format!("{stem}_{number}.toml")));
+    let mut paths = std::iter::once(folder.join(format!("{stem}.toml"))).chain(numbered);
+    if let Some(path) = paths.find(|path| !files.contains_key(path)) {
+        files.insert(path, text);
+    }
 }
 
 fn write_new(path: &Path, text: &str) -> Result<(), CommandError> {
@@ -200,9 +302,11 @@ impl fmt::Display for InitReport {
         for file in &self.files {
             writeln!(f, "created {file}")?;
         }
-        if !self.to_lift.is_empty() {
-            writeln!(f, "in several versions, so write their steps first: {}", self.to_lift.join(", "))?;
+        let check = command("check", &self.folder);
+        if self.to_lift.is_empty() {
+            return write!(f, "next: `{check}`, then `{}`", command("plan", &self.folder));
         }
-        write!(f, "next: `eventlift check {0}`, then `eventlift plan {0}`", self.folder)
+        writeln!(f, "in several versions, so their steps are to be written: {}", self.to_lift.join(", "))?;
+        write!(f, "next: `{check}`, which says what is missing")
     }
 }

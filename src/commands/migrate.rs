@@ -4,12 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use eventlift_events::{Counts, RunState};
+use eventlift_events::{Counts, RunState, Scope};
 use serde::Serialize;
 
 use super::arguments::MigrationArguments;
 use super::error::{CommandError, ExitCode};
-use super::output::{Format, Report};
+use super::output::{Format, Report, command};
 use super::progress_line::ProgressLine;
 use super::rules::registry;
 use crate::config::Project;
@@ -26,12 +26,16 @@ pub(super) struct MigrateReport {
     source_position: Option<String>,
     #[serde(flatten)]
     counts: Counts,
-    /// Events written since the command was started.
+    /// Events read and written since the command was started.
+    read_now: u64,
     written_now: u64,
     seconds: f64,
     project: String,
     #[serde(skip)]
     to_standard_output: bool,
+    /// The arguments that say which part of the source.
+    #[serde(skip)]
+    scope: String,
 }
 
 /// Migrates a project.
@@ -69,6 +73,11 @@ pub(super) async fn migrate(arguments: &MigrationArguments, format: Format) -> R
         let proof = proof?;
         if proof.complete {
             proof.prove(&source_name, options.policies)?;
+            // A misspelt name would pass for a migration that is done.
+            if proof.events() == 0 && start.is_none() && options.scope != Scope::All {
+                let scope = arguments.scope.to_string();
+                return Err(CommandError::NothingInScope { source_name, scope });
+            }
             total = Some(proof.events().max(done_before.read));
         }
     }
@@ -100,10 +109,12 @@ pub(super) async fn migrate(arguments: &MigrationArguments, format: Format) -> R
         target: target_name,
         source_position: outcome.source.map(|position| position.to_string()),
         counts: outcome.counts,
+        read_now: outcome.counts.read - done_before.read,
         written_now: outcome.counts.written - done_before.written,
         seconds: begun.elapsed().as_secs_f64(),
         project: arguments.project.project.display().to_string(),
         to_standard_output: project.target.is_standard_stream(),
+        scope: arguments.scope.to_string(),
     })
 }
 
@@ -166,12 +177,16 @@ impl fmt::Display for MigrateReport {
         let rate = self.written_now as f64 / self.seconds.max(0.001);
         writeln!(f, "{} → {}", self.source, self.target)?;
         writeln!(f, "read {read}, written {written}: {lifted} lifted, {split} of them split, {dropped} dropped")?;
-        if self.resumed {
-            writeln!(f, "{} of them written now, behind where the run ended", self.written_now)?;
+        if self.resumed && self.read_now == 0 {
+            writeln!(f, "nothing was left to do: all of it was done before")?;
+        } else {
+            if self.resumed {
+                writeln!(f, "{} of them written now, behind where the run ended", self.written_now)?;
+            }
+            writeln!(f, "{:.1} s, {rate:.0} events a second", self.seconds)?;
         }
-        writeln!(f, "{:.1} s, {rate:.0} events a second", self.seconds)?;
         if self.state == "done" {
-            write!(f, "done; compare both sides with `eventlift verify {}`", self.project)
+            write!(f, "done; compare both sides with `{}{}`", command("verify", &self.project), self.scope)
         } else {
             match &self.source_position {
                 Some(position) => write!(f, "stopped behind position {position}; go on with the same command"),

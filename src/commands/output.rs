@@ -38,6 +38,11 @@ pub trait Report: Serialize + Display {
     }
 }
 
+/// A command as it is typed for a project; the folder one is in needs no name.
+pub(super) fn command(name: &str, project: &str) -> String {
+    if project == "." { format!("eventlift {name}") } else { format!("eventlift {name} {project}") }
+}
+
 /// Prints a report on standard output, or beside events on standard error.
 pub fn print_report(format: Format, report: &impl Report) -> ExitCode {
     let text = match format {

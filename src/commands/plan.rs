@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use eventlift_events::{Event, EventReader, Position, Revision};
+use eventlift_events::{Event, EventReader, Position, Revision, Scope};
 use eventlift_transformers::{Outcome, Registry, Shape, Step, Uncovered};
 use serde::Serialize;
 
@@ -12,7 +12,7 @@ use super::arguments::PlanArguments;
 use super::error::{CommandError, ExitCode};
 use super::event_view::{EventView, diff};
 use super::migrate::stop_on_signals;
-use super::output::{Format, Report};
+use super::output::{Format, Report, command};
 use super::progress_line::ProgressLine;
 use super::rules::registry;
 use crate::config::Project;
@@ -47,6 +47,9 @@ pub(super) struct PlanReport {
     estimate: Option<Estimate>,
     samples: Vec<SampleView>,
     project: String,
+    /// The arguments that say which part of the source.
+    #[serde(skip)]
+    scope: String,
 }
 
 /// One type and version of the source.
@@ -146,6 +149,12 @@ fn report(
         obstacles.push(error.to_string());
         exit_code = error.exit_code();
     }
+    if found.complete && found.events() == 0 && arguments.scope.scope() != Scope::All {
+        let source_name = source.identity().to_string();
+        let nothing = CommandError::NothingInScope { source_name, scope: arguments.scope.to_string() };
+        obstacles.push(nothing.to_string());
+        exit_code = nothing.exit_code();
+    }
     if !rehearsal.failures.is_empty() {
         let events: u64 = rehearsal.failures.values().map(|(_, events)| events).sum();
         obstacles.push(format!("rules fail on {events} events"));
@@ -173,6 +182,7 @@ fn report(
             .collect(),
         estimate,
         project: arguments.project.project.display().to_string(),
+        scope: arguments.scope.to_string(),
     }
 }
 
@@ -275,22 +285,19 @@ impl fmt::Display for PlanReport {
         writeln!(f, "{} → {}\n", self.source, self.target)?;
         self.write_types(f)?;
         writeln!(f, "\n{}", self.numbering)?;
-        writeln!(
-            f,
-            "{} events{} would become {}: {} lifted, {} of them split, {} dropped",
-            self.events,
-            if self.complete { "" } else { " (a part of the source)" },
-            self.written,
-            self.lifted,
-            self.split,
-            self.dropped
-        )?;
+        let part = if self.complete { "" } else { " (a part of the source)" };
+        let failed: u64 = self.failures.iter().map(|failure| failure.events).sum();
+        match failed {
+            0 => write!(f, "{} events{part} would become {}", self.events, self.written)?,
+            _ => write!(f, "{failed} of {} events{part} fail, the others would become {}", self.events, self.written)?,
+        }
+        writeln!(f, ": {} lifted, {} of them split, {} dropped", self.lifted, self.split, self.dropped)?;
         if let Some(Estimate { seconds, bytes }) = self.estimate {
             let megabytes = bytes as f64 / 1e6;
             writeln!(f, "about {seconds:.1} s and {megabytes:.1} MB in the target")?;
         }
         for sample in &self.samples {
-            writeln!(f, "\n{sample}")?;
+            write!(f, "\n{sample}")?;
         }
         for failure in &self.failures {
             writeln!(f, "\n{} fails on {} events; the first:\n  {}", failure.rule, failure.events, failure.first)?;
@@ -299,7 +306,12 @@ impl fmt::Display for PlanReport {
             }
         }
         if self.obstacles.is_empty() {
-            return write!(f, "\nnothing was written; do it with `eventlift migrate {}`", self.project);
+            return write!(
+                f,
+                "\nnothing was written; do it with `{}{}`",
+                command("migrate", &self.project),
+                self.scope
+            );
         }
         writeln!(f, "\na migration would not go through:")?;
         self.obstacles.iter().try_for_each(|obstacle| writeln!(f, "  {obstacle}"))

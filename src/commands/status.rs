@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::arguments::ProjectArguments;
 use super::error::CommandError;
-use super::output::Report;
+use super::output::{Report, command};
 use super::runs::{RunLine, run_lines};
 use crate::config::Project;
 
@@ -40,7 +40,7 @@ impl fmt::Display for StatusReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} → {}", self.source, self.target)?;
         let Some(run) = &self.run else {
-            return write!(f, "no run yet; start one with `eventlift migrate {}`", self.project);
+            return write!(f, "no run yet; start one with `{}`", command("migrate", &self.project));
         };
         let Counts { read, lifted, dropped, split, written } = run.counts;
         writeln!(f, "run {} is {}, started {}", run.run, run.state, run.started_at)?;
@@ -51,7 +51,7 @@ impl fmt::Display for StatusReport {
         match (self.running, run.state) {
             (true, _) => write!(f, "a process is at work on it now"),
             (false, "done") => write!(f, "nothing is at work on it"),
-            (false, _) => write!(f, "nothing is at work on it; go on with `eventlift migrate {}`", self.project),
+            (false, _) => write!(f, "nothing is at work on it; go on with `{}`", command("migrate", &self.project)),
         }
     }
 }

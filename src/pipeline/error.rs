@@ -113,6 +113,16 @@ pub enum Refusal {
         /// The run.
         run: String,
     },
+    /// The run is about another part of the source; going on would leave out what its own scope has passed over.
+    #[error("run {run} is about {recorded}, not {given}")]
+    OtherScope {
+        /// The run.
+        run: String,
+        /// The scope that the run was started with.
+        recorded: String,
+        /// The scope that is asked for now.
+        given: String,
+    },
     /// The source holds events that the transformers don't cover.
     #[error("the source holds events that no chain covers: {}", .uncovered.join(", "))]
     Uncovered {
@@ -131,7 +141,10 @@ impl PipelineError {
             Self::Source(error) | Self::Target(error) => return error.hint.clone(),
             Self::Transform(error) => match &error.reason.hint {
                 Some(hint) => return Some(hint.clone()),
-                None => "correct the rule or guard it with `when`, then run the same command again",
+                None => {
+                    "correct the rule or guard it with `when`; then add --accept-changes to go on, or start over with a \
+                     new target"
+                }
             },
             Self::Uncovered { uncovered: Uncovered::UnknownType, .. } => {
                 "add a definition for the type, or let it pass with `unknown_types = \"pass\"` under [policy]"
@@ -151,6 +164,9 @@ impl PipelineError {
                     "take the change back, or migrate into a new target; to go on all the same, add --accept-changes"
                 }
                 Refusal::Renumbering { .. } => "migrate into a new target",
+                Refusal::OtherScope { .. } => {
+                    "ask for the same --category, --stream or --type as the run, or migrate into a new target"
+                }
                 Refusal::Uncovered { .. } => {
                     "add definitions for them, or let them pass with `unknown_types` or `unknown_versions` under [policy]"
                 }

@@ -5,6 +5,8 @@ use eventlift_transformers::{Registry, Shape};
 
 use super::policy::Policies;
 
+const SCOPE: &str = "the scope";
+
 /// What decides the result of a run: its transformers, its scope, its policies.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Fingerprint {
@@ -20,9 +22,15 @@ impl Fingerprint {
         let policies = policies.fingerprint();
         let mut parts = registry.parts();
         parts.push((NUMBERING.to_owned(), numbering(registry).to_owned()));
-        parts.push(("the scope".to_owned(), format!("{scope:?}")));
+        parts.push((SCOPE.to_owned(), format!("{scope:?}")));
         parts.push(("the policy".to_owned(), policies.clone()));
         Self { whole: format!("{} {scope:?} {policies}", registry.fingerprint()), parts }
+    }
+
+    /// The scope that a run was recorded with and this one, if they differ.
+    pub fn scope_change(&self, record: &RunRecord) -> Option<(String, String)> {
+        let (recorded, given) = (find(&record.parts, SCOPE)?, find(&self.parts, SCOPE)?);
+        (recorded != given).then(|| (recorded.to_owned(), given.to_owned()))
     }
 
     /// Which parts were added, removed or changed since a run was recorded; none if it is the same.

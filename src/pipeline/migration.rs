@@ -173,6 +173,10 @@ impl Migration {
         if last_position != checkpoint.and_then(|c| c.target) && self.target.capabilities().explicit_positions {
             return Err(Refusal::ForeignEvents { target, run: Some(run) }.into());
         }
+        // What the checkpoint is past was chosen by the recorded scope: going on with another one would leave a hole.
+        if let Some((recorded, given)) = fingerprint.scope_change(&record) {
+            return Err(Refusal::OtherScope { run, recorded, given }.into());
+        }
         if !options.accept_changes {
             if record.source != source.key {
                 let (recorded, given) = (record.source, source.key.clone());

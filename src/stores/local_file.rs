@@ -47,44 +47,76 @@ pub(crate) fn is_locked(path: &Path) -> bool {
     File::open(path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
-/// A lock that says "a writer is at work here". The system frees it when the process ends, however it ends.
+/// A lock that says "a writer is at work here". The system frees it when the process ends, however it ends; a writer
+/// that ends in peace takes the lock file away.
 #[derive(Debug)]
 pub(crate) struct WriterLock {
     // Held, never read: closing the file frees the lock.
     _file: File,
+    path: PathBuf,
 }
 
 impl WriterLock {
     /// Takes the lock, or says who has it.
     pub(crate) fn take(path: &Path) -> Result<Self, StoreErrorKind> {
-        let mut file = File::options().create(true).truncate(false).read(true).write(true).open(path).map_err(
-            |error| match error.kind() {
+        loop {
+            let mut file = open_lock(path).map_err(|error| match error.kind() {
                 io::ErrorKind::PermissionDenied => StoreErrorKind::ReadOnly,
                 _ => io_kind(error),
-            },
-        )?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                // The holder's number is for people; without it the lock is just as taken.
-                let _ = file.read_to_string(&mut holder);
-                let holder = holder.trim();
-                let holder =
-                    if holder.is_empty() { "its process is unknown".to_owned() } else { format!("process {holder}") };
-                return Err(StoreErrorKind::Locked(holder));
+            })?;
+            match file.try_lock() {
+                Ok(()) if is_open_at(&file, path) => {
+                    sign(&mut file).map_err(io_kind)?;
+                    return Ok(Self { _file: file, path: path.to_owned() });
+                }
+                // The holder took its file away between our opening and locking it: this lock guards nothing.
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Err(StoreErrorKind::Locked(holder(&mut file))),
+                Err(TryLockError::Error(error)) => return Err(io_kind(error)),
             }
-            Err(TryLockError::Error(error)) => return Err(io_kind(error)),
         }
-        let note = || -> io::Result<()> {
-            file.set_len(0)?;
-            file.rewind()?;
-            writeln!(file, "{}", std::process::id())
-        };
-        let mut note = note;
-        note().map_err(io_kind)?;
-        Ok(Self { _file: file })
     }
+}
+
+impl Drop for WriterLock {
+    fn drop(&mut self) {
+        // A lock file that stays is ugly, not wrong.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+fn open_lock(path: &Path) -> io::Result<File> {
+    File::options().create(true).truncate(false).read(true).write(true).open(path)
+}
+
+/// Writes down who holds the lock.
+fn sign(file: &mut File) -> io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    writeln!(file, "{}", std::process::id())
+}
+
+fn holder(file: &mut File) -> String {
+    let mut holder = String::new();
+    // The number is for people; without it the lock is just as taken.
+    let _ = file.read_to_string(&mut holder);
+    match holder.trim() {
+        "" => "its process is unknown".to_owned(),
+        holder => format!("process {holder}"),
+    }
+}
+
+#[cfg(unix)]
+fn is_open_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let (Ok(open), Ok(there)) = (file.metadata(), std::fs::metadata(path)) else { return false };
+    (open.dev(), open.ino()) == (there.dev(), there.ino())
+}
+
+#[cfg(not(unix))]
+fn is_open_at(_: &File, path: &Path) -> bool {
+    // An open file can't be removed there.
+    path.exists()
 }
 
 #[cfg(test)]
@@ -100,6 +132,7 @@ mod tests {
         assert!(is_locked(&path));
         assert_eq!(refused.to_string(), format!("another run holds it (process {})", std::process::id()));
         drop(held);
+        assert!(!path.exists());
         assert!(!is_locked(&path));
         WriterLock::take(&path).unwrap();
     }

@@ -195,12 +195,14 @@ fn read_batches(
     let until = request.until.map_or(head, |until| signed(until.major()).min(head));
     let mut after = request.after.map_or(-1, |after| signed(after.major()));
     let limit = signed(request.batch_events.get() as u64);
+    // As much as the batch before needed: grown buffers are up to half empty.
+    let mut room = (0, 0);
 
     while after < until {
         let mut values = vec![Value::Integer(after), Value::Integer(until), Value::Integer(limit)];
         values.extend(scope_values.iter().cloned());
         let mut rows = statement.query(params_from_iter(values)).map_err(failed)?;
-        let mut batch = RawBatch::default();
+        let mut batch = RawBatch::with_room(room);
         while let Some(row) = rows.next().map_err(failed)? {
             batch.push(row, &mut names).map_err(|reason| reason.into_error(config))?;
             if batch.size >= request.batch_bytes.get() {
@@ -210,6 +212,7 @@ fn read_batches(
         drop(rows);
         let Some(last) = batch.rows.last() else { return Ok(()) };
         after = last.position;
+        room = (batch.rows.len(), batch.buffer.len());
         if batches.blocking_send(batch.into_events(config)).is_err() {
             return Ok(());
         }
@@ -328,6 +331,11 @@ impl BadRow {
 }
 
 impl RawBatch {
+    /// Room for a number of rows, and a little more than a number of bytes.
+    fn with_room((rows, bytes): (usize, usize)) -> Self {
+        Self { buffer: BytesMut::with_capacity(bytes + bytes / 16), rows: Vec::with_capacity(rows), size: 0 }
+    }
+
     fn push(&mut self, row: &Row<'_>, names: &mut TypeNames) -> Result<(), BadRow> {
         let position = row.get(0).unwrap_or(-1);
         let from = self.buffer.len();

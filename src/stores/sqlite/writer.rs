@@ -18,7 +18,7 @@ use crate::ledger;
 use crate::stores::local_file::{WriterLock, lock_path};
 
 /// Memory for SQLite's page cache and for each thread that sorts an index.
-const CACHE_KIB: i64 = 16 * 1024;
+const CACHE_KIB: i64 = 8 * 1024;
 
 /// Appends to a database in our own layout; the only writer of it while it lives.
 ///
@@ -78,7 +78,7 @@ impl SqliteWriter {
                     .hint("name a file that does not exist yet"));
             }
         }
-        prepare(&connection).map_err(failed)?;
+        prepare(&connection, content).map_err(failed)?;
         if content == Content::Nothing {
             connection.execute_batch("BEGIN IMMEDIATE").map_err(failed)?;
             layout::create(&connection).map_err(failed)?;
@@ -113,10 +113,12 @@ fn lock(database: &Mutex<Database>) -> MutexGuard<'_, Database> {
     database.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+fn prepare(connection: &Connection, content: Content) -> rusqlite::Result<()> {
     connection.busy_timeout(std::time::Duration::from_secs(30))?;
-    // New pages need no journal, so an append writes each byte once; a write-ahead log would write it twice.
-    connection.pragma_update_and_check(None, "journal_mode", "TRUNCATE", |_| Ok(()))?;
+    // New pages need no journal, so an append writes each byte once; a write-ahead log would write it twice. While
+    // loading, the journal's file stays from one transaction to the next.
+    let journal = if content == Content::Sealed { "DELETE" } else { "TRUNCATE" };
+    connection.pragma_update_and_check(None, "journal_mode", journal, |_| Ok(()))?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update(None, "threads", 2)?;
@@ -231,6 +233,9 @@ impl Database {
             return Err(error);
         }
         transaction.commit().map_err(failed)?;
+        // Nothing bulky comes any more, so the journal need not stay between transactions.
+        let settled = self.connection.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()));
+        settled.map_err(failed)?;
         self.sealed = true;
         self.sparse = !dense;
         Ok(())
