@@ -31,6 +31,8 @@ pub(super) struct MigrateReport {
     written_now: u64,
     seconds: f64,
     project: String,
+    #[serde(skip)]
+    to_standard_output: bool,
     /// The arguments that say which part of the source.
     #[serde(skip)]
     scope: String,
@@ -111,6 +113,7 @@ pub(super) async fn migrate(arguments: &MigrationArguments, format: Format) -> R
         written_now: outcome.counts.written - done_before.written,
         seconds: begun.elapsed().as_secs_f64(),
         project: arguments.project.project.display().to_string(),
+        to_standard_output: project.target.is_standard_stream(),
         scope: arguments.scope.to_string(),
     })
 }
@@ -124,6 +127,7 @@ pub(super) fn migration_options(arguments: &MigrationArguments, project: &Projec
         workers: arguments.workers.unwrap_or(defaults.workers),
         batch_events: arguments.batch,
         accept_changes: arguments.accept_changes,
+        ..defaults
     }
 }
 
@@ -161,6 +165,10 @@ impl Report for MigrateReport {
     fn exit_code(&self) -> ExitCode {
         if self.state == "done" { ExitCode::Done } else { ExitCode::Stopped }
     }
+
+    fn leaves_standard_output(&self) -> bool {
+        self.to_standard_output
+    }
 }
 
 impl fmt::Display for MigrateReport {
@@ -180,8 +188,10 @@ impl fmt::Display for MigrateReport {
         if self.state == "done" {
             write!(f, "done; compare both sides with `{}{}`", command("verify", &self.project), self.scope)
         } else {
-            let behind = self.source_position.as_deref().unwrap_or("the start");
-            write!(f, "stopped behind position {behind}; go on with the same command")
+            match &self.source_position {
+                Some(position) => write!(f, "stopped behind position {position}; go on with the same command"),
+                None => write!(f, "stopped before anything was written; go on with the same command"),
+            }
         }
     }
 }

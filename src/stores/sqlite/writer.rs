@@ -54,6 +54,11 @@ impl SqliteWriter {
             };
             StoreError::new("open", &display, kind).hint(hint)
         })?;
+        if config.path.is_dir() {
+            let folder = "it is a folder, not a database file";
+            return Err(StoreError::new("open", &display, StoreErrorKind::Unexpected(folder.to_owned()))
+                .hint("name a file in it"));
+        }
         if std::fs::metadata(&config.path).is_ok_and(|found| found.permissions().readonly()) {
             return Err(StoreError::new("open", &display, StoreErrorKind::ReadOnly)
                 .hint("make the file writable, or name another target"));
