@@ -33,6 +33,9 @@ pub(super) struct MigrateReport {
     project: String,
     #[serde(skip)]
     to_standard_output: bool,
+    /// Whether both sides can be read again.
+    #[serde(skip)]
+    can_be_verified: bool,
     /// The arguments that say which part of the source.
     #[serde(skip)]
     scope: String,
@@ -50,6 +53,7 @@ pub(super) async fn migrate(arguments: &MigrationArguments, format: Format) -> R
     let source = project.source.reader()?;
     let target = project.target.writer()?;
     let (source_name, target_name) = (source.identity().to_string(), target.identity().to_string());
+    let is_rereadable = source.is_rereadable();
     let stop = stop_on_signals();
 
     let begun = Instant::now();
@@ -114,6 +118,7 @@ pub(super) async fn migrate(arguments: &MigrationArguments, format: Format) -> R
         seconds: begun.elapsed().as_secs_f64(),
         project: arguments.project.project.display().to_string(),
         to_standard_output: project.target.is_standard_stream(),
+        can_be_verified: is_rereadable && project.target.local_file().is_some(),
         scope: arguments.scope.to_string(),
     })
 }
@@ -185,7 +190,9 @@ impl fmt::Display for MigrateReport {
             }
             writeln!(f, "{:.1} s, {rate:.0} events a second", self.seconds)?;
         }
-        if self.state == "done" {
+        if self.state == "done" && !self.can_be_verified {
+            write!(f, "done")
+        } else if self.state == "done" {
             write!(f, "done; compare both sides with `{}{}`", command("verify", &self.project), self.scope)
         } else {
             match &self.source_position {
