@@ -16,6 +16,8 @@ mod faults;
 mod file_store;
 #[cfg(all(feature = "sqlite", feature = "file"))]
 mod laws;
+#[cfg(any(feature = "sqlite", feature = "file"))]
+mod memory;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod project;
 #[cfg(all(feature = "sqlite", feature = "file", unix))]
