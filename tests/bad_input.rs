@@ -384,7 +384,7 @@ fn a_rule_that_fails() {
         USER_RULE,
         r#""text""#,
         "error: failed to transform event e-31 (UserCreated version 1, stream user-1, revision 15) by UserCreated 1 → 2 (transformers/user.toml:5): rename: the whole value is a string, not an object\n\
-         hint: correct the rule or guard it with `when`, then run the same command again",
+         hint: correct the rule or guard it with `when`; then add --accept-changes to go on, or start over with a new target",
     );
 }
 
@@ -395,19 +395,19 @@ fn a_jq_rule_that_meets_another_type() {
         rule,
         r#"{"name":{"first":"Ada"}}"#,
         "error: failed to transform event e-31 (UserCreated version 1, stream user-1, revision 15) by UserCreated 1 → 2 (transformers/user.toml:4): cannot calculate {\"first\":\"Ada\"} + \"!\"\n\
-         hint: correct the rule or guard it with `when`, then run the same command again",
+         hint: correct the rule or guard it with `when`; then add --accept-changes to go on, or start over with a new target",
     );
     failing_rule(
         &rule.replace(".name += \"!\"", ".name = need(.name)"),
         r#"{"nam":1}"#,
         "error: failed to transform event e-31 (UserCreated version 1, stream user-1, revision 15) by UserCreated 1 → 2 (transformers/user.toml:4): .name is needed, but missing or null\n\
-         hint: correct the rule or guard it with `when`, then run the same command again",
+         hint: correct the rule or guard it with `when`; then add --accept-changes to go on, or start over with a new target",
     );
     failing_rule(
         &rule.replace(".name += \"!\"", "if .name == \"x\" then error(\"no x\") else . end"),
         r#"{"name":"x"}"#,
         "error: failed to transform event e-31 (UserCreated version 1, stream user-1, revision 15) by UserCreated 1 → 2 (transformers/user.toml:4): no x\n\
-         hint: correct the rule or guard it with `when`, then run the same command again",
+         hint: correct the rule or guard it with `when`; then add --accept-changes to go on, or start over with a new target",
     );
 }
 
@@ -423,7 +423,7 @@ fn a_jq_rule_that_never_ends() {
     failing_rule(
         &rule.replace("def f: f;", "def f: [f];"),
         r#"{"name":"x"}"#,
-        "error: failed to transform event e-31 (UserCreated version 1, stream user-1, revision 15) by UserCreated 1 → 2 (transformers/user.toml:4): the jq filter ran away: it recursed deeper than 786432 bytes of stack\n\
+        "error: failed to transform event e-31 (UserCreated version 1, stream user-1, revision 15) by UserCreated 1 → 2 (transformers/user.toml:4): the jq filter ran away: it recursed deeper than 1310720 bytes of stack\n\
          hint: look for a recursion without an end, or make the recursive call the last thing that the filter does",
     );
     failing_rule(
@@ -673,8 +673,8 @@ fn rules_that_changed_since_the_run_was_started() {
     project.write("transformers/user.toml", USER_RULE);
     project.run("migrate", ["--category", "user"]).fails(
         5,
-        "error: refused to run: what decides the result has changed since run RUN was started: the scope was changed\n\
-         hint: take the change back, or migrate into a new target; to go on all the same, add --accept-changes",
+        "error: refused to run: run RUN is about All, not Category(\"user\")\n\
+         hint: ask for the same --category, --stream or --type as the run, or migrate into a new target",
     );
     project.write("eventlift.toml", format!("{FILE_TO_SQLITE}\n[policy]\nunknown_types = \"fail\"\n"));
     project.migrate().fails(
@@ -713,7 +713,8 @@ fn rules_that_would_number_what_is_there_in_another_way() {
             output.succeeds();
             continue;
         }
-        output.fails(5, "");
+        output.fails(5, "error: refused to run: the rules have come to split, drop or move events, or ceased to, so what run RUN wrote to sqlite:PROJECT/target.db has other revisions than they would give\n\
+         hint: migrate into a new target");
         assert_eq!(count(&project.path("target.db")), 20);
         project.write("transformers/rules.toml", before).migrate().succeeds();
         assert_eq!(count(&project.path("target.db")), 30);

@@ -104,7 +104,7 @@ fn rows(connection: &Connection, table: &str) -> Vec<String> {
         .column_names()
         .iter()
         .enumerate()
-        .filter(|(_, name)| !LEFT_OUT.contains(name) && !(is_runs && **name == "id"))
+        .filter(|(_, name)| !(LEFT_OUT.contains(name) || is_runs && **name == "id"))
         .map(|(index, name)| (index, (*name).to_owned()))
         .collect();
     let text = |row: &rusqlite::Row<'_>| {

@@ -119,7 +119,7 @@ fn full(project: &Project, disk: &Disk, undisturbed: &[String], target: &str, me
     assert!(project.read("events.ndjson") == source);
     disk.remount("size=64m");
     let said = project.migrate().succeeds();
-    assert!(said.contains("behind where the run ended"), "{said}");
+    assert!(said.contains("behind where the run ended") || said.contains("all of it was done before"), "{said}");
     assert_same(undisturbed, &content_of(&project.path(target)), "after there was space again");
     project.verify().succeeds();
 }
