@@ -10,6 +10,8 @@ mod command_line;
 mod content;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod disks;
+#[cfg(all(feature = "cli", feature = "jq", feature = "schema"))]
+mod docs;
 #[cfg(all(feature = "sqlite", feature = "file"))]
 mod faults;
 #[cfg(feature = "file")]

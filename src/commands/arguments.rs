@@ -47,8 +47,22 @@ pub enum Command {
     /// Read the source and show what a migration would do. Writes nothing.
     Plan(PlanArguments),
     /// Upcast and append. Resumes by itself.
+    #[command(after_help = "\
+Examples:
+  eventlift migrate shop                   everything
+  eventlift migrate shop --category user   the streams of one category
+  eventlift migrate shop --json            for a script
+
+SIGINT or SIGTERM (Ctrl-C) drains and commits; the same command goes on. A second one ends at once.")]
     Migrate(MigrationArguments),
     /// Read both sides back and compare them; shows the first event that differs.
+    #[command(after_help = "\
+Examples:
+  eventlift verify shop                    everything
+  eventlift verify shop --category user    after a migration of the same part
+  eventlift verify shop --json             for a script: exit code 0 means that both sides are the same
+
+Writes nothing. SIGINT or SIGTERM (Ctrl-C) ends it, and nothing is proved then.")]
     Verify(MigrationArguments),
     /// Where the target's run stands.
     Status(ProjectArguments),
@@ -78,13 +92,6 @@ pub struct InitArguments {
 
 /// Which events of which project, and how.
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  eventlift migrate shop                   everything
-  eventlift migrate shop --category user   the streams of one category
-  eventlift verify shop --json             compare, for a script
-
-SIGINT or SIGTERM (Ctrl-C) drains and commits; the same command goes on. A second one ends at once.")]
 pub struct MigrationArguments {
     /// Which project.
     #[command(flatten)]

@@ -15,6 +15,7 @@ use crate::config::Project;
 #[derive(Debug, Serialize)]
 pub(super) struct CheckReport {
     rules: usize,
+    schemas: usize,
     fingerprint: String,
     tests: Vec<TestLine>,
     passed: usize,
@@ -37,7 +38,8 @@ pub(super) async fn check(arguments: &ProjectArguments) -> Result<CheckReport, C
     let results = definitions.test(&registry);
     let passed = results.iter().filter(|result| result.passed()).count();
     Ok(CheckReport {
-        rules: registry.parts().len(),
+        rules: registry.rule_count(),
+        schemas: registry.schema_count(),
         fingerprint: registry.fingerprint().to_owned(),
         failed: results.len() - passed,
         passed,
@@ -66,7 +68,12 @@ impl fmt::Display for CheckReport {
             }
         }
         let rules = if self.rules == 1 { "rule" } else { "rules" };
-        writeln!(f, "{} {rules} compiled, every chain reaches its current version", self.rules)?;
+        let schemas = match self.schemas {
+            0 => String::new(),
+            1 => " and 1 JSON Schema".to_owned(),
+            schemas => format!(" and {schemas} JSON Schemas"),
+        };
+        writeln!(f, "{} {rules}{schemas} compiled, every chain reaches its current version", self.rules)?;
         let cases = if self.passed == 1 { "test case" } else { "test cases" };
         write!(f, "{} {cases} passed, {} failed", self.passed, self.failed)
     }

@@ -32,6 +32,22 @@ pub enum ExitCode {
     Stopped = 9,
 }
 
+impl ExitCode {
+    /// Every exit code, ascending.
+    pub const ALL: [Self; 10] = [
+        Self::Done,
+        Self::Unexpected,
+        Self::Usage,
+        Self::Project,
+        Self::Source,
+        Self::Refused,
+        Self::Differs,
+        Self::Rule,
+        Self::Store,
+        Self::Stopped,
+    ];
+}
+
 impl From<ExitCode> for std::process::ExitCode {
     fn from(code: ExitCode) -> Self {
         Self::from(code as u8)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use eventlift_events::{Event, EventReader, Position, Revision, Scope};
-use eventlift_transformers::{Outcome, Registry, Shape, Step, Uncovered};
+use eventlift_transformers::{Outcome, Registry, Schema, Shape, Step, Uncovered};
 use serde::Serialize;
 
 use super::arguments::PlanArguments;
@@ -216,20 +216,31 @@ fn type_line(covered: Covered) -> TypeLine {
     }
 }
 
-/// Where chains end: what some step yields and no step starts from.
+/// Where chains end, in the order of the parts: what some step yields and no step starts from.
 fn becomes(steps: &[Step]) -> String {
-    let mut ends = Vec::new();
-    for end in steps.iter().flat_map(|step| &step.to) {
-        let text = format!("{} {}", end.event_type, end.version);
-        if !steps.iter().any(|step| step.from == *end) && !ends.contains(&text) {
-            ends.push(text);
-        }
+    let mut seen = Vec::new();
+    if let Some(first) = steps.first() {
+        follow(steps, &first.from, &mut seen);
     }
+    let is_end = |schema: &Schema| !steps.iter().any(|step| step.from == *schema);
+    let ends = seen.into_iter().filter(|schema| is_end(schema));
+    let ends: Vec<String> = ends.map(|end| format!("{} {}", end.event_type, end.version)).collect();
     let drops = steps.iter().any(|step| step.to.is_empty());
     match (ends.is_empty(), drops) {
         (true, _) => "→ dropped".to_owned(),
         (false, true) => format!("→ {} (some dropped)", ends.join(" + ")),
         (false, false) => format!("→ {}", ends.join(" + ")),
+    }
+}
+
+/// Everything that a schema becomes on its way, each once, a part's whole chain before the next part.
+fn follow<'s>(steps: &'s [Step], schema: &'s Schema, seen: &mut Vec<&'s Schema>) {
+    if seen.contains(&schema) {
+        return;
+    }
+    seen.push(schema);
+    for target in steps.iter().filter(|step| step.from == *schema).flat_map(|step| &step.to) {
+        follow(steps, target, seen);
     }
 }
 
@@ -347,5 +358,34 @@ impl fmt::Display for SampleView {
                 parts.iter().try_for_each(|part| write!(f, "+\n{}", diff("", &part.to_string())))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use eventlift_events::{EventType, SchemaVersion};
+    use eventlift_transformers::{Definitions, Keys};
+
+    use super::*;
+
+    #[test]
+    fn parts_are_listed_in_their_order_wherever_their_chains_end() {
+        let definition = r#"
+            type = "Contact"
+            retired = true
+            [[upcast]]
+            from = 1
+            split = [{ type = "Address", version = 1 }, { type = "Phone", version = 1 }, { type = "Note", version = 1 }]
+        "#;
+        let address = "type = 'Address'\ncurrent = 2\n[[upcast]]\nfrom = 1\n";
+        let phone = "[current]\nPhone = 1\n";
+        let note = "type = 'Note'\nretired = true\n[[upcast]]\nfrom = 1\ndrop = true\n";
+        let files = [("a", definition), ("b", address), ("c", phone), ("d", note)];
+        let files = files.map(|(path, text)| (path.into(), text.to_owned()));
+        let definitions = Definitions::load(files, &Keys::new()).unwrap();
+        let registry = definitions.register(Registry::builder()).build().unwrap();
+        let coverage = registry.coverage(&EventType::new("Contact").unwrap(), SchemaVersion::FIRST);
+        let Outcome::Lifted(steps) = coverage.outcome else { panic!("{coverage:?}") };
+        assert_eq!(becomes(&steps), "→ Address 2 + Phone 1 (some dropped)");
     }
 }

@@ -22,9 +22,9 @@ impl Fingerprint {
         let policies = policies.fingerprint();
         let mut parts = registry.parts();
         parts.push((NUMBERING.to_owned(), numbering(registry).to_owned()));
-        parts.push((SCOPE.to_owned(), format!("{scope:?}")));
+        parts.push((SCOPE.to_owned(), scope_text(scope)));
         parts.push(("the policy".to_owned(), policies.clone()));
-        Self { whole: format!("{} {scope:?} {policies}", registry.fingerprint()), parts }
+        Self { whole: format!("{} {} {policies}", registry.fingerprint(), scope_text(scope)), parts }
     }
 
     /// The scope that a run was recorded with and this one, if they differ.
@@ -75,6 +75,19 @@ fn numbering(registry: &Registry) -> &'static str {
         Shape::OneToOne => KEPT,
         Shape::Shifting => SHIFTED,
         Shape::Moving => COUNTED,
+    }
+}
+
+/// A scope for people, different for different scopes: names are quoted.
+fn scope_text(scope: &Scope) -> String {
+    match scope {
+        Scope::All => "everything".to_owned(),
+        Scope::Category(category) => format!("category {category:?}"),
+        Scope::Stream(stream) => format!("stream {:?}", stream.as_str()),
+        Scope::Types(types) => {
+            let names: Vec<String> = types.iter().map(|name| format!("{:?}", name.as_str())).collect();
+            format!("type {}", names.join(", "))
+        }
     }
 }
 

@@ -10,8 +10,8 @@ use crate::operations::keys::Keys;
 use crate::operations::place::{Conversion, Edit, InPlace, Null};
 use crate::transformer::Reason;
 
-/// `{ redact = "/email", with = "***" }`: the value is replaced where the field is there; by null unless `with` or
-/// `json` says otherwise.
+/// `{ redact = "/email", with = "***" }`: the value, whatever it is, is replaced; by null unless `with` or `json` says
+/// otherwise. A missing field fails the event, or stays missing with `optional`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Redact {

@@ -140,8 +140,8 @@ impl Registry {
         &self.fingerprint
     }
 
-    /// The name and fingerprint of every rule: upcasters by type and version, general rules and stateful transformers
-    /// in order.
+    /// The name and fingerprint of every part that decides a result: upcasters by type and version, general rules and
+    /// stateful transformers in order, JSON Schemas by type and version.
     pub fn parts(&self) -> Vec<(String, String)> {
         self.parts.clone()
     }
@@ -149,6 +149,16 @@ impl Registry {
     /// The stateful transformers, in order.
     pub fn stateful(&self) -> &[Arc<dyn StatefulTransformer>] {
         &self.stateful
+    }
+
+    /// The number of rules: upcasters, general rules and stateful transformers.
+    pub fn rule_count(&self) -> usize {
+        self.upcasters.len() + self.rules.len() + self.stateful.len()
+    }
+
+    /// The number of JSON Schemas.
+    pub fn schema_count(&self) -> usize {
+        self.schemas.len()
     }
 
     /// Whether there are no rules at all. Types may still be declared.

@@ -1,0 +1,328 @@
+//! What the documentation shows is run: shell blocks by a shell, queries by SQLite, definitions by their test cases.
+//!
+//! In README.md, examples/shop/README.md and docs/*.md,
+//!
+//! - ```` ```sh ```` blocks are run in order, in a fresh folder that holds a copy of `examples/`, with `eventlift` on the
+//!   path; `cargo run --release --` stands for `eventlift`; lines that get the program (`git clone`, `cargo install`,
+//!   `cargo xtask`, `cd eventlift`) are left out; ```` ```sh ignore ```` blocks are not run;
+//! - ```` ```sql ```` blocks are run in between, against `examples/shop/shop.db`; every query has to yield a row;
+//! - ```` ```toml ```` blocks are definitions, which have to pass the test cases that they hold, or (parts of) an
+//!   `eventlift.toml`;
+//! - links into the repository have to lead to a file, and to a heading where they name one.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use eventlift::commands::ExitCode;
+use eventlift::config::Project;
+use eventlift_transformers::{Definitions, Keys, Operation, Registry};
+use tempfile::TempDir;
+
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A page of the documentation.
+struct Page {
+    path: PathBuf,
+    text: String,
+}
+
+/// A fenced block.
+struct Block {
+    /// What stands behind the fence.
+    kind: String,
+    /// The line of the fence, from 1.
+    line: usize,
+    text: String,
+}
+
+impl Page {
+    fn read(path: impl Into<PathBuf>) -> Option<Self> {
+        let path = path.into();
+        let text = fs::read_to_string(repository().join(&path)).ok()?;
+        Some(Self { path, text })
+    }
+
+    fn blocks(&self) -> Vec<Block> {
+        let mut blocks = Vec::new();
+        let mut open: Option<Block> = None;
+        for (index, line) in self.text.lines().enumerate() {
+            match (&mut open, line.trim_start().strip_prefix("```")) {
+                (None, Some(kind)) => {
+                    open = Some(Block { kind: kind.trim().to_owned(), line: index + 1, text: String::new() });
+                }
+                (Some(_), Some("")) => blocks.extend(open.take()),
+                (Some(block), _) => {
+                    block.text.push_str(line);
+                    block.text.push('\n');
+                }
+                (None, None) => {}
+            }
+        }
+        assert!(open.is_none(), "{}: a block without an end", self.path.display());
+        blocks
+    }
+
+    /// The lines outside of blocks, with their numbers.
+    fn prose(&self) -> impl Iterator<Item = (usize, &str)> {
+        let mut in_block = false;
+        self.text.lines().enumerate().filter_map(move |(index, line)| {
+            let is_fence = line.trim_start().starts_with("```");
+            in_block ^= is_fence;
+            (!in_block && !is_fence).then_some((index + 1, line))
+        })
+    }
+
+    fn place(&self, line: usize) -> String {
+        format!("{}:{line}", self.path.display())
+    }
+}
+
+fn pages() -> Vec<Page> {
+    let mut pages = Vec::from_iter(Page::read("README.md"));
+    pages.extend(Page::read("examples/shop/README.md"));
+    let docs = fs::read_dir(repository().join("docs")).unwrap();
+    let mut names: Vec<_> = docs.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    pages.extend(
+        names.iter().filter(|name| name.ends_with(".md")).filter_map(|name| Page::read(format!("docs/{name}"))),
+    );
+    assert!(pages.len() >= 4, "{} pages", pages.len());
+    pages
+}
+
+fn page(path: &str) -> Page {
+    Page::read(path).unwrap_or_else(|| panic!("{path} can't be read"))
+}
+
+/// A folder with a copy of the examples, without what somebody's run has left.
+fn folder_with_examples() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    copy_folder(&repository().join("examples"), &folder.path().join("examples"));
+    folder
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for path in fs::read_dir(from).unwrap().map(|entry| entry.unwrap().path()) {
+        let name = path.file_name().unwrap();
+        if path.is_dir() {
+            copy_folder(&path, &to.join(name));
+        } else if !name.to_str().unwrap().starts_with("shop.db") {
+            fs::copy(&path, to.join(name)).unwrap();
+        }
+    }
+}
+
+/// What the shell is given: the block on the lines that it has in its page, so that the shell's messages name them.
+fn script(block: &Block) -> String {
+    const GETS_THE_PROGRAM: [&str; 4] = ["git clone", "cargo install", "cargo xtask", "cd eventlift"];
+    let mut script = "\n".repeat(block.line);
+    for line in block.text.lines() {
+        if !GETS_THE_PROGRAM.iter().any(|start| line.trim_start().starts_with(start)) {
+            script.push_str(&line.replace("cargo run --release -- ", "eventlift "));
+        }
+        script.push('\n');
+    }
+    script
+}
+
+fn run_shell(page: &Page, block: &Block, folder: &Path) -> Result<(), String> {
+    let program = Path::new(env!("CARGO_BIN_EXE_eventlift")).parent().unwrap();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let paths = std::iter::once(program.to_owned()).chain(std::env::split_paths(&path));
+    let output = Command::new("sh")
+        .args(["-exc", &script(block)])
+        .current_dir(folder)
+        .env("PATH", std::env::join_paths(paths).unwrap())
+        .env("PS4", "@${LINENO}@ ")
+        .output()
+        .unwrap();
+    if output.status.success() {
+        return Ok(());
+    }
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let lines = stderr.lines().filter_map(|line| line.trim_start_matches('@').split_once("@ ")?.0.parse().ok());
+    let line: usize = lines.last().unwrap_or(block.line);
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    Err(format!("{}: {}\n{stdout}\n{stderr}", page.place(line), output.status))
+}
+
+/// Runs the statements of a block; those that yield nothing are named.
+fn run_sql(page: &Page, block: &Block, folder: &Path) -> Result<(), String> {
+    let failed = |what: &dyn std::fmt::Display| format!("{}: {what}", page.place(block.line));
+    let database = rusqlite::Connection::open(folder.join("examples/shop/shop.db")).map_err(|e| failed(&e))?;
+    for query in block.text.split_inclusive(';').filter(|query| !query.trim().is_empty()) {
+        let mut statement = database.prepare(query).map_err(|e| failed(&e))?;
+        let mut rows = statement.query([]).map_err(|e| failed(&e))?;
+        if rows.next().map_err(|e| failed(&e))?.is_none() {
+            return Err(failed(&format_args!("no row for {}", query.trim())));
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn every_command_and_query_works() {
+    let mut wrong = Vec::new();
+    let mut ran = 0;
+    for page in pages() {
+        let folder = folder_with_examples();
+        for block in page.blocks() {
+            let outcome = match &*block.kind {
+                "sh" => run_shell(&page, &block, folder.path()),
+                "sql" => run_sql(&page, &block, folder.path()),
+                _ => continue,
+            };
+            ran += 1;
+            if let Err(failure) = outcome {
+                // What follows may only fail because this did.
+                wrong.push(failure);
+                break;
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(ran >= 10, "only {ran} blocks were run");
+}
+
+#[test]
+fn a_command_that_fails_is_named_with_its_line() {
+    let page = Page { path: "a.md".into(), text: "\n```sh\ntrue\neventlift check nowhere\n```\n".to_owned() };
+    let failure = run_shell(&page, &page.blocks()[0], folder_with_examples().path()).unwrap_err();
+    assert!(failure.starts_with("a.md:4: ") && failure.contains("nowhere/eventlift.toml"), "{failure}");
+    let sql = Page { path: "a.md".into(), text: "```sql\nSELECT 1;\nSELECT 1 WHERE 0;\n```\n".to_owned() };
+    let failure = run_sql(&sql, &sql.blocks()[0], folder_with_examples().path()).unwrap_err();
+    assert_eq!(failure, "a.md:1: no row for SELECT 1 WHERE 0;");
+}
+
+/// Compiles a definition and runs its test cases. How many there were.
+fn run_definition(place: &str, text: &str) -> Result<usize, String> {
+    let mut keys = Keys::new();
+    keys.insert("people", "a secret");
+    let files = [(PathBuf::from(place), text.to_owned())];
+    let definitions = Definitions::load(files, &keys).map_err(|errors| format!("{place}: {errors}"))?;
+    let registry = definitions.register(Registry::builder()).build().map_err(|errors| format!("{place}: {errors}"))?;
+    let results = definitions.test(&registry);
+    let failed: Vec<String> = results.iter().filter(|result| !result.passed()).map(ToString::to_string).collect();
+    if failed.is_empty() { Ok(results.len()) } else { Err(failed.join("\n")) }
+}
+
+/// Reads an `eventlift.toml`, whose stores may be left out.
+fn read_project(place: &str, text: &str, table: &toml::Table) -> Result<(), String> {
+    let mut text = text.to_owned();
+    for store in ["source", "target"].into_iter().filter(|store| !table.contains_key(*store)) {
+        text.push_str(&format!("\n[{store}]\nstore = \"sqlite\"\npath = \"{store}.db\"\n"));
+    }
+    Project::parse(Path::new(""), &text).map(|_| ()).map_err(|error| format!("{place}: {error}"))
+}
+
+#[test]
+fn every_definition_passes_its_tests_and_every_project_is_one() {
+    let mut wrong = Vec::new();
+    let (mut cases, mut projects) = (0, 0);
+    for page in pages() {
+        for block in page.blocks().into_iter().filter(|block| block.kind == "toml") {
+            let place = page.place(block.line);
+            let table: toml::Table = match block.text.parse() {
+                Ok(table) => table,
+                Err(error) => {
+                    wrong.push(format!("{place}: {error}"));
+                    continue;
+                }
+            };
+            let is_definition = ["type", "upcast", "rule", "current"].iter().any(|key| table.contains_key(*key));
+            if is_definition {
+                match run_definition(&place, &block.text) {
+                    Ok(0) => wrong.push(format!("{place}: a definition without test cases proves nothing")),
+                    Ok(found) => cases += found,
+                    Err(failure) => wrong.push(failure),
+                }
+            } else {
+                projects += 1;
+                wrong.extend(read_project(&place, &block.text, &table).err());
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(cases >= 40 && projects >= 4, "{cases} test cases, {projects} projects");
+}
+
+/// The anchors of a page's headings, as the usual viewers make them.
+fn anchors(page: &Page) -> BTreeSet<String> {
+    let headings = page.prose().filter(|(_, line)| line.starts_with('#'));
+    headings
+        .map(|(_, line)| {
+            let heading = line.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+            heading.chars().filter(|c| c.is_alphanumeric() || "-_".contains(*c)).collect()
+        })
+        .collect()
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let mut wrong = Vec::new();
+    for page in pages() {
+        for (number, line) in page.prose() {
+            for link in line.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+                if link.contains("://") || link.starts_with("mailto:") {
+                    continue;
+                }
+                let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
+                let target = if path.is_empty() {
+                    page.path.clone()
+                } else {
+                    page.path.parent().unwrap_or(Path::new("")).join(path)
+                };
+                let exists = repository().join(&target).exists();
+                let has_anchor = || Page::read(&target).is_some_and(|page| anchors(&page).contains(anchor));
+                if !exists || !anchor.is_empty() && !has_anchor() {
+                    wrong.push(format!("{}: {link} leads nowhere", page.place(number)));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_operation_is_described_and_shown() {
+    let page = page("docs/definitions.md");
+    let definitions: String = page.blocks().into_iter().filter(|b| b.kind == "toml").map(|b| b.text).collect();
+    for name in Operation::NAMES {
+        assert!(page.text.contains(&format!("\n### `{name}`")), "{name} has no heading");
+        assert!(definitions.contains(&format!("{{ {name} = ")), "{name} has no example");
+    }
+}
+
+#[test]
+fn every_exit_code_is_explained() {
+    let codes: Vec<u8> = ExitCode::ALL.iter().map(|code| *code as u8).collect();
+    assert_eq!(codes, (0..10).collect::<Vec<u8>>());
+    let help = fs::read_to_string(repository().join("tests/snapshots/help.snap")).unwrap();
+    let page = page("docs/operating.md");
+    for code in codes {
+        assert!(help.lines().any(|line| line.split("  ").any(|part| part.trim() == code.to_string())), "{code}");
+        assert!(page.text.contains(&format!("\n| {code} |")), "exit code {code} is not explained");
+    }
+}
+
+#[test]
+fn every_field_of_the_json_output_is_explained() {
+    let page = page("docs/operating.md");
+    let mut fields = BTreeSet::new();
+    for path in fs::read_dir(repository().join("tests/snapshots")).unwrap().map(|entry| entry.unwrap().path()) {
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        if name.ends_with("_json") {
+            let text = fs::read_to_string(&path).unwrap();
+            let keys = text.lines().filter_map(|line| line.trim_start().strip_prefix('"')?.split_once("\": "));
+            fields.extend(keys.map(|(key, _)| key.to_owned()));
+        }
+    }
+    assert!(fields.len() > 40, "{fields:?}");
+    let missing: Vec<&String> = fields.iter().filter(|field| !page.text.contains(&format!("`{field}`"))).collect();
+    assert!(missing.is_empty(), "not explained: {missing:?}");
+}
