@@ -87,7 +87,9 @@ fn pages() -> Vec<Page> {
     let docs = fs::read_dir(repository().join("docs")).unwrap();
     let mut names: Vec<_> = docs.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
-    pages.extend(names.iter().filter(|name| name.ends_with(".md")).filter_map(|name| Page::read(format!("docs/{name}"))));
+    pages.extend(
+        names.iter().filter(|name| name.ends_with(".md")).filter_map(|name| Page::read(format!("docs/{name}"))),
+    );
     assert!(pages.len() >= 4, "{} pages", pages.len());
     pages
 }

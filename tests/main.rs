@@ -2,14 +2,34 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+#[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
+mod bad_input;
 #[cfg(all(feature = "cli", feature = "jq", feature = "schema"))]
 mod command_line;
+#[cfg(all(feature = "sqlite", feature = "file"))]
+mod content;
+#[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
+mod disks;
 #[cfg(all(feature = "cli", feature = "jq", feature = "schema"))]
 mod docs;
+#[cfg(all(feature = "sqlite", feature = "file"))]
+mod faults;
 #[cfg(feature = "file")]
 mod file_store;
+#[cfg(all(feature = "sqlite", feature = "file"))]
+mod laws;
+#[cfg(any(feature = "sqlite", feature = "file"))]
+mod memory;
+#[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
+mod project;
+#[cfg(all(feature = "sqlite", feature = "file", unix))]
+mod resume;
+#[cfg(all(feature = "sqlite", feature = "file"))]
+mod rulebook;
 #[cfg(all(feature = "cli", feature = "jq", feature = "schema"))]
 mod shop;
+#[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
+mod signals;
 #[cfg(feature = "sqlite")]
 mod sqlite_store;
 #[cfg(all(feature = "cli", feature = "jq", feature = "schema"))]

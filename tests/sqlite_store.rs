@@ -29,6 +29,10 @@ impl StoreUnderTest for Sqlite {
     async fn reader(&self) -> Result<Box<dyn EventReader>, StoreError> {
         Ok(Box::new(SqliteReader::open(self.config())?))
     }
+
+    fn resident_bytes(&self) -> Option<u64> {
+        crate::memory::resident_bytes()
+    }
 }
 
 fn block_on<F: Future>(future: F) -> F::Output {

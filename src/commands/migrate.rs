@@ -31,6 +31,11 @@ pub(super) struct MigrateReport {
     written_now: u64,
     seconds: f64,
     project: String,
+    #[serde(skip)]
+    to_standard_output: bool,
+    /// Whether both sides can be read again.
+    #[serde(skip)]
+    can_be_verified: bool,
     /// The arguments that say which part of the source.
     #[serde(skip)]
     scope: String,
@@ -48,6 +53,7 @@ pub(super) async fn migrate(arguments: &MigrationArguments, format: Format) -> R
     let source = project.source.reader()?;
     let target = project.target.writer()?;
     let (source_name, target_name) = (source.identity().to_string(), target.identity().to_string());
+    let is_rereadable = source.is_rereadable();
     let stop = stop_on_signals();
 
     let begun = Instant::now();
@@ -111,6 +117,8 @@ pub(super) async fn migrate(arguments: &MigrationArguments, format: Format) -> R
         written_now: outcome.counts.written - done_before.written,
         seconds: begun.elapsed().as_secs_f64(),
         project: arguments.project.project.display().to_string(),
+        to_standard_output: project.target.is_standard_stream(),
+        can_be_verified: is_rereadable && project.target.local_file().is_some(),
         scope: arguments.scope.to_string(),
     })
 }
@@ -124,6 +132,7 @@ pub(super) fn migration_options(arguments: &MigrationArguments, project: &Projec
         workers: arguments.workers.unwrap_or(defaults.workers),
         batch_events: arguments.batch,
         accept_changes: arguments.accept_changes,
+        ..defaults
     }
 }
 
@@ -161,6 +170,10 @@ impl Report for MigrateReport {
     fn exit_code(&self) -> ExitCode {
         if self.state == "done" { ExitCode::Done } else { ExitCode::Stopped }
     }
+
+    fn leaves_standard_output(&self) -> bool {
+        self.to_standard_output
+    }
 }
 
 impl fmt::Display for MigrateReport {
@@ -177,11 +190,15 @@ impl fmt::Display for MigrateReport {
             }
             writeln!(f, "{:.1} s, {rate:.0} events a second", self.seconds)?;
         }
-        if self.state == "done" {
+        if self.state == "done" && !self.can_be_verified {
+            write!(f, "done")
+        } else if self.state == "done" {
             write!(f, "done; compare both sides with `{}{}`", command("verify", &self.project), self.scope)
         } else {
-            let behind = self.source_position.as_deref().unwrap_or("the start");
-            write!(f, "stopped behind position {behind}; go on with the same command")
+            match &self.source_position {
+                Some(position) => write!(f, "stopped behind position {position}; go on with the same command"),
+                None => write!(f, "stopped before anything was written; go on with the same command"),
+            }
         }
     }
 }

@@ -31,6 +31,11 @@ pub trait Report: Serialize + Display {
     fn exit_code(&self) -> ExitCode {
         ExitCode::Done
     }
+
+    /// Whether standard output is taken by events, so that the report has to go to standard error.
+    fn leaves_standard_output(&self) -> bool {
+        false
+    }
 }
 
 /// A command as it is typed for a project; the folder one is in needs no name.
@@ -38,7 +43,7 @@ pub(super) fn command(name: &str, project: &str) -> String {
     if project == "." { format!("eventlift {name}") } else { format!("eventlift {name} {project}") }
 }
 
-/// Prints a report on standard output.
+/// Prints a report on standard output, or beside events on standard error.
 pub fn print_report(format: Format, report: &impl Report) -> ExitCode {
     let text = match format {
         Format::Text => report.to_string(),
@@ -47,7 +52,10 @@ pub fn print_report(format: Format, report: &impl Report) -> ExitCode {
         }
     };
     // A reader that has gone away (a closed pipe) is no reason to fail.
-    let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
+    let _ = match report.leaves_standard_output() {
+        true => writeln!(std::io::stderr(), "{}", text.trim_end()),
+        false => writeln!(std::io::stdout(), "{}", text.trim_end()),
+    };
     report.exit_code()
 }
 

@@ -5,7 +5,7 @@
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressState, ProgressStyle};
 
 use super::output::Format;
 
@@ -30,13 +30,11 @@ impl ProgressLine {
             return Self::Lines { what, total, start, begun: now, last: now };
         }
         let template = match total {
-            Some(_) => "{msg:>10} [{bar:30}] {human_pos} of {human_len} events, {per_sec}, {eta} left",
-            None => "{msg:>10} {spinner} {human_pos} events, {per_sec}, {elapsed}",
+            Some(_) => "{msg:>10} [{bar:30}] {human_pos} of {human_len} events, {rate}, {eta} left",
+            None => "{msg:>10} {spinner} {human_pos} events, {rate}, {elapsed}",
         };
         let bar = total.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
-        }
+        style(&bar, template);
         bar.set_message(what);
         bar.set_position(start);
         bar.reset_eta();
@@ -69,6 +67,7 @@ impl ProgressLine {
     pub(super) fn now(&mut self, doing: &'static str) {
         match self {
             Self::Bar(bar) => {
+                style(bar, "{msg:>10} {spinner} {human_pos} events, {elapsed}");
                 bar.set_message(doing);
                 bar.enable_steady_tick(Duration::from_millis(200));
             }
@@ -83,4 +82,13 @@ impl ProgressLine {
             bar.finish_and_clear();
         }
     }
+}
+
+fn style(bar: &ProgressBar, template: &str) {
+    // A template that does not parse would be a mistake in this file; indicatif's own style serves as well then.
+    let Ok(style) = ProgressStyle::with_template(template) else { return };
+    bar.set_style(style.with_key("rate", |state: &ProgressState, line: &mut dyn std::fmt::Write| {
+        // A line that can't be written is not shown, that is all.
+        let _ = write!(line, "{}/s", HumanCount(state.per_sec() as u64));
+    }));
 }

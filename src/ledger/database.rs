@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use eventlift_events::{
@@ -38,10 +39,8 @@ impl LedgerDatabase {
             return Ok(None);
         }
         let display = display.into();
-        let opened = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).and_then(|connection| {
-            connection.busy_timeout(std::time::Duration::from_secs(5))?;
-            Ok(schema::exists(&connection)?.then_some(connection))
-        });
+        let opened = open_to_read(path, Duration::from_secs(5))
+            .and_then(|connection| Ok(schema::exists(&connection)?.then_some(connection)));
         let connection = opened.map_err(|e| failure::store_error("open", &display, e))?;
         Ok(connection.map(|connection| Self { connection: Mutex::new(connection), display }))
     }
@@ -62,6 +61,26 @@ impl LedgerDatabase {
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Opens a database to read from it. What a killed writer left half done is rolled back, which is the one thing that
+/// a read-only connection can't do for itself.
+pub(crate) fn open_to_read(path: &Path, busy_timeout: Duration) -> rusqlite::Result<Connection> {
+    let open = |flags| {
+        let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        connection.busy_timeout(busy_timeout)?;
+        // Opening touches nothing; the first look does.
+        connection.pragma_query_value(None, "schema_version", |_| Ok(()))?;
+        Ok(connection)
+    };
+    match open(OpenFlags::SQLITE_OPEN_READ_ONLY) {
+        Err(rusqlite::Error::SqliteFailure(error, _))
+            if error.extended_code == rusqlite::ffi::SQLITE_READONLY_ROLLBACK =>
+        {
+            open(OpenFlags::SQLITE_OPEN_READ_WRITE)
+        }
+        opened => opened,
     }
 }
 

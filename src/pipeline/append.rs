@@ -1,12 +1,11 @@
 //! The append stage: gathers events into transactions, and finds out what happened when an append has no answer.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use eventlift_events::{Event, EventWriter, Progress, StoreError, StoreErrorKind};
 
-/// A transaction takes at least this many events, so that its cost is shared.
-const EVENTS: usize = 10_000;
-/// Or this many bytes, so that memory is bounded.
+/// A transaction ends with the batch that brings it to this many bytes, so that memory is bounded.
 const BYTES: usize = 8 << 20;
 /// How often an append is tried again after an error of the store's own that may pass.
 const RETRIES: u32 = 3;
@@ -24,10 +23,10 @@ pub(super) struct Gathered {
 
 impl Gathered {
     /// Whether it is time to append.
-    pub(super) fn is_full(&mut self) -> bool {
+    pub(super) fn is_full(&mut self, transaction_events: NonZeroUsize) -> bool {
         self.bytes += self.events[self.weighed..].iter().map(Event::size).sum::<usize>();
         self.weighed = self.events.len();
-        self.events.len() >= EVENTS || self.bytes >= BYTES
+        self.events.len() >= transaction_events.get() || self.bytes >= BYTES
     }
 
     pub(super) fn clear(&mut self) {

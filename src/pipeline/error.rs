@@ -103,6 +103,16 @@ pub enum Refusal {
         /// What was added, removed or changed.
         changes: Vec<String>,
     },
+    /// The changed rules number events in another way than those that are in the target.
+    #[error(
+        "the rules have come to split, drop or move events, or ceased to, so what run {run} wrote to {target} has other revisions than they would give"
+    )]
+    Renumbering {
+        /// The target.
+        target: String,
+        /// The run.
+        run: String,
+    },
     /// The run is about another part of the source; going on would leave out what its own scope has passed over.
     #[error("run {run} is about {recorded}, not {given}")]
     OtherScope {
@@ -153,6 +163,7 @@ impl PipelineError {
                 Refusal::Changed { .. } => {
                     "take the change back, or migrate into a new target; to go on all the same, add --accept-changes"
                 }
+                Refusal::Renumbering { .. } => "migrate into a new target",
                 Refusal::OtherScope { .. } => {
                     "ask for the same --category, --stream or --type as the run, or migrate into a new target"
                 }

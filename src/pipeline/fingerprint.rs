@@ -1,7 +1,7 @@
 //! The fingerprint of everything that decides what a run writes.
 
 use eventlift_events::{RunRecord, Scope};
-use eventlift_transformers::Registry;
+use eventlift_transformers::{Registry, Shape};
 
 use super::policy::Policies;
 
@@ -21,8 +21,9 @@ impl Fingerprint {
     pub fn of(registry: &Registry, scope: &Scope, policies: &Policies) -> Self {
         let policies = policies.fingerprint();
         let mut parts = registry.parts();
+        parts.push((NUMBERING.to_owned(), numbering(registry).to_owned()));
         parts.push((SCOPE.to_owned(), scope_text(scope)));
-        parts.push(("the policies".to_owned(), policies.clone()));
+        parts.push(("the policy".to_owned(), policies.clone()));
         Self { whole: format!("{} {} {policies}", registry.fingerprint(), scope_text(scope)), parts }
     }
 
@@ -51,6 +52,29 @@ impl Fingerprint {
             changes.push("the order of the rules, or a declared version".to_owned());
         }
         Some(changes)
+    }
+
+    /// Whether the revisions of a recorded run can be gone on with. Those that were kept up to here can be shifted from
+    /// here; anything else would have to count what is in the target already in another way.
+    pub fn goes_on_numbering(&self, record: &RunRecord) -> bool {
+        match (find(&record.parts, NUMBERING), find(&self.parts, NUMBERING)) {
+            (Some(KEPT), Some(SHIFTED)) => true,
+            (before, after) => before == after,
+        }
+    }
+}
+
+/// The name of the part that says how events get their revisions.
+const NUMBERING: &str = "the numbering of events";
+const KEPT: &str = "kept";
+const SHIFTED: &str = "shifted";
+const COUNTED: &str = "counted";
+
+fn numbering(registry: &Registry) -> &'static str {
+    match registry.shape() {
+        Shape::OneToOne => KEPT,
+        Shape::Shifting => SHIFTED,
+        Shape::Moving => COUNTED,
     }
 }
 

@@ -30,6 +30,8 @@ pub struct MigrationOptions {
     pub workers: NonZeroUsize,
     /// Events a batch. Never changes the result.
     pub batch_events: NonZeroUsize,
+    /// A transaction ends with the batch that brings it to this many events, or to 8 MiB. Never changes the result.
+    pub transaction_events: NonZeroUsize,
     /// Go on although the transformers, the policies or the source are not those the run was started with.
     pub accept_changes: bool,
 }
@@ -37,11 +39,13 @@ pub struct MigrationOptions {
 impl Default for MigrationOptions {
     fn default() -> Self {
         const BATCH: NonZeroUsize = NonZeroUsize::new(1_000).unwrap(); // not zero, which the compiler checks
+        const TRANSACTION: NonZeroUsize = NonZeroUsize::new(10_000).unwrap(); // not zero, which the compiler checks
         Self {
             scope: Scope::All,
             policies: Policies::default(),
             workers: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             batch_events: BATCH,
+            transaction_events: TRANSACTION,
             accept_changes: false,
         }
     }
@@ -182,6 +186,9 @@ impl Migration {
                 return Err(Refusal::Changed { run, changes }.into());
             }
         }
+        if checkpoint.is_some() && !fingerprint.goes_on_numbering(&record) {
+            return Err(Refusal::Renumbering { target, run }.into());
+        }
         let record = RunRecord {
             source: source.key.clone(),
             fingerprint: fingerprint.whole,
@@ -218,7 +225,7 @@ impl Migration {
         mut sequencer: Sequencer,
         checkpoint: Option<Checkpoint>,
     ) -> Result<(Counts, Option<Position>), PipelineError> {
-        let options = &self.options;
+        let options = self.options.clone();
         let request = ReadRequest::new(options.scope.clone())
             .after(checkpoint.map(|c| c.source))
             .batch_events(options.batch_events);
@@ -240,7 +247,7 @@ impl Migration {
             if failed.is_some() {
                 break;
             }
-            if gathered.is_full() {
+            if gathered.is_full(options.transaction_events) {
                 self.append(&mut sequencer, &mut gathered).await?;
             }
         }

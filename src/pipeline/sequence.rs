@@ -9,7 +9,7 @@ use eventlift_events::{
     Checkpoint, CheckpointStore, Counts, Event, Position, PositionRange, Progress, Revision, RunId, StateKey,
     StreamName,
 };
-use eventlift_transformers::{Registry, Shape, StatefulTransformer, TransformError};
+use eventlift_transformers::{Reason, Registry, Shape, StatefulTransformer, TransformError};
 
 use super::error::{PipelineError, Refusal};
 use super::state::RunState;
@@ -140,7 +140,7 @@ impl Sequencer {
             self.state.load(keys, store).await.map_err(PipelineError::Target)?;
         }
         for index in 0..groups.len() {
-            if let Err(error) = self.apply_rules(registry.stateful(), &mut groups[index]) {
+            if let Err(error) = self.apply_rules(registry.stateful(), &mut groups[index], store).await? {
                 groups.truncate(index);
                 return Ok(Some(PipelineError::Transform(Box::new(error))));
             }
@@ -150,20 +150,29 @@ impl Sequencer {
 
     /// Applies the rules one after the other. State changes only once all of them have taken the event, since what
     /// came before a failing event is committed.
-    fn apply_rules(&mut self, rules: &[Arc<dyn StatefulTransformer>], group: &mut Group) -> Result<(), TransformError> {
+    async fn apply_rules(
+        &mut self,
+        rules: &[Arc<dyn StatefulTransformer>],
+        group: &mut Group,
+        store: &dyn CheckpointStore,
+    ) -> Result<Result<(), TransformError>, PipelineError> {
         let mut changes = Vec::new();
         for rule in rules {
             if group.events.iter().any(|event| observes(&**rule, event)) {
                 let key = state_key(&**rule, &group.origin.stream);
+                // An earlier rule may have made it an event that this one observes.
+                self.state.load(std::iter::once(key.clone()), store).await.map_err(PipelineError::Target)?;
                 let mut state = self.state.get(&key).map(|value| value.to_vec()).unwrap_or_default();
-                apply_rule(&**rule, &mut state, group)?;
+                if let Err(error) = apply_rule(&**rule, &mut state, group) {
+                    return Ok(Err(error));
+                }
                 changes.push((key, (!state.is_empty()).then(|| Bytes::from(state))));
             }
         }
         for (key, value) in changes {
             self.state.set(&key, value);
         }
-        Ok(())
+        Ok(Ok(()))
     }
 
     async fn load_numbers(&mut self, groups: &[Group], store: &dyn CheckpointStore) -> Result<(), PipelineError> {
@@ -305,18 +314,43 @@ fn apply_rule(rule: &dyn StatefulTransformer, state: &mut Vec<u8>, group: &mut G
         }
         let before = event.clone();
         let mut parts = Vec::with_capacity(1);
-        rule.transform(state, event, &mut parts).map_err(|reason| TransformError::new(rule.name(), &before, reason))?;
-        if parts.len() > 1 {
-            for (index, part) in parts.iter_mut().enumerate() {
-                part.id = before.id.of_part(index, rule.name());
-            }
-        }
+        rule.transform(state, event, &mut parts)
+            .and_then(|()| check_shape(rule, &before, &parts))
+            .map_err(|reason| TransformError::new(rule.name(), &before, reason))?;
+        restore_envelopes(rule, &before, &mut parts);
         group.origin.lifted |= parts.len() != 1 || parts[0] != before;
         after.append(&mut parts);
     }
     group.origin.parts = after.len();
     group.events = after;
     Ok(())
+}
+
+/// Whether a rule that says it is one-to-one is.
+fn check_shape(rule: &dyn StatefulTransformer, before: &Event, parts: &[Event]) -> Result<(), Reason> {
+    if !rule.is_one_to_one() {
+        return Ok(());
+    }
+    match parts {
+        [part] if part.stream == before.stream => Ok(()),
+        [part] => {
+            let stream = &part.stream;
+            Err(Reason::new(format_args!("it moves the event to stream {stream}, but says that it is one-to-one")))
+        }
+        parts => {
+            let yielded = parts.len();
+            Err(Reason::new(format_args!("it yields {yielded} events, but says that it is one-to-one")))
+        }
+    }
+}
+
+/// Gives what an event became the identity of the event, as lifting does.
+fn restore_envelopes(rule: &dyn StatefulTransformer, before: &Event, parts: &mut [Event]) {
+    for (index, part) in parts.iter_mut().enumerate() {
+        part.id = before.id.of_part(index, rule.name());
+        part.recorded_at = before.recorded_at;
+        part.attributes = before.attributes.clone();
+    }
 }
 
 fn observes(rule: &dyn StatefulTransformer, event: &Event) -> bool {

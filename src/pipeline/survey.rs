@@ -196,7 +196,8 @@ impl Survey {
             .iter()
             .map(|covered| {
                 let (name, version, events) = (&covered.event_type, covered.version, covered.tally.events);
-                format!("{name} version {version} ({events} events)")
+                let unit = if events == 1 { "event" } else { "events" };
+                format!("{name} version {version} ({events} {unit})")
             })
             .collect();
         Err(Refusal::Uncovered { uncovered }.into())

@@ -120,6 +120,16 @@ impl StoreConfig {
         }
     }
 
+    /// Whether it is standard input or output.
+    pub fn is_standard_stream(&self) -> bool {
+        match self {
+            #[cfg(feature = "file")]
+            Self::File(config) => config.is_standard_stream(),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(_) => false,
+        }
+    }
+
     /// The store's ledger, to look at while others write; none where nothing was ever written to it.
     pub fn ledger(&self) -> Result<Option<Box<dyn CheckpointStore>>, StoreError> {
         let Some(path) = self.ledger_file() else { return Ok(None) };
@@ -145,7 +155,8 @@ impl StoreConfig {
     pub fn is_same(&self, other: &Self) -> bool {
         match (self.local_file(), other.local_file()) {
             (Some(one), Some(other)) => one == other || local_file::is_same_file(one, other),
-            _ => self == other,
+            // Standard input and standard output, or kinds that share nothing.
+            _ => false,
         }
     }
 }

@@ -33,6 +33,10 @@ impl StoreUnderTest for FileUnderTest {
     async fn reader(&self) -> Result<Box<dyn EventReader>, StoreError> {
         Ok(Box::new(FileReader::open(self.config.clone())?))
     }
+
+    fn resident_bytes(&self) -> Option<u64> {
+        crate::memory::resident_bytes()
+    }
 }
 
 fn block_on<F: Future>(future: F) -> F::Output {

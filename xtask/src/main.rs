@@ -4,6 +4,7 @@
 
 mod bench;
 mod event_log;
+mod kill;
 mod process;
 mod test;
 
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 const USAGE: &str = "usage: cargo xtask COMMAND
 
   test              install what tests need, and run them all
+  kill [TIMES]      migrations killed at random instants; every target must end the same (default 200)
   bench [EVENTS]    speed and memory against sqlite3's own copy, ratios in one run (default 1,000,000)
 ";
 
@@ -20,6 +22,11 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match arguments[..] {
         ["test"] => test::test(),
+        ["kill"] => kill::kill(200),
+        ["kill", times] => match times.parse() {
+            Ok(times) => kill::kill(times),
+            Err(_) => Err(format!("{times} is no number of kills")),
+        },
         ["bench"] => bench::bench(1_000_000),
         ["bench", events] => match events.replace(['_', ','], "").parse() {
             Ok(events) => bench::bench(events),

@@ -42,7 +42,8 @@ impl SqliteConfig {
                 "open",
                 self.display(),
                 StoreErrorKind::Unexpected("it is a folder, not a database file".to_owned()),
-            )),
+            )
+            .hint("name a file in it")),
             Ok(_) => Ok(&self.path),
             Err(error) => Err(self.failed("open", error)),
         }

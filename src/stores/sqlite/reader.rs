@@ -13,7 +13,7 @@ use eventlift_events::{
     Tally, Timestamp,
 };
 use rusqlite::types::{Value, ValueRef};
-use rusqlite::{Connection, OpenFlags, Row, params_from_iter};
+use rusqlite::{Connection, Row, params_from_iter};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -60,7 +60,8 @@ impl SqliteReader {
             }
             Content::Nothing | Content::Foreign => {
                 let foreign = "it is a SQLite database, but holds no events in eventlift's layout";
-                return Err(failed(StoreErrorKind::Unexpected(foreign.to_owned())));
+                return Err(failed(StoreErrorKind::Unexpected(foreign.to_owned()))
+                    .hint("check the path in eventlift.toml: no other layout can be read yet"));
             }
         }
         let sparse = layout::is_sparse(&connection).map_err(|e| ledger::store_error("open", config.display(), e))?;
@@ -110,10 +111,7 @@ pub(super) async fn blocking<T: Send + 'static>(
 }
 
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
-    let connection =
-        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    connection.busy_timeout(std::time::Duration::from_secs(30))?;
-    Ok(connection)
+    ledger::open_to_read(path, std::time::Duration::from_secs(30))
 }
 
 #[async_trait]

@@ -29,7 +29,6 @@ pub struct SqliteWriter {
     identity: StoreIdentity,
     // Locked for the length of one call, off the async threads.
     database: Arc<Mutex<Database>>,
-    _lock: WriterLock,
 }
 
 #[derive(Debug)]
@@ -38,6 +37,8 @@ struct Database {
     display: String,
     sealed: bool,
     sparse: bool,
+    // Here and last, so that a call that outlives the writer is still the only one, and the lock goes after the rest.
+    _lock: WriterLock,
 }
 
 impl SqliteWriter {
@@ -54,6 +55,11 @@ impl SqliteWriter {
             };
             StoreError::new("open", &display, kind).hint(hint)
         })?;
+        if config.path.is_dir() {
+            let folder = "it is a folder, not a database file";
+            return Err(StoreError::new("open", &display, StoreErrorKind::Unexpected(folder.to_owned()))
+                .hint("name a file in it"));
+        }
         if std::fs::metadata(&config.path).is_ok_and(|found| found.permissions().readonly()) {
             return Err(StoreError::new("open", &display, StoreErrorKind::ReadOnly)
                 .hint("make the file writable, or name another target"));
@@ -82,8 +88,8 @@ impl SqliteWriter {
         let sparse = layout::is_sparse(&connection).map_err(failed)?;
         let identity = config.identity()?;
         let sealed = content == Content::Sealed;
-        let database = Arc::new(Mutex::new(Database { connection, display, sealed, sparse }));
-        Ok(Self { identity, database, _lock: lock })
+        let database = Arc::new(Mutex::new(Database { connection, display, sealed, sparse, _lock: lock }));
+        Ok(Self { identity, database })
     }
 
     async fn with<T: Send + 'static>(
