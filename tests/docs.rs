@@ -117,38 +117,44 @@ fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
-/// What the shell is given: the block on the lines that it has in its page, so that the shell's messages name them.
-fn script(block: &Block) -> String {
+/// A line as the shell is to run it: nothing where it gets the program, which is there already.
+fn command(line: &str) -> String {
     const GETS_THE_PROGRAM: [&str; 4] = ["git clone", "cargo install", "cargo xtask", "cd eventlift"];
-    let mut script = "\n".repeat(block.line);
-    for line in block.text.lines() {
-        if !GETS_THE_PROGRAM.iter().any(|start| line.trim_start().starts_with(start)) {
-            script.push_str(&line.replace("cargo run --release -- ", "eventlift "));
-        }
-        script.push('\n');
+    if GETS_THE_PROGRAM.iter().any(|start| line.trim_start().starts_with(start)) {
+        return String::new();
     }
-    script
+    line.replace("cargo run --release -- ", "eventlift ")
 }
 
 fn run_shell(page: &Page, block: &Block, folder: &Path) -> Result<(), String> {
     let program = Path::new(env!("CARGO_BIN_EXE_eventlift")).parent().unwrap();
     let path = std::env::var_os("PATH").unwrap_or_default();
     let paths = std::iter::once(program.to_owned()).chain(std::env::split_paths(&path));
+    let script: Vec<String> = block.text.lines().map(command).collect();
     let output = Command::new("sh")
-        .args(["-exc", &script(block)])
+        .args(["-exc", &script.join("\n")])
         .current_dir(folder)
         .env("PATH", std::env::join_paths(paths).unwrap())
-        .env("PS4", "@${LINENO}@ ")
+        .env("PS4", TRACE)
         .output()
         .unwrap();
     if output.status.success() {
         return Ok(());
     }
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    let lines = stderr.lines().filter_map(|line| line.trim_start_matches('@').split_once("@ ")?.0.parse().ok());
-    let line: usize = lines.last().unwrap_or(block.line);
-    let stdout = String::from_utf8_lossy(&output.stdout);
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let line = block.line + last_traced(&script, &stderr);
     Err(format!("{}: {}\n{stdout}\n{stderr}", page.place(line), output.status))
+}
+
+/// What the shell puts before each command that it is about to run.
+const TRACE: &str = "@@ ";
+
+/// Which line of a script, from 1, the shell began last; 0 where that isn't certain.
+fn last_traced(script: &[String], stderr: &str) -> usize {
+    let unquoted = |text: &str| text.replace(['\'', '"'], "");
+    let Some(traced) = stderr.lines().filter_map(|line| line.strip_prefix(TRACE)).next_back() else { return 0 };
+    let traced = unquoted(traced);
+    script.iter().rposition(|line| unquoted(line).contains(&traced)).map_or(0, |index| index + 1)
 }
 
 /// Runs the statements of a block; those that yield nothing are named.
