@@ -17,7 +17,7 @@ use std::process::Command;
 
 use eventlift::commands::ExitCode;
 use eventlift::config::Project;
-use eventlift_transformers::{Definitions, Keys, Operation, Registry};
+use eventlift_transformers::{Definitions, JqFilter, Keys, Operation, Registry};
 use tempfile::TempDir;
 
 fn repository() -> &'static Path {
@@ -138,12 +138,25 @@ fn run_shell(page: &Page, block: &Block, folder: &Path) -> Result<(), String> {
         .env("PS4", TRACE)
         .output()
         .unwrap();
-    if output.status.success() {
-        return Ok(());
-    }
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    if output.status.success() {
+        return compare_exit_codes(page, block, &stdout);
+    }
     let line = block.line + last_traced(&script, &stderr);
     Err(format!("{}: {}\n{stdout}\n{stderr}", page.place(line), output.status))
+}
+
+/// Compares the exit codes that were printed with those in the comments: `… || echo "exit code $?"   # 5: refused`.
+fn compare_exit_codes(page: &Page, block: &Block, stdout: &str) -> Result<(), String> {
+    const PRINTS: &str = "echo \"exit code $?\"";
+    let comments =
+        block.text.lines().filter_map(|line| Some(line.split_once(PRINTS)?.1.trim_start_matches(['#', ' '])));
+    let expected: Vec<&str> = comments.map(|comment| comment.split([':', ',', ' ']).next().unwrap_or("")).collect();
+    let printed: Vec<&str> = stdout.lines().filter_map(|line| line.strip_prefix("exit code ")).collect();
+    if printed == expected {
+        return Ok(());
+    }
+    Err(format!("{}: the exit codes are {printed:?}, not {expected:?}", page.place(block.line)))
 }
 
 /// What the shell puts before each command that it is about to run.
@@ -200,6 +213,10 @@ fn a_command_that_fails_is_named_with_its_line() {
     let page = Page { path: "a.md".into(), text: "\n```sh\ntrue\neventlift check nowhere\n```\n".to_owned() };
     let failure = run_shell(&page, &page.blocks()[0], folder_with_examples().path()).unwrap_err();
     assert!(failure.starts_with("a.md:4: ") && failure.contains("nowhere/eventlift.toml"), "{failure}");
+    let text = "```sh\neventlift check nowhere || echo \"exit code $?\"   # 4: no\n```\n".to_owned();
+    let code = Page { path: "a.md".into(), text };
+    let failure = run_shell(&code, &code.blocks()[0], folder_with_examples().path()).unwrap_err();
+    assert_eq!(failure, "a.md:1: the exit codes are [\"3\"], not [\"4\"]");
     let sql = Page { path: "a.md".into(), text: "```sql\nSELECT 1;\nSELECT 1 WHERE 0;\n```\n".to_owned() };
     let failure = run_sql(&sql, &sql.blocks()[0], folder_with_examples().path()).unwrap_err();
     assert_eq!(failure, "a.md:1: no row for SELECT 1 WHERE 0;");
@@ -344,4 +361,17 @@ fn every_field_of_the_json_output_is_explained() {
     assert!(fields.len() > 40, "{fields:?}");
     let missing: Vec<&String> = fields.iter().filter(|field| !page.text.contains(&format!("`{field}`"))).collect();
     assert!(missing.is_empty(), "not explained: {missing:?}");
+}
+
+#[test]
+fn what_jq_may_not_use_is_refused() {
+    let page = page("docs/definitions.md");
+    let paragraph = page.text.split("**Pure.**").nth(1).unwrap().split("are refused").next().unwrap();
+    let names: Vec<&str> = paragraph.split('`').skip(1).step_by(2).collect();
+    assert!(names.len() > 12, "{names:?}");
+    for name in names {
+        let call = if name == "strflocaltime" { "strflocaltime(\"%Y\")" } else { name };
+        let refused = JqFilter::compile(call).err().unwrap_or_else(|| panic!("{name} compiles"));
+        assert!(refused.hint.is_some(), "{name}: {refused}");
+    }
 }
