@@ -673,7 +673,7 @@ fn rules_that_changed_since_the_run_was_started() {
     project.write("transformers/user.toml", USER_RULE);
     project.run("migrate", ["--category", "user"]).fails(
         5,
-        "error: refused to run: run RUN is about All, not Category(\"user\")\n\
+        "error: refused to run: run RUN is about everything, not category \"user\"\n\
          hint: ask for the same --category, --stream or --type as the run, or migrate into a new target",
     );
     project.write("eventlift.toml", format!("{FILE_TO_SQLITE}\n[policy]\nunknown_types = \"fail\"\n"));
