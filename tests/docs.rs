@@ -6,8 +6,8 @@
 //!   path; `cargo run --release --` stands for `eventlift`; lines that get the program (`git clone`, `cargo install`,
 //!   `cargo xtask`, `cd eventlift`) are left out; ```` ```sh ignore ```` blocks are not run;
 //! - ```` ```sql ```` blocks are run in between, against `examples/shop/shop.db`; every query has to yield a row;
-//! - ```` ```toml ```` blocks are definitions, which have to pass the test cases that they hold, or (parts of) an
-//!   `eventlift.toml`;
+//! - ```` ```toml ```` blocks are definitions, which have to pass the test cases that they hold (a line
+//!   `# transformers/…` begins another file), or (parts of) an `eventlift.toml`;
 //! - links into the repository have to lead to a file, and to a heading where they name one.
 
 use std::collections::BTreeSet;
@@ -117,38 +117,44 @@ fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
-/// What the shell is given: the block on the lines that it has in its page, so that the shell's messages name them.
-fn script(block: &Block) -> String {
+/// A line as the shell is to run it: nothing where it gets the program, which is there already.
+fn command(line: &str) -> String {
     const GETS_THE_PROGRAM: [&str; 4] = ["git clone", "cargo install", "cargo xtask", "cd eventlift"];
-    let mut script = "\n".repeat(block.line);
-    for line in block.text.lines() {
-        if !GETS_THE_PROGRAM.iter().any(|start| line.trim_start().starts_with(start)) {
-            script.push_str(&line.replace("cargo run --release -- ", "eventlift "));
-        }
-        script.push('\n');
+    if GETS_THE_PROGRAM.iter().any(|start| line.trim_start().starts_with(start)) {
+        return String::new();
     }
-    script
+    line.replace("cargo run --release -- ", "eventlift ")
 }
 
 fn run_shell(page: &Page, block: &Block, folder: &Path) -> Result<(), String> {
     let program = Path::new(env!("CARGO_BIN_EXE_eventlift")).parent().unwrap();
     let path = std::env::var_os("PATH").unwrap_or_default();
     let paths = std::iter::once(program.to_owned()).chain(std::env::split_paths(&path));
+    let script: Vec<String> = block.text.lines().map(command).collect();
     let output = Command::new("sh")
-        .args(["-exc", &script(block)])
+        .args(["-exc", &script.join("\n")])
         .current_dir(folder)
         .env("PATH", std::env::join_paths(paths).unwrap())
-        .env("PS4", "@${LINENO}@ ")
+        .env("PS4", TRACE)
         .output()
         .unwrap();
     if output.status.success() {
         return Ok(());
     }
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    let lines = stderr.lines().filter_map(|line| line.trim_start_matches('@').split_once("@ ")?.0.parse().ok());
-    let line: usize = lines.last().unwrap_or(block.line);
-    let stdout = String::from_utf8_lossy(&output.stdout);
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let line = block.line + last_traced(&script, &stderr);
     Err(format!("{}: {}\n{stdout}\n{stderr}", page.place(line), output.status))
+}
+
+/// What the shell puts before each command that it is about to run.
+const TRACE: &str = "@@ ";
+
+/// Which line of a script, from 1, the shell began last; 0 where that isn't certain.
+fn last_traced(script: &[String], stderr: &str) -> usize {
+    let unquoted = |text: &str| text.replace(['\'', '"'], "");
+    let Some(traced) = stderr.lines().filter_map(|line| line.strip_prefix(TRACE)).next_back() else { return 0 };
+    let traced = unquoted(traced);
+    script.iter().rposition(|line| unquoted(line).contains(&traced)).map_or(0, |index| index + 1)
 }
 
 /// Runs the statements of a block; those that yield nothing are named.
@@ -199,13 +205,25 @@ fn a_command_that_fails_is_named_with_its_line() {
     assert_eq!(failure, "a.md:1: no row for SELECT 1 WHERE 0;");
 }
 
-/// Compiles a definition and runs its test cases. How many there were.
-fn run_definition(place: &str, text: &str) -> Result<usize, String> {
+/// The files of a block: what follows a line `# transformers/…` is the file of that name.
+fn files_of(block: &Block) -> Vec<(PathBuf, String)> {
+    let mut files = vec![(PathBuf::from("transformers/example.toml"), String::new())];
+    for line in block.text.lines() {
+        match line.strip_prefix("# ").filter(|name| name.starts_with("transformers/") && !name.contains(' ')) {
+            Some(name) => files.push((PathBuf::from(name), String::new())),
+            None => files.last_mut().unwrap().1.push_str(&format!("{line}\n")),
+        }
+    }
+    files.retain(|(_, text)| !text.trim().is_empty());
+    files
+}
+
+/// Compiles definitions and runs their test cases. How many there were.
+fn run_definitions(files: Vec<(PathBuf, String)>) -> Result<usize, String> {
     let mut keys = Keys::new();
     keys.insert("people", "a secret");
-    let files = [(PathBuf::from(place), text.to_owned())];
-    let definitions = Definitions::load(files, &keys).map_err(|errors| format!("{place}: {errors}"))?;
-    let registry = definitions.register(Registry::builder()).build().map_err(|errors| format!("{place}: {errors}"))?;
+    let definitions = Definitions::load(files, &keys).map_err(|errors| errors.to_string())?;
+    let registry = definitions.register(Registry::builder()).build().map_err(|errors| errors.to_string())?;
     let results = definitions.test(&registry);
     let failed: Vec<String> = results.iter().filter(|result| !result.passed()).map(ToString::to_string).collect();
     if failed.is_empty() { Ok(results.len()) } else { Err(failed.join("\n")) }
@@ -227,7 +245,8 @@ fn every_definition_passes_its_tests_and_every_project_is_one() {
     for page in pages() {
         for block in page.blocks().into_iter().filter(|block| block.kind == "toml") {
             let place = page.place(block.line);
-            let table: toml::Table = match block.text.parse() {
+            let files = files_of(&block);
+            let table: toml::Table = match files[0].1.parse() {
                 Ok(table) => table,
                 Err(error) => {
                     wrong.push(format!("{place}: {error}"));
@@ -236,10 +255,10 @@ fn every_definition_passes_its_tests_and_every_project_is_one() {
             };
             let is_definition = ["type", "upcast", "rule", "current"].iter().any(|key| table.contains_key(*key));
             if is_definition {
-                match run_definition(&place, &block.text) {
+                match run_definitions(files) {
                     Ok(0) => wrong.push(format!("{place}: a definition without test cases proves nothing")),
                     Ok(found) => cases += found,
-                    Err(failure) => wrong.push(failure),
+                    Err(failure) => wrong.push(format!("{place}: {failure}")),
                 }
             } else {
                 projects += 1;
