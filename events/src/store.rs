@@ -78,8 +78,8 @@ pub struct ReadRequest {
 impl ReadRequest {
     /// Everything in the scope, in batches of up to 1,000 events or 1 MiB.
     pub fn new(scope: Scope) -> Self {
-        const EVENTS: NonZeroUsize = NonZeroUsize::new(1_000).expect("1,000 is not zero");
-        const BYTES: NonZeroUsize = NonZeroUsize::new(1 << 20).expect("1 MiB is not zero");
+        const EVENTS: NonZeroUsize = NonZeroUsize::new(1_000).unwrap(); // not zero, which the compiler checks
+        const BYTES: NonZeroUsize = NonZeroUsize::new(1 << 20).unwrap(); // not zero, which the compiler checks
         Self { scope, after: None, until: None, batch_events: EVENTS, batch_bytes: BYTES }
     }
 

@@ -4,7 +4,7 @@ use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-use eventlift_events::StoreErrorKind;
+use eventlift_events::{StoreError, StoreErrorKind};
 
 /// What makes a file the same file from wherever it is named: its path without links.
 pub(crate) fn file_key(path: &Path) -> io::Result<String> {
@@ -83,6 +83,18 @@ impl Drop for WriterLock {
         // A lock file that stays is ugly, not wrong.
         let _ = std::fs::remove_file(&self.path);
     }
+}
+
+/// Takes the lock of the store in a file, or says who has it and what to do.
+pub(crate) fn lock_store(store: &Path, display: &str) -> Result<WriterLock, StoreError> {
+    WriterLock::take(&lock_path(store)).map_err(|kind| {
+        let hint = match &kind {
+            StoreErrorKind::Locked(_) => "wait until that run ends, or stop it: it can be resumed",
+            StoreErrorKind::Missing => "create the folder first",
+            _ => "check that the folder is there and can be written by this user",
+        };
+        StoreError::new("open", display, kind).hint(hint)
+    })
 }
 
 fn open_lock(path: &Path) -> io::Result<File> {

@@ -15,7 +15,7 @@ use super::mapping::{Mapping, Role};
 use super::reader::{FileReader, display, io_error};
 use super::sidecar::{self, Found, IndexKey, State, TAIL};
 use crate::ledger;
-use crate::stores::local_file::{self, WriterLock, lock_path};
+use crate::stores::local_file::{self, WriterLock};
 
 /// An open file and its database.
 #[derive(Debug)]
@@ -49,14 +49,7 @@ impl Appender {
         let display = display(&config.path);
         let encoder = Encoder::new(writable_mapping(&config, &display)?);
         let failed = |error| io_error("open", &display, error);
-        let lock = WriterLock::take(&lock_path(&config.path)).map_err(|kind| {
-            let hint = match &kind {
-                StoreErrorKind::Locked(_) => "wait until that run ends, or stop it: it can be resumed",
-                StoreErrorKind::Missing => "create the folder first",
-                _ => "check that the folder is there and can be written by this user",
-            };
-            StoreError::new("open", &display, kind).hint(hint)
-        })?;
+        let lock = local_file::lock_store(&config.path, &display)?;
         let found = found_file(&config.path).map_err(failed)?;
         if found.as_ref().is_some_and(|found| found.permissions().readonly()) {
             return Err(failed(io::ErrorKind::ReadOnlyFilesystem.into()));

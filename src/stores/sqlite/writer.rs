@@ -15,7 +15,7 @@ use super::config::SqliteConfig;
 use super::layout::{self, Content, INDEXES, INSERT, RowNumbers};
 use super::reader::{blocking, capabilities};
 use crate::ledger;
-use crate::stores::local_file::{WriterLock, lock_path};
+use crate::stores::local_file::{self, WriterLock};
 
 /// Memory for SQLite's page cache and for each thread that sorts an index.
 const CACHE_KIB: i64 = 8 * 1024;
@@ -47,14 +47,7 @@ impl SqliteWriter {
     pub fn open(config: SqliteConfig) -> Result<Self, StoreError> {
         let display = config.display();
         let failed = |e| ledger::store_error("open", &display, e);
-        let lock = WriterLock::take(&lock_path(&config.path)).map_err(|kind| {
-            let hint = match &kind {
-                StoreErrorKind::Locked(_) => "wait until that run ends, or stop it: it can be resumed",
-                StoreErrorKind::Missing => "create the folder first",
-                _ => "check that the folder is there and can be written by this user",
-            };
-            StoreError::new("open", &display, kind).hint(hint)
-        })?;
+        let lock = local_file::lock_store(&config.path, &display)?;
         if config.path.is_dir() {
             let folder = "it is a folder, not a database file";
             return Err(StoreError::new("open", &display, StoreErrorKind::Unexpected(folder.to_owned()))
