@@ -11,7 +11,9 @@ mod runs;
 mod schema;
 
 pub use database::LedgerDatabase;
-pub(crate) use database::{open_to_read, temporary_database};
+#[cfg(any(feature = "sqlite", feature = "file"))]
+pub(crate) use database::open_to_read;
+pub(crate) use database::temporary_database;
 pub use failure::{backend, store_error};
 pub use progress::{checkpoint, commit, position_at, positions, state};
 pub use runs::{record_run, runs};

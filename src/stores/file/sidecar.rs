@@ -110,7 +110,7 @@ pub(super) fn open_to_read(path: &Path) -> Result<Connection> {
 fn prepare(connection: Connection) -> Result<Connection> {
     connection.busy_timeout(Duration::from_secs(30))?;
     connection.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()))?;
-    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "cache_size", -16 * 1024)?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(connection)

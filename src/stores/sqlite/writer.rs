@@ -113,7 +113,7 @@ fn prepare(connection: &Connection, content: Content) -> rusqlite::Result<()> {
     // loading, the journal's file stays from one transaction to the next.
     let journal = if content == Content::Sealed { "DELETE" } else { "TRUNCATE" };
     connection.pragma_update_and_check(None, "journal_mode", journal, |_| Ok(()))?;
-    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update(None, "threads", 2)?;
     connection.set_prepared_statement_cache_capacity(32);
