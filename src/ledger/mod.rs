@@ -11,7 +11,7 @@ mod runs;
 mod schema;
 
 pub use database::LedgerDatabase;
-#[cfg(any(feature = "sqlite", feature = "file"))]
+#[cfg(feature = "sqlite")]
 pub(crate) use database::open_to_read;
 pub(crate) use database::temporary_database;
 pub use failure::{backend, store_error};
