@@ -42,8 +42,8 @@ impl<'a> Member<'a> {
 
 /// Whether a key's JSON text says the same as `key`, however it is escaped.
 fn key_says(json: &str, key: &Key) -> bool {
-    // Only an escape can make two texts of one key.
-    json == key.json || json.contains('\\') && *bytes_of(json) == *key.text.as_bytes()
+    // Only an escape can make two texts of one key, and none is shorter than `key.json`.
+    json == key.json || json.len() >= key.json.len() && json.contains('\\') && *bytes_of(json) == *key.text.as_bytes()
 }
 
 /// Whether two keys' JSON texts say the same.
@@ -201,17 +201,22 @@ impl<'a> Node<'a> {
     /// Takes the value a path leads to out of its object or array. `None` where [`get`](Node::get) finds none. The
     /// path has at least one segment.
     pub(crate) fn take(&mut self, path: &[Segment], place: &Place<'_>) -> Result<Option<Self>, Reason> {
+        Ok(self.take_at(path, place)?.map(|(_, value)| value))
+    }
+
+    /// The same, with the index it had among the members or items.
+    pub(crate) fn take_at(&mut self, path: &[Segment], place: &Place<'_>) -> Result<Option<(usize, Self)>, Reason> {
         let Some((Segment::Key(key), parent)) = path.split_last() else { return Err(wildcard_inside(place)) };
         let Some(container) = self.get(parent, place)? else { return Ok(None) };
         container.open()?;
         match container {
             Node::Object(members) => {
                 let index = only(members, key, &place.within(parent))?;
-                Ok(index.map(|index| members.remove(index).value))
+                Ok(index.map(|index| (index, members.remove(index).value)))
             }
             Node::Array(items) => {
                 let index = array_index(key, &place.within(parent))?.filter(|index| *index < items.len());
-                Ok(index.map(|index| items.remove(index)))
+                Ok(index.map(|index| (index, items.remove(index))))
             }
             other if other.is_null() => Ok(None),
             other => Err(place.within(parent).no_child(key, other)),

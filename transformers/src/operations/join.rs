@@ -83,14 +83,14 @@ impl JoinTexts {
 }
 
 impl JoinTexts {
-    fn take_sources(&self, node: &mut Node<'_>, place: &Place<'_>) -> Result<(), Reason> {
-        if self.keep {
-            return Ok(());
+    fn take_sources(&self, node: &mut Node<'_>, place: &Place<'_>) -> Result<Standing<'_>, Reason> {
+        let mut standing = Standing::new(&self.into);
+        for path in self.order.iter().map(|index| &self.paths[*index]).filter(|_| !self.keep) {
+            if let Some((index, _)) = node.take_at(path, place)? {
+                standing.took(path, index);
+            }
         }
-        for index in &self.order {
-            node.take(&self.paths[*index], place)?;
-        }
-        Ok(())
+        Ok(standing)
     }
 }
 
@@ -115,13 +115,10 @@ impl Action for JoinTexts {
             node.put(&self.into, joined, true, place)?;
             self.take_sources(node, place)?;
         } else {
-            let standing = if self.keep { None } else { Standing::of(node, self.paths.iter(), &self.into, place) };
-            self.take_sources(node, place)?;
-            let before = standing.as_ref().map(|standing| standing.members(node, place));
+            let mut standing = self.take_sources(node, place)?;
+            standing.all_taken(node, place);
             node.put(&self.into, joined, self.replace, place)?;
-            if let (Some(standing), Some(before)) = (standing, before) {
-                standing.settle(node, before, place);
-            }
+            standing.settle(node, place);
         }
         Ok(true)
     }

@@ -204,19 +204,19 @@ impl Targets {
         place: &Place<'_>,
     ) -> Result<(), Reason> {
         let into_itself = values.iter().any(|(index, _)| self.paths[*index] == self.from);
-        let mut standing = None;
-        if !self.keep && !into_itself {
-            standing = Standing::of(node, std::iter::once(&self.from), &self.from, place);
-            node.take(&self.from, place)?;
+        let mut standing = Standing::new(&self.from);
+        if !self.keep
+            && !into_itself
+            && let Some((index, _)) = node.take_at(&self.from, place)?
+        {
+            standing.took(&self.from, index);
         }
-        let before = standing.as_ref().map(|standing| standing.members(node, place));
+        standing.all_taken(node, place);
         for (index, value) in values {
             let path = &self.paths[index];
             node.put(path, Node::text(value), self.replace || *path == self.from, place)?;
         }
-        if let (Some(standing), Some(before)) = (standing, before) {
-            standing.settle(node, before, place);
-        }
+        standing.settle(node, place);
         Ok(())
     }
 }

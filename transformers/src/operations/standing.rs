@@ -3,53 +3,48 @@
 use crate::json::{Member, Node, Place, Segment};
 use crate::operations::place::Path;
 
-/// The place of a field that is about to be taken out of an object, for what is put into the same object.
+/// The place that sources leave in the object that a result is put into.
 pub(crate) struct Standing<'p> {
-    parent: &'p [Segment],
-    index: usize,
+    parent: Option<&'p [Segment]>,
+    index: Option<usize>,
+    members: usize,
 }
 
 impl<'p> Standing<'p> {
-    /// The place of the earliest of the sources that are in the object that `into` leads into. `None` where no source
-    /// is, and where it is no object.
-    pub(crate) fn of<'s>(
-        node: &mut Node<'_>,
-        sources: impl Iterator<Item = &'s Path>,
-        into: &'p Path,
-        place: &Place<'_>,
-    ) -> Option<Self> {
-        let (_, parent) = into.split_last()?;
-        let members = members(node, parent, place)?;
-        let keys = sources.filter_map(|source| match source.split_last() {
-            Some((Segment::Key(key), of)) if of == parent => Some(key),
-            _ => None,
-        });
-        let index = keys.filter_map(|key| members.iter().position(|member| member.is(key))).min()?;
-        Some(Self { parent, index })
+    /// No place yet, in the object that `into` leads into.
+    pub(crate) fn new(into: &'p Path) -> Self {
+        Self { parent: into.split_last().map(|(_, parent)| parent), index: None, members: 0 }
     }
 
-    /// How many members the object has now.
-    pub(crate) fn members(&self, node: &mut Node<'_>, place: &Place<'_>) -> usize {
-        members(node, self.parent, place).map_or(0, |members| members.len())
-    }
-
-    /// Moves the members behind the first `before` to the place, which no longer holds the source.
-    pub(crate) fn settle(&self, node: &mut Node<'_>, before: usize, place: &Place<'_>) {
-        if let Some(members) = members(node, self.parent, place)
-            && self.index < before
-            && before < members.len()
-        {
-            let new = members.len() - before;
-            members[self.index..].rotate_right(new);
+    /// Hears that a source was taken from an index.
+    pub(crate) fn took(&mut self, source: &Path, index: usize) {
+        if source.split_last().map(|(_, parent)| parent) == self.parent {
+            self.index = Some(self.index.map_or(index, |before| before.min(index)));
         }
     }
-}
 
-fn members<'n, 'a>(node: &'n mut Node<'a>, path: &[Segment], place: &Place<'_>) -> Option<&'n mut Vec<Member<'a>>> {
-    let found = node.get(path, place).ok()??;
-    found.open().ok()?;
-    match found {
-        Node::Object(members) => Some(members),
-        _ => None,
+    /// Hears that all sources are gone, and the result comes next.
+    pub(crate) fn all_taken(&mut self, node: &mut Node<'_>, place: &Place<'_>) {
+        if self.index.is_some() {
+            self.members = self.object(node, place).map_or(0, |members| members.len());
+        }
+    }
+
+    /// Moves what was put behind the last key to the place.
+    pub(crate) fn settle(&self, node: &mut Node<'_>, place: &Place<'_>) {
+        let Some(index) = self.index.filter(|index| *index < self.members) else { return };
+        if let Some(members) = self.object(node, place) {
+            let new = members.len().saturating_sub(self.members);
+            members[index..].rotate_right(new);
+        }
+    }
+
+    fn object<'n, 'a>(&self, node: &'n mut Node<'a>, place: &Place<'_>) -> Option<&'n mut Vec<Member<'a>>> {
+        let found = node.get(self.parent?, place).ok()??;
+        found.open().ok()?;
+        match found {
+            Node::Object(members) => Some(members),
+            _ => None,
+        }
     }
 }

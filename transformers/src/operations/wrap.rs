@@ -66,12 +66,13 @@ struct WrapFields {
 
 impl Action for WrapFields {
     fn apply<'a>(&'a self, node: &mut Node<'a>, place: &Place<'_>) -> Result<bool, Reason> {
-        let standing = Standing::of(node, self.paths.iter(), &self.into, place);
+        let mut standing = Standing::new(&self.into);
         let mut taken = Vec::with_capacity(self.paths.len());
         for index in &self.order {
             let path = &self.paths[*index];
-            match (node.take(path, place)?, path.last()) {
-                (Some(value), Some(Segment::Key(key))) => {
+            match (node.take_at(path, place)?, path.last()) {
+                (Some((at, value)), Some(Segment::Key(key))) => {
+                    standing.took(path, at);
                     taken.push((*index, Member { key: Cow::Borrowed(&key.json), value }));
                 }
                 _ => {
@@ -84,11 +85,9 @@ impl Action for WrapFields {
         if members.is_empty() {
             return Ok(false);
         }
-        let before = standing.as_ref().map(|standing| standing.members(node, place));
+        standing.all_taken(node, place);
         node.put(&self.into, Node::Object(members), self.replace, place)?;
-        if let (Some(standing), Some(before)) = (standing, before) {
-            standing.settle(node, before, place);
-        }
+        standing.settle(node, place);
         Ok(true)
     }
 }
