@@ -30,7 +30,8 @@ pub struct MigrationOptions {
     pub workers: NonZeroUsize,
     /// Events a batch. Never changes the result.
     pub batch_events: NonZeroUsize,
-    /// A transaction ends with the batch that brings it to this many events, or to 8 MiB. Never changes the result.
+    /// A transaction ends with the batch that brings it to this many events, read or written, or to 8 MiB of them.
+    /// Never changes the result.
     pub transaction_events: NonZeroUsize,
     /// Go on although the transformers, the policies or the source are not those the run was started with.
     pub accept_changes: bool,
@@ -241,7 +242,10 @@ impl Migration {
         let mut failed = None;
         while let Some(batch) = batches.next().await {
             match batch {
-                Ok(batch) => failed = sequencer.number(batch, &*self.target, &mut gathered.events).await?,
+                Ok(batch) => {
+                    gathered.count(&batch);
+                    failed = sequencer.number(batch, &*self.target, &mut gathered.events).await?;
+                }
                 Err(error) => failed = Some(error),
             }
             if failed.is_some() {

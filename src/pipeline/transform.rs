@@ -19,6 +19,8 @@ pub(super) struct LiftedBatch {
     pub(super) origins: Vec<Origin>,
     /// How many source events there were.
     pub(super) read: u64,
+    /// The sum of their sizes.
+    pub(super) read_bytes: usize,
     /// How many of them a rule changed, split or dropped.
     pub(super) lifted: u64,
     /// The position of the last source event.
@@ -81,12 +83,13 @@ pub(super) fn lift_batch(registry: &Registry, policies: Policies, keep: Origins,
         events: Vec::with_capacity(batch.len()),
         origins: Vec::new(),
         read: 0,
+        read_bytes: 0,
         lifted: 0,
         source: Position::new(0),
         failed: None,
     };
     for event in batch {
-        let position = event.position;
+        let (position, size) = (event.position, event.size());
         let origin = (keep == Origins::Kept).then(|| (event.stream.clone(), event.revision));
         let before = lifted.events.len();
         let mut changed = false;
@@ -107,6 +110,7 @@ pub(super) fn lift_batch(registry: &Registry, policies: Policies, keep: Origins,
             }
         }
         lifted.read += 1;
+        lifted.read_bytes += size;
         lifted.lifted += u64::from(changed);
         lifted.source = position;
         if let Some((stream, revision)) = origin {

@@ -1,0 +1,96 @@
+//! Edges: drops without end, links, odd names, other stores in the source's place, streams that nobody reads.
+
+use std::num::NonZeroUsize;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use eventlift::events::faults::{Call, Fault, Faulty, Script};
+use eventlift::events::{Event, EventReader, EventWriter, MemoryStore, Position, ReadRequest, Revision, Scope};
+use eventlift::pipeline::{
+    Audit, Migration, MigrationOptions, Outcome, PipelineError, Policies, RehearsalOptions, Stop, StopHandle,
+    rehearse, verify,
+};
+use eventlift::stores::StoreConfig;
+use eventlift::stores::sqlite::{SqliteConfig, SqliteReader, SqliteWriter};
+use eventlift::transformers::{Registry, Rule};
+use futures_util::StreamExt;
+use rusqlite::Connection;
+
+use crate::content::events_of;
+use crate::project::{FILE_TO_FILE, FILE_TO_SQLITE, Project};
+use crate::rulebook::event;
+
+async fn filled(events: &[Event]) -> MemoryStore {
+    let store = MemoryStore::new();
+    store.writer().unwrap().append(events, None).await.unwrap();
+    store
+}
+
+fn nothing_stays() -> Registry {
+    let rule = Rule::new("nothing stays", "1", |_| Ok(None::<Event>));
+    Registry::builder().rule(rule).build().unwrap()
+}
+
+fn no_rules() -> Arc<Registry> {
+    Arc::new(Registry::builder().build().unwrap())
+}
+
+async fn migrate(
+    source: &MemoryStore,
+    target: &MemoryStore,
+    registry: Arc<Registry>,
+    options: MigrationOptions,
+) -> Result<Outcome, PipelineError> {
+    Migration::new(Arc::new(source.reader()), Box::new(target.writer().unwrap()), registry, options).run().await
+}
+
+/// A line of a log: the numbered event of a stream of its own.
+fn line(number: u64, data: &str) -> String {
+    format!(
+        "{{\"specversion\":\"1.0\",\"id\":\"e-{number}\",\"source\":\"urn:test\",\"type\":\"UserCreated\",\
+         \"subject\":\"user-{number}\",\"time\":\"2024-05-01T12:00:00Z\",\"sequence\":{number},\
+         \"streamrevision\":0,\"data\":{data}}}\n"
+    )
+}
+
+fn log(count: u64) -> String {
+    (1..=count).map(|number| line(number, "{\"name\":\"Ada\"}")).collect()
+}
+
+const NAME: &str = r#"
+type = "UserCreated"
+current = 2
+
+[[upcast]]
+from = 1
+data = [{ rename = "/name", to = "/full_name" }]
+"#;
+
+#[tokio::test]
+async fn events_that_all_become_nothing_are_committed_on_the_way() {
+    let events: Vec<Event> =
+        (1..=5_000).map(|number| event(number, "Ping", &format!("user-{number}"), 0, "{}")).collect();
+    let script = Script::new();
+    let target = Faulty::new(MemoryStore::new().writer().unwrap(), script.clone());
+    let options = MigrationOptions {
+        batch_events: NonZeroUsize::new(100).unwrap(),
+        transaction_events: NonZeroUsize::new(500).unwrap(),
+        ..MigrationOptions::default()
+    };
+    let source = Arc::new(filled(&events).await.reader());
+    let outcome = Migration::new(source, Box::new(target), Arc::new(nothing_stays()), options).run().await.unwrap();
+    assert_eq!((outcome.counts.read, outcome.counts.dropped), (5_000, 5_000));
+    assert_eq!(script.seen(Call::Append), 10, "what is remembered of dropped events must not grow with their number");
+}
+
+#[tokio::test]
+async fn what_is_dropped_counts_towards_the_bytes_of_a_transaction() {
+    let text = format!("{{\"text\":\"{}\"}}", "x".repeat(1 << 20));
+    let events: Vec<Event> = (1..=40).map(|number| event(number, "Ping", "user-1", number - 1, text.clone())).collect();
+    let script = Script::new();
+    let target = Faulty::new(MemoryStore::new().writer().unwrap(), script.clone());
+    let source = Arc::new(filled(&events).await.reader());
+    let registry = Arc::new(nothing_stays());
+    Migration::new(source, Box::new(target), registry, MigrationOptions::default()).run().await.unwrap();
+    assert!(script.seen(Call::Append) >= 4, "{} transactions for 40 MiB", script.seen(Call::Append));
+}
