@@ -94,3 +94,16 @@ async fn what_is_dropped_counts_towards_the_bytes_of_a_transaction() {
     Migration::new(source, Box::new(target), registry, MigrationOptions::default()).run().await.unwrap();
     assert!(script.seen(Call::Append) >= 4, "{} transactions for 40 MiB", script.seen(Call::Append));
 }
+
+#[tokio::test]
+async fn a_rehearsal_keeps_a_bounded_number_of_bytes() {
+    let text = format!("{{\"text\":\"{}\"}}", "x".repeat(1 << 20));
+    let events: Vec<Event> = (1..=80).map(|number| event(number, "Note", "user-1", number - 1, text.clone())).collect();
+    let options =
+        RehearsalOptions { scope: Scope::All, limit: None, keep: 20_000, workers: NonZeroUsize::new(2).unwrap() };
+    let source = filled(&events).await.reader();
+    let rehearsal = rehearse(&source, no_rules(), options, &Stop::never(), |_| {}).await.unwrap();
+    assert_eq!(rehearsal.written, 80);
+    let kept: usize = rehearsal.first.iter().map(Event::size).sum();
+    assert!((1..=36 << 20).contains(&kept), "{kept} bytes are kept");
+}

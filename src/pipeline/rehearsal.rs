@@ -28,9 +28,15 @@ pub struct Rehearsal {
     pub written_bytes: u64,
     /// What failed, by rule: the first failure, and how many there are.
     pub failures: BTreeMap<String, (TransformError, u64)>,
-    /// The first events that would be appended, up to the number asked for.
+    /// The first events that would be appended, up to the number asked for, and to some 32 MiB read.
     pub first: Vec<Event>,
+    /// The bytes of the batches that `first` came from, which it holds in memory.
+    kept_bytes: usize,
+    read_bytes: usize,
 }
+
+/// No more batches than these bytes are kept events of.
+const KEPT_BYTES: usize = 32 << 20;
 
 /// What to rehearse.
 #[derive(Clone, Debug)]
@@ -96,8 +102,11 @@ impl Rehearsal {
         self.split += part.split;
         self.written += part.written;
         self.written_bytes += part.written_bytes;
-        let room = keep.saturating_sub(self.first.len());
-        self.first.extend(part.first.into_iter().take(room));
+        let room = if self.kept_bytes < KEPT_BYTES { keep.saturating_sub(self.first.len()) } else { 0 };
+        if room > 0 && !part.first.is_empty() {
+            self.kept_bytes += part.read_bytes;
+            self.first.extend(part.first.into_iter().take(room));
+        }
         for (rule, (error, times)) in part.failures {
             self.failures.entry(rule).or_insert((error, 0)).1 += times;
         }
@@ -108,6 +117,7 @@ fn lift_batch(registry: &Registry, batch: Vec<Event>) -> Rehearsal {
     let mut part = Rehearsal::default();
     for event in batch {
         part.read += 1;
+        part.read_bytes += event.size();
         let before = part.first.len();
         match registry.lift(event, &mut part.first) {
             Ok(outcome) => {
