@@ -107,3 +107,28 @@ async fn a_rehearsal_keeps_a_bounded_number_of_bytes() {
     let kept: usize = rehearsal.first.iter().map(Event::size).sum();
     assert!((1..=36 << 20).contains(&kept), "{kept} bytes are kept");
 }
+
+#[tokio::test]
+async fn any_number_of_workers_reads_ahead_by_a_bounded_number_of_batches() {
+    let events: Vec<Event> =
+        (1..=2_000).map(|number| event(number, "Ping", &format!("user-{number}"), 0, "{}")).collect();
+    let (reading, writing) = (Script::new(), Script::new());
+    let options = MigrationOptions {
+        batch_events: NonZeroUsize::MIN,
+        transaction_events: NonZeroUsize::MIN,
+        workers: NonZeroUsize::MAX,
+        ..MigrationOptions::default()
+    };
+    let source = Faulty::new(filled(&events).await.reader(), reading.clone());
+    writing.on(Call::Append, 1, Fault::Hold);
+    let target = Box::new(Faulty::new(MemoryStore::new().writer().unwrap(), writing.clone()));
+    let migration = Migration::new(Arc::new(source), target, no_rules(), options);
+    let running = tokio::spawn(migration.run());
+    while writing.held() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let read = reading.seen(Call::Batch);
+    writing.release();
+    running.await.unwrap().unwrap();
+    assert!(read < 1_000, "{read} batches were read before the first was appended");
+}

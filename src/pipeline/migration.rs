@@ -26,7 +26,7 @@ pub struct MigrationOptions {
     pub scope: Scope,
     /// What is allowed in the source.
     pub policies: Policies,
-    /// Batches that are transformed at the same time. Never changes the result.
+    /// Batches that are transformed at the same time, 256 at most. Never changes the result.
     pub workers: NonZeroUsize,
     /// Events a batch. Never changes the result.
     pub batch_events: NonZeroUsize,

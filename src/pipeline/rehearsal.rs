@@ -10,6 +10,7 @@ use futures_util::StreamExt;
 
 use super::error::PipelineError;
 use super::stop::Stop;
+use super::transform::MOST_WORKERS;
 
 /// What a run would do, but for the stateful rules, which need the events of a whole stream in order.
 #[derive(Clone, Debug, Default)]
@@ -84,7 +85,7 @@ pub async fn rehearse(
         limited
             .take_while(|batch| std::future::ready(batch.as_ref().map_or(true, |b| !b.is_empty())))
             .map(lift)
-            .buffered(workers.get())
+            .buffered(workers.get().min(MOST_WORKERS))
     );
     let mut whole = Rehearsal::default();
     while let Some(part) = lifted.next().await {

@@ -49,7 +49,10 @@ pub(super) enum Origins {
     Kept,
 }
 
-/// Lifts batches by `workers` at a time. The stream ends after the first error, or, once asked to stop, after the
+/// More batches than this are never lifted, and held in memory, at the same time.
+pub(super) const MOST_WORKERS: usize = 256;
+
+/// Lifts batches by `workers` at a time, or by [`MOST_WORKERS`]. The stream ends after the first error, or, once asked to stop, after the
 /// batches that were already read.
 pub(super) fn lift_batches(
     batches: EventStream,
@@ -73,7 +76,7 @@ pub(super) fn lift_batches(
                 }
             }
         })
-        .buffered(workers)
+        .buffered(workers.min(MOST_WORKERS))
         .boxed()
 }
 
