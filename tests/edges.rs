@@ -132,3 +132,32 @@ async fn any_number_of_workers_reads_ahead_by_a_bounded_number_of_batches() {
     running.await.unwrap().unwrap();
     assert!(read < 1_000, "{read} batches were read before the first was appended");
 }
+
+#[tokio::test]
+async fn a_verification_that_is_stopped_while_it_looks_for_the_difference_names_no_wrong_one() {
+    let events: Vec<Event> = (0..3).map(|number| event(number, "Note", "user-1", number, "{}")).collect();
+    let (source, target) = (filled(&events).await, MemoryStore::new());
+    let mut changed = events.clone();
+    changed[2] = event(2, "Other", "user-1", 2, "{}");
+    target.writer().unwrap().append(&changed, None).await.unwrap();
+
+    let script = Script::new();
+    // Three batches and the end, the first batch again, and then it waits.
+    script.on(Call::Batch, 6, Fault::Hold);
+    let (handle, stop) = StopHandle::new();
+    let options = MigrationOptions {
+        batch_events: NonZeroUsize::MIN,
+        workers: NonZeroUsize::MIN,
+        ..MigrationOptions::default()
+    };
+    let source = Arc::new(Faulty::new(source.reader(), script.clone()));
+    let verifying = tokio::spawn(verify(source, Arc::new(target.reader()), no_rules(), options, None, stop, |_| {}));
+    while script.held() == 0 {
+        tokio::task::yield_now().await;
+    }
+    handle.stop();
+    let found = verifying.await.unwrap().unwrap();
+    script.release();
+    assert!(!found.agrees() && found.differing_buckets == 1);
+    assert_eq!(found.first, None, "the events before the one that differs are the same");
+}
