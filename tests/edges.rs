@@ -161,3 +161,28 @@ async fn a_verification_that_is_stopped_while_it_looks_for_the_difference_names_
     assert!(!found.agrees() && found.differing_buckets == 1);
     assert_eq!(found.first, None, "the events before the one that differs are the same");
 }
+
+#[test]
+fn verify_sees_rows_before_the_first_position() {
+    let project = Project::new(FILE_TO_SQLITE);
+    project.write("events.ndjson", log(20)).migrate().succeeds();
+    let target = Connection::open(project.path("target.db")).unwrap();
+    target
+        .execute(
+            "INSERT INTO events SELECT -7, 'user-smuggled', 0, 'smuggled', type, schema_version, recorded_at, data,
+                                       metadata, data_type, metadata_type, attributes FROM events WHERE position = 1",
+            [],
+        )
+        .unwrap();
+    drop(target);
+    assert!(matches!(project.verify().code, Some(4 | 6)), "a row at a negative position is not seen");
+}
+
+#[test]
+fn verify_sees_a_second_number_in_a_position() {
+    let project = Project::new(FILE_TO_FILE);
+    project.write("events.ndjson", log(60)).migrate().succeeds();
+    let text = String::from_utf8(project.read("target.ndjson")).unwrap();
+    project.write("target.ndjson", text.replacen("00000000000000000001", "000000000000000001/0", 1));
+    assert_eq!(project.verify().code, Some(6));
+}

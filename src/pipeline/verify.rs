@@ -176,6 +176,10 @@ fn event_hash(event: &Event, carried: Capabilities, buffer: &mut Vec<u8>) -> u12
     field(event.stream.as_str().as_bytes());
     field(&event.revision.0.to_le_bytes());
     field(&event.position.major().to_le_bytes());
+    match event.position.minor() {
+        Some(minor) => field(&minor.to_le_bytes()),
+        None => field(b""),
+    }
     match event.id.as_uuid() {
         Some(uuid) => field(uuid.as_bytes()),
         None => field(event.id.to_string().as_bytes()),
