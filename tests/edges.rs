@@ -186,3 +186,19 @@ fn verify_sees_a_second_number_in_a_position() {
     project.write("target.ndjson", text.replacen("00000000000000000001", "000000000000000001/0", 1));
     assert_eq!(project.verify().code, Some(6));
 }
+
+#[tokio::test]
+async fn an_event_that_must_be_covered_is_refused_even_where_a_rule_drops_it() {
+    let rule = Rule::new("no legacy", "1", |_| Ok(None::<Event>)).types(["Legacy*"]);
+    let registry = Arc::new(Registry::builder().current("Known", 1).rule(rule).build().unwrap());
+    let policies: Policies = toml::from_str("unknown_types = \"fail\"").unwrap();
+    for before in [0, 1] {
+        let mut events = vec![event(1, "Known", "user-1", 0, "{}")];
+        events.truncate(before);
+        events.push(event(7, "Legacy1", "user-2", 0, "{}"));
+        let options = MigrationOptions { policies, ..MigrationOptions::default() };
+        let outcome = migrate(&filled(&events).await, &MemoryStore::new(), Arc::clone(&registry), options).await;
+        let Err(PipelineError::Uncovered { id, event_type, .. }) = outcome else { panic!("{before}: {outcome:?}") };
+        assert_eq!((event_type.as_str(), *id), ("Legacy1", event(7, "Legacy1", "user-2", 0, "{}").id));
+    }
+}

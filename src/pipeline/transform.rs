@@ -92,20 +92,18 @@ pub(super) fn lift_batch(registry: &Registry, policies: Policies, keep: Origins,
         failed: None,
     };
     for event in batch {
+        // Asked before it is lifted: rules may drop or change it, covered or not.
+        if let Some(error) = refuse(registry, policies, &event) {
+            lifted.failed = Some(error);
+            return lifted;
+        }
         let (position, size) = (event.position, event.size());
         let origin = (keep == Origins::Kept).then(|| (event.stream.clone(), event.revision));
         let before = lifted.events.len();
         let mut changed = false;
         match registry.lift(event, &mut lifted.events) {
-            Ok(Lift::Untouched) => {}
+            Ok(Lift::Untouched | Lift::Uncovered(_)) => {}
             Ok(Lift::Lifted) => changed = true,
-            Ok(Lift::Uncovered(uncovered)) => {
-                if let Some(error) = refuse(policies, uncovered, lifted.events.last()) {
-                    lifted.events.truncate(before);
-                    lifted.failed = Some(error);
-                    return lifted;
-                }
-            }
             Err(error) => {
                 lifted.events.truncate(before);
                 lifted.failed = Some(PipelineError::Transform(Box::new(error)));
@@ -125,7 +123,11 @@ pub(super) fn lift_batch(registry: &Registry, policies: Policies, keep: Origins,
 }
 
 /// What the policies say about an event that nothing covers.
-fn refuse(policies: Policies, uncovered: Uncovered, event: Option<&Event>) -> Option<PipelineError> {
+fn refuse(registry: &Registry, policies: Policies, event: &Event) -> Option<PipelineError> {
+    if (policies.unknown_types.0, policies.unknown_versions.0) == (Unknown::Pass, Unknown::Pass) {
+        return None;
+    }
+    let uncovered = registry.uncovered(&event.event_type, event.version)?;
     let policy = match uncovered {
         Uncovered::UnknownType => policies.unknown_types.0,
         Uncovered::UnknownVersion { .. } => policies.unknown_versions.0,
@@ -133,7 +135,6 @@ fn refuse(policies: Policies, uncovered: Uncovered, event: Option<&Event>) -> Op
     if policy == Unknown::Pass {
         return None;
     }
-    let event = event?;
     Some(PipelineError::Uncovered {
         id: Box::new(event.id.clone()),
         stream: Box::new(event.stream.clone()),
