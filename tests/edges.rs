@@ -202,3 +202,30 @@ async fn an_event_that_must_be_covered_is_refused_even_where_a_rule_drops_it() {
         assert_eq!((event_type.as_str(), *id), ("Legacy1", event(7, "Legacy1", "user-2", 0, "{}").id));
     }
 }
+
+#[test]
+fn folders_that_lead_back_to_themselves_are_read_once() {
+    let project = Project::new(FILE_TO_SQLITE);
+    project.write("transformers/name.toml", NAME);
+    for link in ["again", "once_more"] {
+        std::os::unix::fs::symlink(".", project.path("transformers").join(link)).unwrap();
+    }
+    let said = project.run("check", [] as [&str; 0]).succeeds();
+    assert!(said.contains("1 rule compiled"), "{said}");
+}
+
+#[test]
+fn a_folder_of_transformers_that_is_named_but_not_there_is_refused() {
+    let project = Project::new(&format!("{FILE_TO_SQLITE}\n[transformers]\nfolder = \"transfomers\"\n"));
+    project.write("transformers/name.toml", NAME).write("events.ndjson", log(3));
+    project.migrate().fails(
+        3,
+        "error: failed to read PROJECT/transfomers: it does not exist\n\
+         hint: correct `folder` under [transformers] in eventlift.toml",
+    );
+
+    let project = Project::new(FILE_TO_SQLITE);
+    std::os::unix::fs::symlink("nowhere", project.path("transformers")).unwrap();
+    project.write("events.ndjson", log(3));
+    assert_eq!(project.migrate().code, Some(3), "a link that leads nowhere is no folder without rules");
+}
