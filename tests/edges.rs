@@ -229,3 +229,14 @@ fn a_folder_of_transformers_that_is_named_but_not_there_is_refused() {
     project.write("events.ndjson", log(3));
     assert_eq!(project.migrate().code, Some(3), "a link that leads nowhere is no folder without rules");
 }
+
+#[test]
+fn an_output_that_takes_nothing_changes_no_exit_code() {
+    let full = || Stdio::from(std::fs::File::options().write(true).open("/dev/full").unwrap());
+    let project = Project::new(FILE_TO_SQLITE);
+    project.write("events.ndjson", "broken\n");
+    for arguments in [&["--json"][..], &[]] {
+        let status = project.command("migrate").args(arguments).stdout(full()).stderr(full()).status().unwrap();
+        assert_eq!(status.code(), Some(4), "{arguments:?}");
+    }
+}
