@@ -240,3 +240,25 @@ fn an_output_that_takes_nothing_changes_no_exit_code() {
         assert_eq!(status.code(), Some(4), "{arguments:?}");
     }
 }
+
+#[test]
+fn an_error_in_json_does_not_get_into_a_log_on_standard_output() {
+    let project = Project::new(&FILE_TO_FILE.replace("events.ndjson", "-").replace("target.ndjson", "-"));
+    let log = log(3) + "broken\n";
+    let mut command = project.command("migrate");
+    let mut child = command
+        .arg("--json")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), log.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(4));
+    let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!(out.lines().filter(|line| line.contains("\"specversion\"")).count(), 3, "{out}");
+    assert_eq!(out.lines().count(), 3, "{out}");
+    let error: serde_json::Value = serde_json::from_str(&err).unwrap();
+    assert_eq!(error["error"]["exit_code"], 4);
+}

@@ -57,7 +57,7 @@ pub fn print_report(format: Format, report: &impl Report) -> ExitCode {
     report.exit_code()
 }
 
-/// Prints an error: for people on standard error, for machines on standard output.
+/// Prints an error: for people on standard error, for machines on standard output, unless that is taken by events.
 pub fn print_error(format: Format, error: &CommandError) -> ExitCode {
     let code = error.exit_code();
     match format {
@@ -71,6 +71,10 @@ pub fn print_error(format: Format, error: &CommandError) -> ExitCode {
             let problem = serde_json::json!({
                 "error": { "message": error.to_string(), "hint": error.hint(), "exit_code": code as u8 }
             });
+            if matches!(error, CommandError::BesideEvents(_)) {
+                say_error(problem);
+                return code;
+            }
             // As for a report: nobody there to read it changes nothing.
             let _ = writeln!(std::io::stdout(), "{problem}");
         }
