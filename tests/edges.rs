@@ -262,3 +262,27 @@ fn an_error_in_json_does_not_get_into_a_log_on_standard_output() {
     let error: serde_json::Value = serde_json::from_str(&err).unwrap();
     assert_eq!(error["error"]["exit_code"], 4);
 }
+
+#[test]
+fn a_source_that_is_read_in_another_way_does_not_continue_a_run() {
+    let project = Project::new(FILE_TO_SQLITE);
+    project.write("events.ndjson", log(30).replace("\"sequence\":", "\"sequence\":10")).migrate().succeeds();
+    let by_line = FILE_TO_SQLITE.replace("events.ndjson\"", "events.ndjson\"\nattributes = { order = \"none\" }");
+    project.write("eventlift.toml", by_line);
+    for command in ["migrate", "verify"] {
+        let output = project.run(command, [] as [&str; 0]);
+        assert_eq!(output.code, Some(5), "{}{}", output.stdout, output.stderr);
+        assert!(output.stderr.contains("how the source is read was changed"), "{}", output.stderr);
+    }
+}
+
+#[test]
+fn a_target_that_is_written_in_another_way_does_not_continue_a_run() {
+    let project = Project::new(FILE_TO_FILE);
+    project.write("events.ndjson", log(30)).migrate().succeeds();
+    let other = FILE_TO_FILE.replace("target.ndjson\"", "target.ndjson\"\nattributes = { revision_base = 1 }");
+    project.write("eventlift.toml", other).write("events.ndjson", log(40));
+    let output = project.migrate();
+    assert_eq!(output.code, Some(5), "{}{}", output.stdout, output.stderr);
+    assert!(output.stderr.contains("how the target is written was changed"), "{}", output.stderr);
+}

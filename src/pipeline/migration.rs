@@ -150,7 +150,8 @@ impl Migration {
         let last_position = self.target.last_position().await.map_err(PipelineError::Target)?;
         let target = target.to_string();
         let options = &self.options;
-        let fingerprint = Fingerprint::of(&self.registry, &options.scope, &options.policies);
+        let fingerprint = Fingerprint::of(&self.registry, &options.scope, &options.policies)
+            .of_stores(self.source.reading(), self.target.writing());
         let Some(record) = runs.into_iter().next_back() else {
             if !self.target.is_empty().await.map_err(PipelineError::Target)? {
                 return Err(Refusal::ForeignEvents { target, run: None }.into());
