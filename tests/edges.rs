@@ -286,3 +286,24 @@ fn a_target_that_is_written_in_another_way_does_not_continue_a_run() {
     assert_eq!(output.code, Some(5), "{}{}", output.stdout, output.stderr);
     assert!(output.stderr.contains("how the target is written was changed"), "{}", output.stderr);
 }
+
+#[test]
+fn a_source_without_the_event_a_run_ended_at_does_not_continue_it() {
+    let sources: [(&str, String); 2] = [("sequence", FILE_TO_SQLITE.to_owned()), ("none", {
+        FILE_TO_SQLITE.replace("events.ndjson\"", "events.ndjson\"\nattributes = { order = \"none\" }")
+    })];
+    for (order, toml) in sources {
+        let project = Project::new(&toml);
+        project.write("events.ndjson", log(30)).migrate().succeeds();
+        // The log was begun anew: what is in it now must not pass for what is done.
+        project.write("events.ndjson", log(20).replace("e-", "new-").replace("user-", "other-"));
+        project.migrate().fails(
+            5,
+            "error: refused to run: file:PROJECT/events.ndjson holds no event at position 30, where run RUN ended\n\
+             hint: is it the same store? if its old events were only taken away, add --accept-changes; otherwise \
+             migrate into a new target",
+        );
+        let accepted = project.run("migrate", ["--accept-changes"]);
+        assert_eq!(accepted.code, Some(0), "{order}: {}", accepted.stderr);
+    }
+}
