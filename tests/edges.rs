@@ -307,3 +307,40 @@ fn a_source_without_the_event_a_run_ended_at_does_not_continue_it() {
         assert_eq!(accepted.code, Some(0), "{order}: {}", accepted.stderr);
     }
 }
+
+#[test]
+fn a_target_is_locked_under_all_its_names() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, link) in [("target.db", "link.db"), ("target.ndjson", "link.ndjson")] {
+        let (real, link) = (folder.path().join(name), folder.path().join(link));
+        let config = |path: &std::path::Path| {
+            let kind = if name.ends_with("db") { "sqlite" } else { "file" };
+            let table = toml::from_str(&format!("store = \"{kind}\"\npath = {path:?}")).unwrap();
+            StoreConfig::from_table(table, folder.path()).unwrap()
+        };
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        let held = config(&real).writer().unwrap();
+        assert!(config(&link).is_being_written());
+        let error = config(&link).writer().map(|_| ()).unwrap_err();
+        assert!(error.to_string().contains("another run holds it"), "{error}");
+        drop(held);
+        config(&link).writer().unwrap();
+    }
+}
+
+#[test]
+fn a_file_is_read_up_to_what_is_committed_under_all_its_names() {
+    let project = Project::new(FILE_TO_FILE);
+    project.write("events.ndjson", log(30)).migrate().succeeds();
+    let link = project.path("link.ndjson");
+    std::os::unix::fs::symlink("target.ndjson", &link).unwrap();
+    let ledger = Connection::open(project.path("target.ndjson.eventlift")).unwrap();
+    ledger.execute("UPDATE eventlift_file SET writing = 1", []).unwrap();
+    drop(ledger);
+    let mut text = project.read("target.ndjson");
+    text.extend(line(99, "{}").bytes());
+    project.write("target.ndjson", text);
+    let reader = eventlift::stores::file::FileReader::open(eventlift::stores::file::FileConfig::new(link)).unwrap();
+    let events = tokio::runtime::Runtime::new().unwrap().block_on(events_of(&reader));
+    assert_eq!(events.len(), 30);
+}

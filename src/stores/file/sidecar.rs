@@ -8,6 +8,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Result, params};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use crate::ledger;
+use crate::stores::local_file;
 
 /// The version of these tables.
 const FORMAT: i64 = 1;
@@ -79,7 +80,7 @@ pub(super) enum Found {
 
 /// Where it is.
 pub(crate) fn path(file: &Path) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
+    let mut name = local_file::behind_links(file).into_os_string();
     name.push(".eventlift");
     PathBuf::from(name)
 }
