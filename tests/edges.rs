@@ -344,3 +344,18 @@ fn a_file_is_read_up_to_what_is_committed_under_all_its_names() {
     let events = tokio::runtime::Runtime::new().unwrap().block_on(events_of(&reader));
     assert_eq!(events.len(), 30);
 }
+
+#[test]
+fn names_that_sqlite_would_take_for_addresses_are_files() {
+    for target in ["file:target.db", "target ?mode=memory's \"ü\".db", ":memory:"] {
+        let path = toml::Value::String(target.to_owned()).to_string();
+        let project = Project::new(&FILE_TO_SQLITE.replace("\"target.db\"", &path));
+        project.write("events.ndjson", log(3));
+        for command in ["migrate", "verify", "status"] {
+            let mut program = Command::new(env!("CARGO_BIN_EXE_eventlift"));
+            let output = project.output(program.arg(command).current_dir(project.folder()));
+            assert_eq!(output.code, Some(0), "{command} {target}: {}", output.stderr);
+        }
+        assert!(project.path(target).is_file(), "{target}");
+    }
+}

@@ -11,7 +11,7 @@ mod runs;
 mod schema;
 
 pub use database::LedgerDatabase;
-pub(crate) use database::{open_to_read, temporary_database};
+pub(crate) use database::{as_file, open_to_read, temporary_database};
 pub use failure::{backend, store_error};
 pub use progress::{checkpoint, commit, position_at, positions, state};
 pub use runs::{record_run, runs};

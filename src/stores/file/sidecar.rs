@@ -87,7 +87,7 @@ pub(crate) fn path(file: &Path) -> PathBuf {
 
 /// Opens it for a writer, creating it where it is missing.
 pub(super) fn open(path: &Path) -> Result<Connection> {
-    prepare(Connection::open(path)?)
+    prepare(Connection::open(ledger::as_file(path))?)
 }
 
 /// One in memory, for standard output.
@@ -98,11 +98,12 @@ pub(super) fn open_in_memory() -> Result<Connection> {
 /// Opens it to read from.
 pub(super) fn open_to_read(path: &Path) -> Result<Connection> {
     // Not read-only at first: what a killed writer left may have to be rolled back, which SQLite does when it reads.
+    let path = ledger::as_file(path);
     let writable =
-        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX);
+        Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX);
     let connection = match writable {
         Ok(connection) => connection,
-        Err(_) => Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?,
+        Err(_) => Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?,
     };
     connection.busy_timeout(Duration::from_secs(30))?;
     Ok(connection)
