@@ -359,3 +359,25 @@ fn names_that_sqlite_would_take_for_addresses_are_files() {
         assert!(project.path(target).is_file(), "{target}");
     }
 }
+
+#[tokio::test]
+async fn a_category_is_the_same_in_every_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = SqliteConfig::new(folder.path().join("events.db"));
+    let streams = ["user", "user-", "user-1", "user-1-2", "users-1", "User-1"];
+    let events: Vec<Event> = (1..).zip(streams).map(|(number, name)| event(number, "Note", name, 0, "{}")).collect();
+    let mut writer = SqliteWriter::open(config.clone()).unwrap();
+    writer.append(&events, None).await.unwrap();
+    writer.seal(true).await.unwrap();
+    let reader = SqliteReader::open(config).unwrap();
+    for category in ["user", "user-", "user-1", "users", "", "%"] {
+        let scope = Scope::Category(category.to_owned());
+        let mut found = Vec::new();
+        let mut batches = reader.read(ReadRequest::new(scope.clone()));
+        while let Some(batch) = batches.next().await {
+            found.extend(batch.unwrap());
+        }
+        let expected: Vec<Event> = events.iter().filter(|event| scope.contains(event)).cloned().collect();
+        assert_eq!(found, expected, "{category:?}");
+    }
+}

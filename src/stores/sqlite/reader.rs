@@ -234,6 +234,8 @@ fn signed(number: u64) -> i64 {
 fn batch_query(scope: &Scope) -> (String, Vec<Value>) {
     let (condition, values) = match scope {
         Scope::All => (String::new(), vec![]),
+        // A category ends at the first `-`, so none has one in it.
+        Scope::Category(category) if category.contains('-') => (" AND 0".to_owned(), vec![]),
         Scope::Category(category) => (
             " AND (+stream = ?4 OR (+stream > ?4 || '-' AND +stream < ?4 || '.') OR +stream = ?4 || '-')".to_owned(),
             vec![Value::Text(category.clone())],
