@@ -381,3 +381,25 @@ async fn a_category_is_the_same_in_every_store() {
         assert_eq!(found, expected, "{category:?}");
     }
 }
+
+#[tokio::test]
+async fn the_last_positions_there_are_can_be_carried() {
+    let mut events = vec![event(1, "Note", "user-1", 0, "{}"), event(2, "Note", "user-1", 1, "{}")];
+    events[0].position = Position::new(u64::MAX - 1);
+    events[1].position = Position::new(u64::MAX);
+    let (source, target) = (filled(&events).await, MemoryStore::new());
+    migrate(&source, &target, no_rules(), MigrationOptions::default()).await.unwrap();
+    assert_eq!(events_of(&target.reader()).await, events);
+}
+
+#[test]
+fn the_audit_takes_every_revision() {
+    let mut events = vec![event(1, "Note", "user-1", 0, "{}"), event(2, "Note", "user-1", 1, "{}")];
+    events[1].revision = Revision(u64::MAX);
+    let mut audit = Audit::new().unwrap();
+    audit.add(&events).unwrap();
+    assert_eq!(audit.finish(true).unwrap().unwrap().position, Position::new(2));
+    let mut audit = Audit::new().unwrap();
+    audit.add(&events).unwrap();
+    assert_eq!(audit.finish(false).unwrap(), None);
+}
