@@ -7,8 +7,8 @@ use std::sync::Arc;
 use eventlift::events::faults::{Call, Fault, Faulty, Script};
 use eventlift::events::{Event, EventReader, EventWriter, MemoryStore, Position, ReadRequest, Revision, Scope};
 use eventlift::pipeline::{
-    Audit, Migration, MigrationOptions, Outcome, PipelineError, Policies, RehearsalOptions, Stop, StopHandle,
-    rehearse, verify,
+    Audit, Migration, MigrationOptions, Outcome, PipelineError, Policies, RehearsalOptions, Stop, StopHandle, rehearse,
+    verify,
 };
 use eventlift::stores::StoreConfig;
 use eventlift::stores::sqlite::{SqliteConfig, SqliteReader, SqliteWriter};
@@ -145,11 +145,8 @@ async fn a_verification_that_is_stopped_while_it_looks_for_the_difference_names_
     // Three batches and the end, the first batch again, and then it waits.
     script.on(Call::Batch, 6, Fault::Hold);
     let (handle, stop) = StopHandle::new();
-    let options = MigrationOptions {
-        batch_events: NonZeroUsize::MIN,
-        workers: NonZeroUsize::MIN,
-        ..MigrationOptions::default()
-    };
+    let options =
+        MigrationOptions { batch_events: NonZeroUsize::MIN, workers: NonZeroUsize::MIN, ..MigrationOptions::default() };
     let source = Arc::new(Faulty::new(source.reader(), script.clone()));
     let verifying = tokio::spawn(verify(source, Arc::new(target.reader()), no_rules(), options, None, stop, |_| {}));
     while script.held() == 0 {
@@ -246,13 +243,8 @@ fn an_error_in_json_does_not_get_into_a_log_on_standard_output() {
     let project = Project::new(&FILE_TO_FILE.replace("events.ndjson", "-").replace("target.ndjson", "-"));
     let log = log(3) + "broken\n";
     let mut command = project.command("migrate");
-    let mut child = command
-        .arg("--json")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child =
+        command.arg("--json").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     std::io::Write::write_all(&mut child.stdin.take().unwrap(), log.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(4));
@@ -289,9 +281,10 @@ fn a_target_that_is_written_in_another_way_does_not_continue_a_run() {
 
 #[test]
 fn a_source_without_the_event_a_run_ended_at_does_not_continue_it() {
-    let sources: [(&str, String); 2] = [("sequence", FILE_TO_SQLITE.to_owned()), ("none", {
-        FILE_TO_SQLITE.replace("events.ndjson\"", "events.ndjson\"\nattributes = { order = \"none\" }")
-    })];
+    let sources: [(&str, String); 2] = [
+        ("sequence", FILE_TO_SQLITE.to_owned()),
+        ("none", { FILE_TO_SQLITE.replace("events.ndjson\"", "events.ndjson\"\nattributes = { order = \"none\" }") }),
+    ];
     for (order, toml) in sources {
         let project = Project::new(&toml);
         project.write("events.ndjson", log(30)).migrate().succeeds();

@@ -20,7 +20,7 @@ use crate::scope::Scope;
 pub struct StoreIdentity {
     /// The kind of store and where it is, for people: `sqlite:shop.db`.
     pub display: String,
-    /// What makes it the same store: device and inode of a file, cluster and table of a database.
+    /// What makes it the same store: a file's path without links, cluster and table of a database. No secrets.
     pub key: String,
 }
 
