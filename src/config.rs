@@ -1,6 +1,6 @@
 //! A project: `eventlift.toml` and the folders beside it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -26,6 +26,8 @@ pub struct Project {
     pub policies: Policies,
     /// The folder of the transformers' definitions.
     pub transformers: PathBuf,
+    /// Whether `eventlift.toml` names that folder itself, so that it has to be there.
+    names_transformers: bool,
     /// Named secrets, and the environment variables that hold them.
     pub keys: BTreeMap<String, KeySource>,
 }
@@ -52,16 +54,10 @@ struct Written {
     keys: BTreeMap<String, KeySource>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct TransformersSection {
-    folder: PathBuf,
-}
-
-impl Default for TransformersSection {
-    fn default() -> Self {
-        Self { folder: PathBuf::from("transformers") }
-    }
+    folder: Option<PathBuf>,
 }
 
 /// A project that can't be used.
@@ -131,26 +127,37 @@ impl Project {
             source: store("source", written.source)?,
             target: store("target", written.target)?,
             policies: written.policy,
-            transformers: folder.join(written.transformers.folder),
+            names_transformers: written.transformers.folder.is_some(),
+            transformers: folder.join(written.transformers.folder.as_deref().unwrap_or(Path::new("transformers"))),
             keys: written.keys,
         })
     }
 
     /// The definition files (`.toml`) and the schemas that they may refer to (`.json`), path and text each, in the
     /// order of their paths, from the transformers' folder and the folders in it. Paths start at the project's
-    /// folder. No folder means no definitions.
+    /// folder. No folder means no definitions, unless `eventlift.toml` names it. Each folder is read once, whatever
+    /// links lead to it.
     pub fn definitions(&self) -> Result<Vec<(PathBuf, String)>, ConfigError> {
         let failed = |path: &Path, error: std::io::Error| ConfigError::new(path, error.kind());
+        if std::fs::symlink_metadata(&self.transformers).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound) {
+            return match self.names_transformers {
+                true => Err(ConfigError::new(&self.transformers, "it does not exist")
+                    .hint("correct `folder` under [transformers] in eventlift.toml")),
+                false => Ok(Vec::new()),
+            };
+        }
         let mut paths = Vec::new();
         let mut folders = vec![self.transformers.clone()];
+        let mut seen = BTreeSet::new();
         while let Some(folder) = folders.pop() {
-            let entries = match std::fs::read_dir(&folder) {
-                Ok(entries) => entries,
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-                Err(error) => return Err(failed(&folder, error)),
-            };
-            for entry in entries {
-                let path = entry.map_err(|e| failed(&folder, e))?.path();
+            if !seen.insert(folder.canonicalize().map_err(|e| failed(&folder, e))?) {
+                continue;
+            }
+            let entries = std::fs::read_dir(&folder).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+            let mut entries: Vec<PathBuf> = entries.map_err(|e| failed(&folder, e))?.iter().map(|e| e.path()).collect();
+            // Whichever of several names a folder is read under, it is always the same one.
+            entries.sort();
+            for path in entries {
                 if path.is_dir() {
                     folders.push(path);
                 } else if path.extension().is_some_and(|extension| extension == "toml" || extension == "json") {

@@ -12,6 +12,8 @@ mod content;
 mod disks;
 #[cfg(all(feature = "cli", feature = "jq", feature = "schema"))]
 mod docs;
+#[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
+mod edges;
 #[cfg(all(feature = "sqlite", feature = "file"))]
 mod faults;
 #[cfg(feature = "file")]

@@ -34,6 +34,10 @@ impl<S: EventReader + ?Sized> EventReader for Box<S> {
         (**self).head().await
     }
 
+    fn reading(&self) -> String {
+        (**self).reading()
+    }
+
     fn is_rereadable(&self) -> bool {
         (**self).is_rereadable()
     }
@@ -47,6 +51,10 @@ impl<S: EventWriter + ?Sized> EventWriter for Box<S> {
 
     fn capabilities(&self) -> Capabilities {
         (**self).capabilities()
+    }
+
+    fn writing(&self) -> String {
+        (**self).writing()
     }
 
     async fn append(&mut self, events: &[Event], progress: Option<&Progress>) -> Result<(), StoreError> {

@@ -117,7 +117,7 @@ pub struct RunRecord {
     pub id: RunId,
     /// Where it stands.
     pub state: RunState,
-    /// Which store it reads, as [`StoreIdentity`](crate::store::StoreIdentity) prints it.
+    /// Which store it reads: the key of its [`StoreIdentity`](crate::store::StoreIdentity).
     pub source: String,
     /// Fingerprint of everything that decides the result: transformers, scope, policies.
     pub fingerprint: String,

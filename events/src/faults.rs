@@ -267,6 +267,10 @@ impl<S: EventReader> EventReader for Faulty<S> {
         self.inner.head().await
     }
 
+    fn reading(&self) -> String {
+        self.inner.reading()
+    }
+
     fn is_rereadable(&self) -> bool {
         self.inner.is_rereadable()
     }
@@ -280,6 +284,10 @@ impl<S: EventWriter> EventWriter for Faulty<S> {
 
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
+    }
+
+    fn writing(&self) -> String {
+        self.inner.writing()
     }
 
     async fn append(&mut self, events: &[Event], progress: Option<&Progress>) -> Result<(), StoreError> {

@@ -35,6 +35,16 @@ impl Position {
         self.minor
     }
 
+    /// A position behind which this one is the first that a store can have; none where it is the first of all.
+    pub const fn just_before(self) -> Option<Self> {
+        match (self.major.checked_sub(1), self.minor) {
+            (_, Some(minor)) if minor > 0 => Some(Self { major: self.major, minor: Some(minor - 1) }),
+            (Some(major), Some(_)) => Some(Self::pair(major, u64::MAX)),
+            (Some(major), None) => Some(Self::new(major)),
+            (None, _) => None,
+        }
+    }
+
     /// Whether this is the number right after `earlier`, in a store that orders by one number.
     pub fn follows(self, earlier: Position) -> bool {
         self.minor.is_none() && earlier.minor.is_none() && earlier.major.checked_add(1) == Some(self.major)
@@ -90,6 +100,10 @@ mod tests {
     fn positions_order_by_the_first_number_and_then_the_second() {
         assert!(Position::pair(1, 9) < Position::pair(2, 0));
         assert!(Position::pair(2, 0) < Position::pair(2, 1));
+        assert_eq!(Position::new(8).just_before(), Some(Position::new(7)));
+        assert_eq!(Position::pair(2, 1).just_before(), Some(Position::pair(2, 0)));
+        assert_eq!(Position::pair(2, 0).just_before(), Some(Position::pair(1, u64::MAX)));
+        assert_eq!((Position::new(0).just_before(), Position::pair(0, 0).just_before()), (None, None));
         assert!(Position::new(8).follows(Position::new(7)));
         assert!(!Position::new(9).follows(Position::new(7)));
     }

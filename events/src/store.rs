@@ -20,7 +20,7 @@ use crate::scope::Scope;
 pub struct StoreIdentity {
     /// The kind of store and where it is, for people: `sqlite:shop.db`.
     pub display: String,
-    /// What makes it the same store: device and inode of a file, cluster and table of a database.
+    /// What makes it the same store: a file's path without links, cluster and table of a database. No secrets.
     pub key: String,
 }
 
@@ -126,6 +126,12 @@ pub trait EventReader: Send + Sync {
     /// there is no event.
     async fn head(&self) -> Result<Option<Position>, StoreError>;
 
+    /// What decides, beside what the store holds, which events it is read as: a mapping of attributes. Empty where
+    /// nothing does. A run is not gone on with when it has changed, nor when [`EventWriter::writing`] has.
+    fn reading(&self) -> String {
+        String::new()
+    }
+
     /// Whether it can be read more than once: false for standard input.
     fn is_rereadable(&self) -> bool {
         true
@@ -155,6 +161,12 @@ pub trait EventWriter: CheckpointStore {
 
     /// What the store can do.
     fn capabilities(&self) -> Capabilities;
+
+    /// What decides how events are written down: equal to [`EventReader::reading`] of a reader that reads them back
+    /// as they were.
+    fn writing(&self) -> String {
+        String::new()
+    }
 
     /// Appends events, in the order given, with the progress of the run they belong to.
     ///

@@ -92,6 +92,9 @@ pub enum CommandError {
         /// The arguments that say which part, a space before each.
         scope: String,
     },
+    /// Any of the others, while standard output is taken by events.
+    #[error(transparent)]
+    BesideEvents(Box<CommandError>),
     /// There is nothing to compare.
     #[error("failed to verify {target}: {problem}")]
     NothingToVerify {
@@ -114,6 +117,7 @@ impl CommandError {
                 "check the spelling; `eventlift plan` of everything shows the types, and events with their streams"
                     .to_owned(),
             ),
+            Self::BesideEvents(error) => error.hint(),
             Self::NothingToVerify { .. } => Some("run `eventlift migrate` first".to_owned()),
             Self::Definitions(_) | Self::Registry(_) | Self::Write { .. } => None,
         }
@@ -132,6 +136,7 @@ impl CommandError {
                 PipelineError::Audit { .. } => ExitCode::Source,
             },
             Self::Write { .. } | Self::Exists(_) => ExitCode::Store,
+            Self::BesideEvents(error) => error.exit_code(),
             Self::NothingToVerify { .. } | Self::NothingInScope { .. } => ExitCode::Refused,
         }
     }

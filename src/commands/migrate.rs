@@ -44,8 +44,20 @@ pub(super) struct MigrateReport {
 /// Migrates a project.
 pub(super) async fn migrate(arguments: &MigrationArguments, format: Format) -> Result<MigrateReport, CommandError> {
     let project = Project::load(&arguments.project.project)?;
-    let registry = Arc::new(registry(&project)?);
-    let options = migration_options(arguments, &project);
+    let migrated = migrate_project(&project, arguments, format).await;
+    match project.target.is_standard_stream() {
+        true => migrated.map_err(|error| CommandError::BesideEvents(Box::new(error))),
+        false => migrated,
+    }
+}
+
+async fn migrate_project(
+    project: &Project,
+    arguments: &MigrationArguments,
+    format: Format,
+) -> Result<MigrateReport, CommandError> {
+    let registry = Arc::new(registry(project)?);
+    let options = migration_options(arguments, project);
     if project.source.is_same(&project.target) {
         let store = project.source.reader()?.identity().to_string();
         return Err(PipelineError::from(Refusal::SameStore { store }).into());

@@ -1,7 +1,5 @@
 //! Printing reports and errors, for people or for machines.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is where the program speaks")]
-
 use std::fmt::Display;
 use std::io::Write;
 
@@ -59,22 +57,32 @@ pub fn print_report(format: Format, report: &impl Report) -> ExitCode {
     report.exit_code()
 }
 
-/// Prints an error: for people on standard error, for machines on standard output.
+/// Prints an error: for people on standard error, for machines on standard output, unless that is taken by events.
 pub fn print_error(format: Format, error: &CommandError) -> ExitCode {
     let code = error.exit_code();
     match format {
         Format::Text => {
-            eprintln!("error: {error}");
+            say_error(format_args!("error: {error}"));
             if let Some(hint) = error.hint() {
-                eprintln!("hint: {hint}");
+                say_error(format_args!("hint: {hint}"));
             }
         }
         Format::Json => {
             let problem = serde_json::json!({
                 "error": { "message": error.to_string(), "hint": error.hint(), "exit_code": code as u8 }
             });
-            println!("{problem}");
+            if matches!(error, CommandError::BesideEvents(_)) {
+                say_error(problem);
+                return code;
+            }
+            // As for a report: nobody there to read it changes nothing.
+            let _ = writeln!(std::io::stdout(), "{problem}");
         }
     }
     code
+}
+
+/// Prints a line on standard error. One that can't be written is lost: the program, and its run, go on.
+pub(super) fn say_error(line: impl Display) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }

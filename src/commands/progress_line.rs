@@ -1,13 +1,11 @@
 //! Progress for whoever watches: a bar with rate and ETA on a terminal, a line now and then elsewhere.
 
-#![expect(clippy::print_stderr, reason = "progress is for the screen")]
-
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanCount, ProgressBar, ProgressState, ProgressStyle};
 
-use super::output::Format;
+use super::output::{Format, say_error};
 
 /// How often a line is printed where there is no terminal.
 const LINES_EVERY: Duration = Duration::from_secs(10);
@@ -54,9 +52,10 @@ impl ProgressLine {
                 match total.filter(|_| rate > 0.0) {
                     Some(total) => {
                         let left = Duration::from_secs_f64(total.saturating_sub(done) as f64 / rate);
-                        eprintln!("{what}: {done} of {total} events, {rate:.0} a second, {} s left", left.as_secs());
+                        let left = left.as_secs();
+                        say_error(format_args!("{what}: {done} of {total} events, {rate:.0} a second, {left} s left"));
                     }
-                    None => eprintln!("{what}: {done} events, {rate:.0} a second"),
+                    None => say_error(format_args!("{what}: {done} events, {rate:.0} a second")),
                 }
             }
             Self::Silent => {}

@@ -54,7 +54,9 @@ pub(super) async fn verify(arguments: &MigrationArguments, format: Format) -> Re
         return Err(nothing("its run has not ended"));
     }
     let options = migration_options(arguments, &project);
-    let fingerprint = Fingerprint::of(&registry, &options.scope, &options.policies);
+    let target = project.target.reader()?;
+    let fingerprint =
+        Fingerprint::of(&registry, &options.scope, &options.policies).of_stores(source.reading(), target.reading());
     if !options.accept_changes
         && let Some(changes) = fingerprint.changes_since(&run)
     {
@@ -62,7 +64,6 @@ pub(super) async fn verify(arguments: &MigrationArguments, format: Format) -> Re
     }
     let checkpoint = ledger.checkpoint(run.id).await?;
     drop(ledger);
-    let target = project.target.reader()?;
     let (source_name, target_name) = (source.identity().to_string(), target.identity().to_string());
 
     let begun = Instant::now();

@@ -1,6 +1,6 @@
 //! A ledger in a database of its own connection: one that is only looked at, or one that nobody keeps.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -64,11 +64,16 @@ impl LedgerDatabase {
     }
 }
 
+/// A path as SQLite takes it for the name of a file, never for an address (`file:…`) or for memory (`:memory:`).
+pub(crate) fn as_file(path: &Path) -> PathBuf {
+    if path.is_relative() { Path::new(".").join(path) } else { path.to_owned() }
+}
+
 /// Opens a database to read from it. What a killed writer left half done is rolled back, which is the one thing that
 /// a read-only connection can't do for itself.
 pub(crate) fn open_to_read(path: &Path, busy_timeout: Duration) -> rusqlite::Result<Connection> {
     let open = |flags| {
-        let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        let connection = Connection::open_with_flags(as_file(path), flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         connection.busy_timeout(busy_timeout)?;
         // Opening touches nothing; the first look does.
         connection.pragma_query_value(None, "schema_version", |_| Ok(()))?;

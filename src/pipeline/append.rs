@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use eventlift_events::{Event, EventWriter, Progress, StoreError, StoreErrorKind};
 
+use super::transform::LiftedBatch;
+
 /// A transaction ends with the batch that brings it to this many bytes, so that memory is bounded.
 const BYTES: usize = 8 << 20;
 /// How often an append is tried again after an error of the store's own that may pass.
@@ -19,20 +21,33 @@ pub(super) struct Gathered {
     /// How many of the events `bytes` counts already.
     weighed: usize,
     bytes: usize,
+    /// Events of the source that were read for this transaction, and their bytes: what becomes of them may be nothing,
+    /// but it is remembered, and what is left of a batch holds all of its memory.
+    read: u64,
+    read_bytes: usize,
 }
 
 impl Gathered {
+    /// Counts a batch that is about to be numbered.
+    pub(super) fn count(&mut self, batch: &LiftedBatch) {
+        self.read += batch.read;
+        self.read_bytes += batch.read_bytes;
+    }
+
     /// Whether it is time to append.
     pub(super) fn is_full(&mut self, transaction_events: NonZeroUsize) -> bool {
         self.bytes += self.events[self.weighed..].iter().map(Event::size).sum::<usize>();
         self.weighed = self.events.len();
-        self.events.len() >= transaction_events.get() || self.bytes >= BYTES
+        let events = self.read.max(self.events.len() as u64);
+        events >= transaction_events.get() as u64 || self.bytes.max(self.read_bytes) >= BYTES
     }
 
     pub(super) fn clear(&mut self) {
         self.events.clear();
         self.weighed = 0;
         self.bytes = 0;
+        self.read = 0;
+        self.read_bytes = 0;
     }
 }
 

@@ -100,10 +100,8 @@ impl Audit {
                 Some(uuid) => *uuid.as_bytes(),
                 None => xxh3_128(event.id.to_string().as_bytes()).to_be_bytes(),
             };
-            // Bit patterns: only equality and, for revisions, small numbers matter.
-            let revision = event.revision.0.cast_signed();
-            let minor = event.position.minor().map(u64::cast_signed);
-            insert.execute(params![stream, revision, id, event.position.major().cast_signed(), minor])?;
+            let minor = event.position.minor().map(ordered);
+            insert.execute(params![stream, ordered(event.revision.0), id, ordered(event.position.major()), minor])?;
         }
         Ok(())
     }
@@ -124,10 +122,10 @@ impl Audit {
         let mut before: Option<([u8; 16], u64, Position)> = None;
         while let Some(row) = rows.next()? {
             let stream: [u8; 16] = row.get(0)?;
-            let revision = row.get::<_, i64>(1)?.cast_unsigned();
+            let revision = unordered(row.get(1)?);
             let position = position(row.get(2)?, row.get(3)?);
             let previous = before.filter(|(known, _, _)| *known == stream);
-            let expected = previous.map_or(0, |(_, revision, _)| revision + 1);
+            let expected = previous.map_or(0, |(_, revision, _)| revision.saturating_add(1));
             let problem = match previous {
                 Some((_, last, _)) if revision == last => Some(Problem::RepeatedRevision(revision)),
                 _ if dense && revision != expected => Some(Problem::Gap { expected, found: revision }),
@@ -169,7 +167,16 @@ fn keep_first(first: &mut Option<Finding>, found: Finding) {
 
 fn position(major: i64, minor: Option<i64>) -> Position {
     match minor {
-        None => Position::new(major.cast_unsigned()),
-        Some(minor) => Position::pair(major.cast_unsigned(), minor.cast_unsigned()),
+        None => Position::new(unordered(major)),
+        Some(minor) => Position::pair(unordered(major), unordered(minor)),
     }
+}
+
+/// Numbers in SQLite's signed integers, in the same order.
+fn ordered(number: u64) -> i64 {
+    (number ^ (1 << 63)).cast_signed()
+}
+
+fn unordered(number: i64) -> u64 {
+    number.cast_unsigned() ^ (1 << 63)
 }

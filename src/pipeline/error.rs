@@ -95,6 +95,16 @@ pub enum Refusal {
         /// The source that is configured now.
         given: String,
     },
+    /// The source has no event at the position where the run ended, so it is not what the run has read.
+    #[error("{source_name} holds no event at position {end}, where run {run} ended")]
+    OtherContent {
+        /// The source.
+        source_name: String,
+        /// The run.
+        run: String,
+        /// The position of the run's checkpoint.
+        end: Position,
+    },
     /// What decides the result has changed since the run was started.
     #[error("what decides the result has changed since run {run} was started: {}", .changes.join("; "))]
     Changed {
@@ -159,6 +169,10 @@ impl PipelineError {
                 Refusal::ForeignEvents { .. } => "name a target that is new, or the one that the run filled",
                 Refusal::OtherSource { .. } => {
                     "name a new target; if it is the same log in another place, add --accept-changes"
+                }
+                Refusal::OtherContent { .. } => {
+                    "is it the same store? if its old events were only taken away, add --accept-changes; otherwise \
+                     migrate into a new target"
                 }
                 Refusal::Changed { .. } => {
                     "take the change back, or migrate into a new target; to go on all the same, add --accept-changes"

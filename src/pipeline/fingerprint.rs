@@ -7,7 +7,7 @@ use super::policy::Policies;
 
 const SCOPE: &str = "the scope";
 
-/// What decides the result of a run: its transformers, its scope, its policies.
+/// What decides the result of a run: its transformers, its scope, its policies, and how its stores are mapped.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Fingerprint {
     /// One text that changes when, and only when, some part does.
@@ -25,6 +25,21 @@ impl Fingerprint {
         parts.push((SCOPE.to_owned(), scope_text(scope)));
         parts.push(("the policy".to_owned(), policies.clone()));
         Self { whole: format!("{} {} {policies}", registry.fingerprint(), scope_text(scope)), parts }
+    }
+
+    /// The same, of a source that is read and a target that is written like this: [`EventReader::reading`] of both, or
+    /// [`EventWriter::writing`] of the target.
+    ///
+    /// [`EventReader::reading`]: eventlift_events::EventReader::reading
+    /// [`EventWriter::writing`]: eventlift_events::EventWriter::writing
+    pub fn of_stores(mut self, source: String, target: String) -> Self {
+        for (name, how) in [("how the source is read", source), ("how the target is written", target)] {
+            if !how.is_empty() {
+                self.whole.push_str(&format!(" {name}: {how}"));
+                self.parts.push((name.to_owned(), how));
+            }
+        }
+        self
     }
 
     /// The scope that a run was recorded with and this one, if they differ.

@@ -1,7 +1,7 @@
 //! A migration: the run's record, the stages wired together, and the way it ends.
 
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use eventlift_events::{
     Checkpoint, Counts, EventReader, EventWriter, Position, ReadRequest, RunId, RunRecord, RunState, Scope, Timestamp,
@@ -26,11 +26,12 @@ pub struct MigrationOptions {
     pub scope: Scope,
     /// What is allowed in the source.
     pub policies: Policies,
-    /// Batches that are transformed at the same time. Never changes the result.
+    /// Batches that are transformed at the same time, 256 at most. Never changes the result.
     pub workers: NonZeroUsize,
     /// Events a batch. Never changes the result.
     pub batch_events: NonZeroUsize,
-    /// A transaction ends with the batch that brings it to this many events, or to 8 MiB. Never changes the result.
+    /// A transaction ends with the batch that brings it to this many events, read or written, or to 8 MiB of them.
+    /// Never changes the result.
     pub transaction_events: NonZeroUsize,
     /// Go on although the transformers, the policies or the source are not those the run was started with.
     pub accept_changes: bool,
@@ -78,6 +79,8 @@ pub struct Migration {
     options: MigrationOptions,
     stop: Stop,
     progress: watch::Sender<Progress>,
+    /// Set once the source was seen to hold the event that the run ended at.
+    found_end: OnceLock<()>,
 }
 
 /// The run to go on with.
@@ -96,7 +99,7 @@ impl Migration {
         options: MigrationOptions,
     ) -> Self {
         let progress = watch::Sender::new(Progress::START);
-        Self { source, target, registry, options, stop: Stop::never(), progress }
+        Self { source, target, registry, options, stop: Stop::never(), progress, found_end: OnceLock::new() }
     }
 
     /// The same, listening to a request to stop.
@@ -149,7 +152,8 @@ impl Migration {
         let last_position = self.target.last_position().await.map_err(PipelineError::Target)?;
         let target = target.to_string();
         let options = &self.options;
-        let fingerprint = Fingerprint::of(&self.registry, &options.scope, &options.policies);
+        let fingerprint = Fingerprint::of(&self.registry, &options.scope, &options.policies)
+            .of_stores(self.source.reading(), self.target.writing());
         let Some(record) = runs.into_iter().next_back() else {
             if !self.target.is_empty().await.map_err(PipelineError::Target)? {
                 return Err(Refusal::ForeignEvents { target, run: None }.into());
@@ -186,6 +190,9 @@ impl Migration {
                 return Err(Refusal::Changed { run, changes }.into());
             }
         }
+        if let Some(checkpoint) = checkpoint.filter(|_| !options.accept_changes) {
+            self.find_end(&run, checkpoint.source).await?;
+        }
         if checkpoint.is_some() && !fingerprint.goes_on_numbering(&record) {
             return Err(Refusal::Renumbering { target, run }.into());
         }
@@ -197,6 +204,23 @@ impl Migration {
             ..record
         };
         Ok(Opened { record, checkpoint, resumed: true })
+    }
+
+    /// Refuses a source that has no event where the run ended: it was begun anew or put back, and what is in it up to
+    /// there now would pass for what is done.
+    async fn find_end(&self, run: &str, end: Position) -> Result<(), PipelineError> {
+        if self.found_end.get().is_some() || !self.source.is_rereadable() {
+            return Ok(());
+        }
+        let request = ReadRequest::new(self.options.scope.clone()).after(end.just_before()).until(Some(end));
+        let batch = self.source.read(request).next().await.transpose().map_err(PipelineError::Source)?;
+        if batch.and_then(|batch| batch.last().map(|event| event.position)) != Some(end) {
+            let (source, run) = (self.source.identity().to_string(), run.to_owned());
+            return Err(Refusal::OtherContent { source_name: source, run, end }.into());
+        }
+        // Only whether it was set counts.
+        let _ = self.found_end.set(());
+        Ok(())
     }
 
     fn refuse_unfit(&self) -> Result<(), PipelineError> {
@@ -241,7 +265,10 @@ impl Migration {
         let mut failed = None;
         while let Some(batch) = batches.next().await {
             match batch {
-                Ok(batch) => failed = sequencer.number(batch, &*self.target, &mut gathered.events).await?,
+                Ok(batch) => {
+                    gathered.count(&batch);
+                    failed = sequencer.number(batch, &*self.target, &mut gathered.events).await?;
+                }
                 Err(error) => failed = Some(error),
             }
             if failed.is_some() {

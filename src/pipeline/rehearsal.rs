@@ -10,6 +10,7 @@ use futures_util::StreamExt;
 
 use super::error::PipelineError;
 use super::stop::Stop;
+use super::transform::MOST_WORKERS;
 
 /// What a run would do, but for the stateful rules, which need the events of a whole stream in order.
 #[derive(Clone, Debug, Default)]
@@ -28,9 +29,15 @@ pub struct Rehearsal {
     pub written_bytes: u64,
     /// What failed, by rule: the first failure, and how many there are.
     pub failures: BTreeMap<String, (TransformError, u64)>,
-    /// The first events that would be appended, up to the number asked for.
+    /// The first events that would be appended, up to the number asked for, and to some 32 MiB read.
     pub first: Vec<Event>,
+    /// The bytes of the batches that `first` came from, which it holds in memory.
+    kept_bytes: usize,
+    read_bytes: usize,
 }
+
+/// No more batches than these bytes are kept events of.
+const KEPT_BYTES: usize = 32 << 20;
 
 /// What to rehearse.
 #[derive(Clone, Debug)]
@@ -78,7 +85,7 @@ pub async fn rehearse(
         limited
             .take_while(|batch| std::future::ready(batch.as_ref().map_or(true, |b| !b.is_empty())))
             .map(lift)
-            .buffered(workers.get())
+            .buffered(workers.get().min(MOST_WORKERS))
     );
     let mut whole = Rehearsal::default();
     while let Some(part) = lifted.next().await {
@@ -96,8 +103,11 @@ impl Rehearsal {
         self.split += part.split;
         self.written += part.written;
         self.written_bytes += part.written_bytes;
-        let room = keep.saturating_sub(self.first.len());
-        self.first.extend(part.first.into_iter().take(room));
+        let room = if self.kept_bytes < KEPT_BYTES { keep.saturating_sub(self.first.len()) } else { 0 };
+        if room > 0 && !part.first.is_empty() {
+            self.kept_bytes += part.read_bytes;
+            self.first.extend(part.first.into_iter().take(room));
+        }
         for (rule, (error, times)) in part.failures {
             self.failures.entry(rule).or_insert((error, 0)).1 += times;
         }
@@ -108,6 +118,7 @@ fn lift_batch(registry: &Registry, batch: Vec<Event>) -> Rehearsal {
     let mut part = Rehearsal::default();
     for event in batch {
         part.read += 1;
+        part.read_bytes += event.size();
         let before = part.first.len();
         match registry.lift(event, &mut part.first) {
             Ok(outcome) => {

@@ -235,7 +235,8 @@ impl Sequencer {
     fn target_position(&self, source: Position, part: usize) -> Result<Position, PipelineError> {
         let Counts { read, written, .. } = self.counts;
         let start = match source.minor() {
-            None => source.major().checked_add(written).and_then(|sum| sum.checked_sub(read)),
+            None if written >= read => source.major().checked_add(written - read),
+            None => source.major().checked_sub(read - written),
             Some(_) => Some(written),
         };
         start.and_then(|start| start.checked_add(part as u64)).map(Position::new).ok_or_else(too_large)

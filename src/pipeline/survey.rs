@@ -143,15 +143,10 @@ fn covered(registry: &Registry, schema: (EventType, SchemaVersion), tally: Tally
 
 /// Learns the stream and id of the event that a finding is about.
 async fn named(reader: &dyn EventReader, scope: &Scope, finding: Finding) -> Result<Finding, PipelineError> {
-    let before = match (finding.position.major(), finding.position.minor()) {
-        (major, Some(minor)) if minor > 0 => Some(Position::pair(major, minor - 1)),
-        (major, None) if major > 0 => Some(Position::new(major - 1)),
-        _ => None,
-    };
     if !reader.is_rereadable() {
         return Ok(finding);
     }
-    let request = ReadRequest::new(scope.clone()).after(before).batch_events(NonZeroUsize::MIN);
+    let request = ReadRequest::new(scope.clone()).after(finding.position.just_before()).batch_events(NonZeroUsize::MIN);
     let mut batches = reader.read(request);
     let Some(batch) = batches.next().await else { return Ok(finding) };
     let batch = batch.map_err(PipelineError::Source)?;

@@ -19,6 +19,8 @@ pub(super) struct LiftedBatch {
     pub(super) origins: Vec<Origin>,
     /// How many source events there were.
     pub(super) read: u64,
+    /// The sum of their sizes.
+    pub(super) read_bytes: usize,
     /// How many of them a rule changed, split or dropped.
     pub(super) lifted: u64,
     /// The position of the last source event.
@@ -47,7 +49,10 @@ pub(super) enum Origins {
     Kept,
 }
 
-/// Lifts batches by `workers` at a time. The stream ends after the first error, or, once asked to stop, after the
+/// More batches than this are never lifted, and held in memory, at the same time.
+pub(super) const MOST_WORKERS: usize = 256;
+
+/// Lifts batches by `workers` at a time, or by [`MOST_WORKERS`]. The stream ends after the first error, or, once asked to stop, after the
 /// batches that were already read.
 pub(super) fn lift_batches(
     batches: EventStream,
@@ -71,7 +76,7 @@ pub(super) fn lift_batches(
                 }
             }
         })
-        .buffered(workers)
+        .buffered(workers.min(MOST_WORKERS))
         .boxed()
 }
 
@@ -81,25 +86,24 @@ pub(super) fn lift_batch(registry: &Registry, policies: Policies, keep: Origins,
         events: Vec::with_capacity(batch.len()),
         origins: Vec::new(),
         read: 0,
+        read_bytes: 0,
         lifted: 0,
         source: Position::new(0),
         failed: None,
     };
     for event in batch {
-        let position = event.position;
+        // Asked before it is lifted: rules may drop or change it, covered or not.
+        if let Some(error) = refuse(registry, policies, &event) {
+            lifted.failed = Some(error);
+            return lifted;
+        }
+        let (position, size) = (event.position, event.size());
         let origin = (keep == Origins::Kept).then(|| (event.stream.clone(), event.revision));
         let before = lifted.events.len();
         let mut changed = false;
         match registry.lift(event, &mut lifted.events) {
-            Ok(Lift::Untouched) => {}
+            Ok(Lift::Untouched | Lift::Uncovered(_)) => {}
             Ok(Lift::Lifted) => changed = true,
-            Ok(Lift::Uncovered(uncovered)) => {
-                if let Some(error) = refuse(policies, uncovered, lifted.events.last()) {
-                    lifted.events.truncate(before);
-                    lifted.failed = Some(error);
-                    return lifted;
-                }
-            }
             Err(error) => {
                 lifted.events.truncate(before);
                 lifted.failed = Some(PipelineError::Transform(Box::new(error)));
@@ -107,6 +111,7 @@ pub(super) fn lift_batch(registry: &Registry, policies: Policies, keep: Origins,
             }
         }
         lifted.read += 1;
+        lifted.read_bytes += size;
         lifted.lifted += u64::from(changed);
         lifted.source = position;
         if let Some((stream, revision)) = origin {
@@ -118,7 +123,11 @@ pub(super) fn lift_batch(registry: &Registry, policies: Policies, keep: Origins,
 }
 
 /// What the policies say about an event that nothing covers.
-fn refuse(policies: Policies, uncovered: Uncovered, event: Option<&Event>) -> Option<PipelineError> {
+fn refuse(registry: &Registry, policies: Policies, event: &Event) -> Option<PipelineError> {
+    if (policies.unknown_types.0, policies.unknown_versions.0) == (Unknown::Pass, Unknown::Pass) {
+        return None;
+    }
+    let uncovered = registry.uncovered(&event.event_type, event.version)?;
     let policy = match uncovered {
         Uncovered::UnknownType => policies.unknown_types.0,
         Uncovered::UnknownVersion { .. } => policies.unknown_versions.0,
@@ -126,7 +135,6 @@ fn refuse(policies: Policies, uncovered: Uncovered, event: Option<&Event>) -> Op
     if policy == Unknown::Pass {
         return None;
     }
-    let event = event?;
     Some(PipelineError::Uncovered {
         id: Box::new(event.id.clone()),
         stream: Box::new(event.stream.clone()),

@@ -24,7 +24,7 @@ pub struct Verification {
     pub found: u64,
     /// How many of the 4,096 buckets of streams differ.
     pub differing_buckets: usize,
-    /// The first event that differs, in the order of the target.
+    /// The first event that differs, in the order of the target; none if it was stopped while it was looked for.
     pub first: Option<Difference>,
     /// Whether everything was compared: false if it was stopped.
     pub complete: bool,
@@ -102,7 +102,8 @@ pub async fn verify(
     let complete = expected_ended && found_ended && !stop.is_asked();
     let differing = expected.differing(&found);
     let first = match (complete, differing.is_empty()) {
-        (true, false) => first_difference(sides(), &differing, carried).await?,
+        // A side that was stopped looks like one that has ended.
+        (true, false) => first_difference(sides(), &differing, carried).await?.filter(|_| !stop.is_asked()),
         _ => None,
     };
     let VerifyProgress { expected, found } = progress;
@@ -175,6 +176,10 @@ fn event_hash(event: &Event, carried: Capabilities, buffer: &mut Vec<u8>) -> u12
     field(event.stream.as_str().as_bytes());
     field(&event.revision.0.to_le_bytes());
     field(&event.position.major().to_le_bytes());
+    match event.position.minor() {
+        Some(minor) => field(&minor.to_le_bytes()),
+        None => field(b""),
+    }
     match event.id.as_uuid() {
         Some(uuid) => field(uuid.as_bytes()),
         None => field(event.id.to_string().as_bytes()),

@@ -35,9 +35,22 @@ pub(crate) fn io_kind(error: io::Error) -> StoreErrorKind {
     }
 }
 
-/// The lock file of a store in a local file. It stays when the writer ends; only the lock counts.
+/// The file that a path leads to, if its last name is a link, whether the file is there or not. What is kept beside a
+/// store is beside that, so that there is one of it.
+pub(crate) fn behind_links(path: &Path) -> PathBuf {
+    /// As many as systems follow.
+    const LINKS: usize = 40;
+    let mut real = path.to_owned();
+    for _ in 0..LINKS {
+        let Ok(target) = std::fs::read_link(&real) else { break };
+        real = real.parent().unwrap_or(Path::new("")).join(target);
+    }
+    real
+}
+
+/// The lock file of a store in a local file. It stays where a writer is killed; only the lock counts.
 pub(crate) fn lock_path(store: &Path) -> PathBuf {
-    let mut name = store.to_owned().into_os_string();
+    let mut name = behind_links(store).into_os_string();
     name.push("-lock");
     PathBuf::from(name)
 }

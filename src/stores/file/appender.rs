@@ -127,6 +127,11 @@ impl Appender {
         &self.state
     }
 
+    /// The mapping of the lines.
+    pub(super) fn writing(&self) -> String {
+        self.encoder.mapping().text()
+    }
+
     /// Whether the lines hold positions.
     pub(super) fn keeps_positions(&self) -> bool {
         self.encoder.mapping().name(Role::Order).is_some()

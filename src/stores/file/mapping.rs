@@ -96,6 +96,17 @@ impl Mapping {
         Ok(Self { names, version, revision_base: attributes.revision_base, maps_source })
     }
 
+    /// All of it as text, different for different mappings.
+    pub(super) fn text(&self) -> String {
+        let names: Vec<&str> = self.names.iter().map(|name| name.as_deref().unwrap_or("none")).collect();
+        let version = match &self.version {
+            VersionSource::Nowhere => "none".to_owned(),
+            VersionSource::Attribute(pattern) => format!("{pattern}"),
+            VersionSource::Type(pattern) => format!("in the type as {pattern}"),
+        };
+        format!("{names:?}, version {version:?}, revisions from {}", self.revision_base)
+    }
+
     /// The role of an attribute; `None` for one that is only carried.
     pub(super) fn role(&self, name: &str) -> Option<usize> {
         self.names.iter().position(|mapped| mapped.as_deref() == Some(name))

@@ -138,6 +138,10 @@ impl EventReader for FileReader {
         Ok(self.source.committed()?.and_then(|state| state.last_position))
     }
 
+    fn reading(&self) -> String {
+        self.source.mapping.text()
+    }
+
     fn is_rereadable(&self) -> bool {
         self.source.rereadable
     }

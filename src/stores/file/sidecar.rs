@@ -8,6 +8,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Result, params};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use crate::ledger;
+use crate::stores::local_file;
 
 /// The version of these tables.
 const FORMAT: i64 = 1;
@@ -79,14 +80,14 @@ pub(super) enum Found {
 
 /// Where it is.
 pub(crate) fn path(file: &Path) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
+    let mut name = local_file::behind_links(file).into_os_string();
     name.push(".eventlift");
     PathBuf::from(name)
 }
 
 /// Opens it for a writer, creating it where it is missing.
 pub(super) fn open(path: &Path) -> Result<Connection> {
-    prepare(Connection::open(path)?)
+    prepare(Connection::open(ledger::as_file(path))?)
 }
 
 /// One in memory, for standard output.
@@ -97,11 +98,12 @@ pub(super) fn open_in_memory() -> Result<Connection> {
 /// Opens it to read from.
 pub(super) fn open_to_read(path: &Path) -> Result<Connection> {
     // Not read-only at first: what a killed writer left may have to be rolled back, which SQLite does when it reads.
+    let path = ledger::as_file(path);
     let writable =
-        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX);
+        Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX);
     let connection = match writable {
         Ok(connection) => connection,
-        Err(_) => Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?,
+        Err(_) => Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?,
     };
     connection.busy_timeout(Duration::from_secs(30))?;
     Ok(connection)

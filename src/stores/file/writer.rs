@@ -26,6 +26,7 @@ use crate::ledger;
 pub struct FileWriter {
     identity: StoreIdentity,
     capabilities: Capabilities,
+    writing: String,
     // Locked for the length of one call, off the async threads.
     appender: Arc<Mutex<Appender>>,
 }
@@ -47,7 +48,8 @@ impl FileWriter {
             guarantees: Guarantees::default(),
         };
         let identity = appender.identity().clone();
-        Ok(Self { identity, capabilities, appender: Arc::new(Mutex::new(appender)) })
+        let writing = appender.writing();
+        Ok(Self { identity, capabilities, writing, appender: Arc::new(Mutex::new(appender)) })
     }
 
     async fn with<T: Send + 'static>(
@@ -87,6 +89,10 @@ impl EventWriter for FileWriter {
 
     fn capabilities(&self) -> Capabilities {
         self.capabilities
+    }
+
+    fn writing(&self) -> String {
+        self.writing.clone()
     }
 
     async fn append(&mut self, events: &[Event], progress: Option<&Progress>) -> Result<(), StoreError> {

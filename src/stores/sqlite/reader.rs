@@ -193,13 +193,17 @@ fn read_batches(
         connection.query_row("SELECT max(position) FROM events", [], |row| row.get(0)).map_err(failed)?;
     let Some(head) = head else { return Ok(()) };
     let until = request.until.map_or(head, |until| signed(until.major()).min(head));
-    let mut after = request.after.map_or(-1, |after| signed(after.major()));
+    // From the very first row on: one before position 0 is damage that must not be passed over.
+    let mut next = match request.after {
+        None => Some(i64::MIN),
+        Some(after) => signed(after.major()).checked_add(1),
+    };
     let limit = signed(request.batch_events.get() as u64);
     // As much as the batch before needed: grown buffers are up to half empty.
     let mut room = (0, 0);
 
-    while after < until {
-        let mut values = vec![Value::Integer(after), Value::Integer(until), Value::Integer(limit)];
+    while let Some(first) = next.filter(|first| *first <= until) {
+        let mut values = vec![Value::Integer(first), Value::Integer(until), Value::Integer(limit)];
         values.extend(scope_values.iter().cloned());
         let mut rows = statement.query(params_from_iter(values)).map_err(failed)?;
         let mut batch = RawBatch::with_room(room);
@@ -211,7 +215,7 @@ fn read_batches(
         }
         drop(rows);
         let Some(last) = batch.rows.last() else { return Ok(()) };
-        after = last.position;
+        next = last.position.checked_add(1);
         room = (batch.rows.len(), batch.buffer.len());
         if batches.blocking_send(batch.into_events(config)).is_err() {
             return Ok(());
@@ -225,11 +229,13 @@ fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// The query of one batch: ?1 is the position to start behind, ?2 the last one, ?3 the limit, then the scope's values.
+/// The query of one batch: ?1 is the position to start at, ?2 the last one, ?3 the limit, then the scope's values.
 /// Streams are short and indexed; everything else is a walk along the primary key, which needs no sorting.
 fn batch_query(scope: &Scope) -> (String, Vec<Value>) {
     let (condition, values) = match scope {
         Scope::All => (String::new(), vec![]),
+        // A category ends at the first `-`, so none has one in it.
+        Scope::Category(category) if category.contains('-') => (" AND 0".to_owned(), vec![]),
         Scope::Category(category) => (
             " AND (+stream = ?4 OR (+stream > ?4 || '-' AND +stream < ?4 || '.') OR +stream = ?4 || '-')".to_owned(),
             vec![Value::Text(category.clone())],
@@ -242,7 +248,7 @@ fn batch_query(scope: &Scope) -> (String, Vec<Value>) {
         }
     };
     let sql = format!(
-        "SELECT {COLUMNS} FROM events WHERE position > ?1 AND position <= ?2{condition} ORDER BY position LIMIT ?3"
+        "SELECT {COLUMNS} FROM events WHERE position >= ?1 AND position <= ?2{condition} ORDER BY position LIMIT ?3"
     );
     (sql, values)
 }

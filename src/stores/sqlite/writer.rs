@@ -57,7 +57,7 @@ impl SqliteWriter {
             return Err(StoreError::new("open", &display, StoreErrorKind::ReadOnly)
                 .hint("make the file writable, or name another target"));
         }
-        let connection = Connection::open(&config.path).map_err(failed)?;
+        let connection = Connection::open(ledger::as_file(&config.path)).map_err(failed)?;
         let content = layout::content(&connection).map_err(failed)?;
         match content {
             Content::Nothing | Content::Loading | Content::Sealed => {}

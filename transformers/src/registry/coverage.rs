@@ -46,7 +46,7 @@ impl Registry {
     pub fn coverage(&self, event_type: &EventType, version: SchemaVersion) -> Coverage {
         let schema = Schema { event_type: event_type.clone(), version };
         let entry = self.types.get(event_type);
-        if let Some(uncovered) = self.uncovered(entry, version) {
+        if let Some(uncovered) = self.uncovered_in(entry, version) {
             return Coverage { outcome: Outcome::Uncovered(uncovered), rules: self.rules_for(&[schema]) };
         }
         let (steps, ends) = self.chain(schema);

@@ -107,7 +107,7 @@ impl Registry {
     /// [`EventId::of_part`]: eventlift_events::EventId::of_part
     pub fn lift(&self, event: Event, out: &mut Vec<Event>) -> Result<Lift, TransformError> {
         let entry = self.types.get(&event.event_type);
-        let uncovered = self.uncovered(entry, event.version);
+        let uncovered = self.uncovered_in(entry, event.version);
         let has_steps = uncovered.is_none() && entry.is_some_and(|entry| !entry.steps_from(event.version).is_empty());
         let rules = entry.map_or(&self.open_rules, |entry| &entry.rules);
         if !has_steps && (rules.is_empty() || !self.may_take(rules, &event)) {
@@ -166,7 +166,13 @@ impl Registry {
         self.parts.is_empty()
     }
 
-    pub(super) fn uncovered(&self, entry: Option<&TypeEntry>, version: SchemaVersion) -> Option<Uncovered> {
+    /// Why no chain leads from this type and version to a current one; none where one does, or where it is current.
+    /// Costs one look-up.
+    pub fn uncovered(&self, event_type: &EventType, version: SchemaVersion) -> Option<Uncovered> {
+        self.uncovered_in(self.types.get(event_type), version)
+    }
+
+    pub(super) fn uncovered_in(&self, entry: Option<&TypeEntry>, version: SchemaVersion) -> Option<Uncovered> {
         if !self.declares_types {
             return None;
         }
