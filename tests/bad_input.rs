@@ -515,6 +515,24 @@ fn a_source_whose_own_load_has_not_ended() {
 }
 
 #[test]
+fn a_source_file_whose_own_load_has_not_ended() {
+    let to_file = FILE_TO_SQLITE.replace("\"sqlite\"", "\"file\"").replace("target.db", "lifted.ndjson");
+    let project = Project::new(&to_file);
+    let rule =
+        "type = \"UserCreated\"\ncurrent = 2\n\n[[upcast]]\nfrom = 1\ndata = [{ rename = \"/name\", to = \"/n\" }]\n";
+    let log = lines(20).concat() + &line(21, "UserCreated", "user-1", 10, "{}");
+    project.write("events.ndjson", log).write("transformers/user.toml", rule);
+    assert_eq!(project.migrate().code, Some(7));
+    project.write("eventlift.toml", FILE_TO_SQLITE.replace("events.ndjson", "lifted.ndjson"));
+    project.migrate().fails(
+        5,
+        "error: failed to open file:PROJECT/lifted.ndjson: a run into it has not ended, so it is not whole\n\
+         hint: finish the run with `eventlift migrate` first",
+    );
+    assert!(!project.path("target.db").exists());
+}
+
+#[test]
 fn a_target_that_is_the_source() {
     let log = lines(5).concat();
     for target in ["events.ndjson", "./events.ndjson", "symbolic.ndjson", "hard.ndjson"] {

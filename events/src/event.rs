@@ -41,6 +41,25 @@ pub struct Event {
 }
 
 impl Event {
+    /// A copy that shares no bytes, for keeping: sharing a slice keeps the whole batch's buffer.
+    pub fn detached(&self) -> Self {
+        let copy = |text: &str| ByteString::from(text.to_owned());
+        let payload =
+            |payload: &Payload| Payload::new(Bytes::copy_from_slice(payload.bytes()), payload.content_type().clone());
+        Self {
+            id: match &self.id.0 {
+                Id::Uuid(_) => self.id.clone(),
+                Id::Text(text) => EventId(Id::Text(copy(text))),
+            },
+            stream: self.stream.detached(),
+            event_type: EventType(copy(&self.event_type.0)),
+            data: payload(&self.data),
+            metadata: payload(&self.metadata),
+            attributes: Bytes::copy_from_slice(&self.attributes),
+            ..*self
+        }
+    }
+
     /// About how many bytes the event occupies: payloads, attributes and names.
     pub fn size(&self) -> usize {
         self.data.len()

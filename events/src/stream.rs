@@ -41,6 +41,11 @@ impl StreamName {
         self.0.split_once('-').map(|(_, id)| id)
     }
 
+    /// A copy that shares no bytes.
+    pub(crate) fn detached(&self) -> Self {
+        Self(ByteString::from(self.as_str().to_owned()))
+    }
+
     /// The whole name.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -65,7 +65,8 @@ async fn migrate_project(
     let source = project.source.reader()?;
     let target = project.target.writer()?;
     let (source_name, target_name) = (source.identity().to_string(), target.identity().to_string());
-    let is_rereadable = source.is_rereadable();
+    let can_be_verified =
+        source.is_rereadable() && target.capabilities().explicit_positions && !project.target.is_standard_stream();
     let stop = stop_on_signals();
 
     let begun = Instant::now();
@@ -94,7 +95,7 @@ async fn migrate_project(
                 let scope = arguments.scope.to_string();
                 return Err(CommandError::NothingInScope { source_name, scope });
             }
-            total = Some(proof.events().max(done_before.read));
+            total = Some(proof.events() + proof.after.map_or(0, |_| done_before.read));
         }
     }
 
@@ -130,7 +131,7 @@ async fn migrate_project(
         seconds: begun.elapsed().as_secs_f64(),
         project: arguments.project.project.display().to_string(),
         to_standard_output: project.target.is_standard_stream(),
-        can_be_verified: is_rereadable && project.target.local_file().is_some(),
+        can_be_verified,
         scope: arguments.scope.to_string(),
     })
 }
@@ -152,29 +153,51 @@ pub(super) fn migration_options(arguments: &MigrationArguments, project: &Projec
 pub(super) fn stop_on_signals() -> Stop {
     let (handle, stop) = StopHandle::new();
     tokio::spawn(async move {
-        next_signal().await;
+        // Without handlers a signal ends the program, which a run survives as well.
+        let Ok(mut signals) = Signals::listen() else { return };
+        signals.next().await;
         handle.stop();
-        next_signal().await;
+        signals.next().await;
         std::process::exit(i32::from(ExitCode::Stopped as u8));
     });
     stop
 }
 
+/// The signals that ask a program to end. It listens all the time, so that none is missed between two.
 #[cfg(unix)]
-async fn next_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    // Without a handler the signal ends the program, which the run survives as well.
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
     }
 }
 
 #[cfg(not(unix))]
-async fn next_signal() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use eventlift_events::Counts;
+use eventlift_events::{Counts, StoreErrorKind};
 use serde::Serialize;
 
 use super::arguments::ProjectArguments;
@@ -19,17 +19,26 @@ pub(super) struct StatusReport {
     /// Whether a process is at work on the target now.
     running: bool,
     run: Option<RunLine>,
+    /// Whether that process has the ledger for itself now, as it does while it builds indexes.
+    busy: bool,
     project: String,
 }
 
 /// Looks at the target of a project.
 pub(super) async fn status(arguments: &ProjectArguments) -> Result<StatusReport, CommandError> {
     let project = Project::load(&arguments.project)?;
+    let (run, busy) = match run_lines(&project).await {
+        Ok(mut runs) => (runs.pop(), false),
+        // Building indexes takes the database for itself.
+        Err(CommandError::Store(error)) if matches!(error.kind, StoreErrorKind::Locked(_)) => (None, true),
+        Err(error) => return Err(error),
+    };
     Ok(StatusReport {
         source: project.source.to_string(),
         target: project.target.to_string(),
         running: project.target.is_being_written(),
-        run: run_lines(&project).await?.pop(),
+        run,
+        busy,
         project: arguments.project.display().to_string(),
     })
 }
@@ -40,6 +49,9 @@ impl fmt::Display for StatusReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} → {}", self.source, self.target)?;
         let Some(run) = &self.run else {
+            if self.busy {
+                return write!(f, "a process is building indexes or committing; ask again later");
+            }
             return write!(f, "no run yet; start one with `{}`", command("migrate", &self.project));
         };
         let Counts { read, lifted, dropped, split, written } = run.counts;

@@ -25,6 +25,8 @@ pub struct Survey {
     pub finding: Option<Finding>,
     /// Whether everything was looked at: false after a limit or a stop.
     pub complete: bool,
+    /// The position behind which was looked; none where all events were counted.
+    pub after: Option<Position>,
 }
 
 /// One type and version.
@@ -74,7 +76,7 @@ pub async fn survey(
         if let Some(census) = census {
             let head = reader.head().await.map_err(PipelineError::Source)?;
             let types = census.into_iter().map(|(schema, tally)| covered(registry, schema, tally, vec![])).collect();
-            return Ok(Survey { types, head, finding: None, complete: true });
+            return Ok(Survey { types, head, finding: None, complete: true, after: None });
         }
     }
 
@@ -116,7 +118,7 @@ pub async fn survey(
         None => None,
     };
     let types = types.into_iter().map(|(schema, (tally, samples))| covered(registry, schema, tally, samples)).collect();
-    Ok(Survey { types, head, finding, complete })
+    Ok(Survey { types, head, finding, complete, after: options.after })
 }
 
 fn needs_no_audit(reader: &dyn EventReader, options: &SurveyOptions) -> bool {
@@ -131,7 +133,7 @@ fn count(types: &mut BTreeMap<(EventType, SchemaVersion), (Tally, Vec<Sample>)>,
     tally.events += 1;
     tally.bytes = tally.bytes.map(|bytes| bytes + (event.data.len() + event.metadata.len()) as u64);
     if kept.len() < samples {
-        kept.push(event);
+        kept.push(event.detached());
     }
 }
 

@@ -80,7 +80,7 @@ impl StoreConfig {
     pub fn reader(&self) -> Result<Arc<dyn EventReader>, StoreError> {
         match self {
             #[cfg(feature = "file")]
-            Self::File(config) => Ok(Arc::new(FileReader::open(FileConfig::clone(config))?)),
+            Self::File(config) => Ok(Arc::new(FileReader::open_whole(FileConfig::clone(config))?)),
             #[cfg(feature = "sqlite")]
             Self::Sqlite(config) => Ok(Arc::new(SqliteReader::open(config.clone())?)),
         }

@@ -57,7 +57,8 @@ pub trait StatefulTransformer: Send + Sync {
     fn is_one_to_one(&self) -> bool;
 
     /// Yields the events that take the place of `event`. `state` is what it left there for the stream's previous
-    /// event, empty at first; empty it to forget the stream. It is committed together with the events.
+    /// event, empty at first; empty it to forget the stream. It is committed together with the events. The stream is
+    /// the one that the event was read from, wherever a rule before this one moved it.
     fn transform(&self, state: &mut Vec<u8>, event: Event, out: &mut Vec<Event>) -> Result<(), Reason>;
 }
 

@@ -28,6 +28,18 @@ pub(super) fn of_file(path: &Path, display: &str) -> Result<Option<State>, Store
     Ok(Some(state))
 }
 
+/// Whether a run into the file has not ended. What can't be told is found out, and said, when the file is read.
+pub(super) fn is_loading(path: &Path) -> bool {
+    let beside = sidecar::path(path);
+    if !beside.exists() {
+        return false;
+    }
+    match sidecar::open_to_read(&beside).and_then(|connection| sidecar::find(&connection)) {
+        Ok(Found::State(state)) => !state.sealed && state.length > 0,
+        _ => false,
+    }
+}
+
 /// The error for a database that is not the one of a file.
 pub(super) fn unusable(found: Found, action: &'static str, display: &str, beside: &Path) -> StoreError {
     let (message, hint) = match found {

@@ -45,8 +45,19 @@ struct Source {
 }
 
 impl FileReader {
+    /// Opens a file that is whole: [`open`](Self::open), but a file that a run has not ended writing fails. This is how
+    /// a source is opened.
+    pub fn open_whole(config: FileConfig) -> Result<Self, StoreError> {
+        if !config.is_standard_stream() && committed::is_loading(&config.path) {
+            let unfinished = StoreErrorKind::Unexpected("a run into it has not ended, so it is not whole".to_owned());
+            return Err(StoreError::new("open", display(&config.path), unfinished)
+                .hint("finish the run with `eventlift migrate` first"));
+        }
+        Self::open(config)
+    }
+
     /// Opens a file. Fails when the configuration contradicts itself, and when the file is missing, a directory or
-    /// not readable. Nothing of it is read yet.
+    /// not readable. Nothing of it is read yet. Of a file that eventlift writes, what is committed is read.
     pub fn open(config: FileConfig) -> Result<Self, StoreError> {
         let display = display(&config.path);
         let mapping = Mapping::new(&config)

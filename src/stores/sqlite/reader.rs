@@ -15,7 +15,6 @@ use eventlift_events::{
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, Row, params_from_iter};
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 
 use super::config::SqliteConfig;
 use super::layout::{self, COLUMNS, Content};
@@ -125,15 +124,25 @@ impl EventReader for SqliteReader {
     }
 
     fn read(&self, request: ReadRequest) -> EventStream {
-        let (batches, received) = mpsc::channel(READ_AHEAD);
+        let (batches, mut received) = mpsc::channel(READ_AHEAD);
         let config = self.config.clone();
-        tokio::task::spawn_blocking(move || {
+        let reading = tokio::task::spawn_blocking(move || {
             if let Err(error) = read_batches(&config, request, &batches) {
                 // Nobody listens any more: nobody is told.
                 let _ = batches.blocking_send(Err(error));
             }
         });
-        Box::pin(ReceiverStream::new(received))
+        Box::pin(async_stream::stream! {
+            while let Some(batch) = received.recv().await {
+                yield batch;
+            }
+            // A panic must not pass for the end of the store.
+            if let Err(error) = reading.await
+                && error.is_panic()
+            {
+                std::panic::resume_unwind(error.into_panic());
+            }
+        })
     }
 
     async fn census(&self, scope: &Scope, until: Option<Position>) -> Result<Option<Census>, StoreError> {
