@@ -378,13 +378,13 @@ fn a_rule_that_fails() {
         USER_RULE,
         r#"{"nam":"Ada"}"#,
         "error: failed to transform event e-31 (UserCreated version 1, stream user-1, revision 15) by UserCreated 1 → 2 (transformers/user.toml:5): rename: /name is missing\n\
-         hint: `optional = true` skips the operation where the field is missing",
+         hint: `optional = true` skips the operation where the field is missing; what came before the event is committed, so then add --accept-changes to go on, or start over with a new target",
     );
     failing_rule(
         USER_RULE,
         r#""text""#,
         "error: failed to transform event e-31 (UserCreated version 1, stream user-1, revision 15) by UserCreated 1 → 2 (transformers/user.toml:5): rename: the whole value is a string, not an object\n\
-         hint: correct the rule or guard it with `when`; then add --accept-changes to go on, or start over with a new target",
+         hint: correct the rule or guard it with `when`; what came before the event is committed, so then add --accept-changes to go on, or start over with a new target",
     );
 }
 
@@ -395,19 +395,19 @@ fn a_jq_rule_that_meets_another_type() {
         rule,
         r#"{"name":{"first":"Ada"}}"#,
         "error: failed to transform event e-31 (UserCreated version 1, stream user-1, revision 15) by UserCreated 1 → 2 (transformers/user.toml:4): cannot calculate {\"first\":\"Ada\"} + \"!\"\n\
-         hint: correct the rule or guard it with `when`; then add --accept-changes to go on, or start over with a new target",
+         hint: correct the rule or guard it with `when`; what came before the event is committed, so then add --accept-changes to go on, or start over with a new target",
     );
     failing_rule(
         &rule.replace(".name += \"!\"", ".name = need(.name)"),
         r#"{"nam":1}"#,
         "error: failed to transform event e-31 (UserCreated version 1, stream user-1, revision 15) by UserCreated 1 → 2 (transformers/user.toml:4): .name is needed, but missing or null\n\
-         hint: correct the rule or guard it with `when`; then add --accept-changes to go on, or start over with a new target",
+         hint: correct the rule or guard it with `when`; what came before the event is committed, so then add --accept-changes to go on, or start over with a new target",
     );
     failing_rule(
         &rule.replace(".name += \"!\"", "if .name == \"x\" then error(\"no x\") else . end"),
         r#"{"name":"x"}"#,
         "error: failed to transform event e-31 (UserCreated version 1, stream user-1, revision 15) by UserCreated 1 → 2 (transformers/user.toml:4): no x\n\
-         hint: correct the rule or guard it with `when`; then add --accept-changes to go on, or start over with a new target",
+         hint: correct the rule or guard it with `when`; what came before the event is committed, so then add --accept-changes to go on, or start over with a new target",
     );
 }
 
@@ -418,19 +418,19 @@ fn a_jq_rule_that_never_ends() {
         rule,
         r#"{"name":"x"}"#,
         "error: failed to transform event e-31 (UserCreated version 1, stream user-1, revision 15) by UserCreated 1 → 2 (transformers/user.toml:4): the jq filter ran away: it took more than 1000000 steps\n\
-         hint: look for a recursion or a generator without an end, or allow more steps",
+         hint: look for a recursion or a generator without an end; what came before the event is committed, so then add --accept-changes to go on, or start over with a new target",
     );
     failing_rule(
         &rule.replace("def f: f;", "def f: [f];"),
         r#"{"name":"x"}"#,
         "error: failed to transform event e-31 (UserCreated version 1, stream user-1, revision 15) by UserCreated 1 → 2 (transformers/user.toml:4): the jq filter ran away: it recursed deeper than 1310720 bytes of stack\n\
-         hint: look for a recursion without an end, or make the recursive call the last thing that the filter does",
+         hint: look for a recursion without an end, or make the recursive call the last thing that the filter does; what came before the event is committed, so then add --accept-changes to go on, or start over with a new target",
     );
     failing_rule(
         &rule.replace("def f: f;", "def f: last(range(1e12));"),
         r#"{"name":"x"}"#,
         "error: failed to transform event e-31 (UserCreated version 1, stream user-1, revision 15) by UserCreated 1 → 2 (transformers/user.toml:4): the jq filter ran away: it took more than 1000000 steps\n\
-         hint: look for a recursion or a generator without an end, or allow more steps",
+         hint: look for a recursion or a generator without an end; what came before the event is committed, so then add --accept-changes to go on, or start over with a new target",
     );
 }
 

@@ -149,13 +149,13 @@ impl PipelineError {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Source(error) | Self::Target(error) => return error.hint.clone(),
-            Self::Transform(error) => match &error.reason.hint {
-                Some(hint) => return Some(hint.clone()),
-                None => {
-                    "correct the rule or guard it with `when`; then add --accept-changes to go on, or start over with a \
-                     new target"
-                }
-            },
+            Self::Transform(error) => {
+                let how = error.reason.hint.as_deref().unwrap_or("correct the rule or guard it with `when`");
+                return Some(format!(
+                    "{how}; what came before the event is committed, so then add --accept-changes to go on, or start \
+                     over with a new target"
+                ));
+            }
             Self::Uncovered { uncovered: Uncovered::UnknownType, .. } => {
                 "add a definition for the type, or let it pass with `unknown_types = \"pass\"` under [policy]"
             }

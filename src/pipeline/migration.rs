@@ -120,7 +120,8 @@ impl Migration {
 
     /// Runs until everything is in, or until it is asked to stop.
     ///
-    /// When it returns an error, everything before the event that the error is about is committed.
+    /// When a rule fails on an event or nothing covers it, everything before the event is committed; so is everything
+    /// that was read before the source failed. After other errors the last commit stands, and the rest is done again.
     pub async fn run(mut self) -> Result<Outcome, PipelineError> {
         let Opened { mut record, checkpoint, resumed } = self.open().await?;
         self.record(&mut record, RunState::Loading).await?;

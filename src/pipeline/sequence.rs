@@ -12,7 +12,7 @@ use eventlift_events::{
 use eventlift_transformers::{Reason, Registry, Shape, StatefulTransformer, TransformError};
 
 use super::error::{PipelineError, Refusal};
-use super::state::RunState;
+use super::state::StreamState;
 use super::transform::{LiftedBatch, Origin, Origins};
 
 /// How target revisions come about.
@@ -31,7 +31,7 @@ pub(super) struct Sequencer {
     registry: Arc<Registry>,
     run: RunId,
     numbering: Numbering,
-    state: RunState,
+    state: StreamState,
     counts: Counts,
     source: Option<Position>,
     target: Option<Position>,
@@ -69,7 +69,7 @@ impl Sequencer {
             registry,
             run,
             numbering,
-            state: RunState::new(run),
+            state: StreamState::new(run),
             counts: checkpoint.map(|c| c.counts).unwrap_or_default(),
             source: checkpoint.map(|c| c.source),
             target: checkpoint.and_then(|c| c.target),

@@ -14,7 +14,7 @@ const CACHED: NonZeroUsize = NonZeroUsize::new(65_536).unwrap(); // not zero, wh
 
 /// The state of a run: read through a cache, changed in memory, handed out to be committed with the events.
 #[derive(Debug)]
-pub(super) struct RunState {
+pub(super) struct StreamState {
     run: RunId,
     cache: LruCache<StateKey, Option<Bytes>>,
     /// The entries of the batches since the last commit.
@@ -27,7 +27,7 @@ struct Entry {
     changed: bool,
 }
 
-impl RunState {
+impl StreamState {
     pub(super) fn new(run: RunId) -> Self {
         Self { run, cache: LruCache::new(CACHED), working: HashMap::new() }
     }

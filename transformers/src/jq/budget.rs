@@ -129,17 +129,15 @@ fn start(limits: &JqLimits, input_bytes: usize) {
 
 fn reason(what: Exhausted, limits: &JqLimits) -> Reason {
     let (what, hint) = match what {
-        Exhausted::Steps => (
-            format!("it took more than {} steps", limits.steps),
-            "look for a recursion or a generator without an end, or allow more steps",
-        ),
-        Exhausted::Time => (
-            format!("it took longer than {:?}", limits.time),
-            "look for a recursion or a generator without an end, or allow more time",
-        ),
+        Exhausted::Steps => {
+            (format!("it took more than {} steps", limits.steps), "look for a recursion or a generator without an end")
+        }
+        Exhausted::Time => {
+            (format!("it took longer than {:?}", limits.time), "look for a recursion or a generator without an end")
+        }
         Exhausted::Memory => (
             format!("it held more than {} bytes of memory", limits.memory),
-            "look for text or arrays that grow without an end, or allow more memory",
+            "look for text or arrays that grow without an end",
         ),
         Exhausted::Stack => (
             format!("it recursed deeper than {} bytes of stack", limits.stack),
