@@ -4,10 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use eventlift_events::{Event, EventType, SchemaVersion};
+use eventlift_language::{Fingerprint, Place, Reason};
 
-use crate::fingerprint::Fingerprint;
-use crate::problem::Place;
-use crate::transformer::{Reason, Shape, Transformer};
+use crate::transformer::{Shape, Transformer};
 use crate::upcaster::{Body, Guard, Yielded, body};
 
 /// A rule over the events of many types that keeps their versions: a redaction, a filter, a rename, a move.

@@ -4,11 +4,9 @@
 use std::sync::Arc;
 
 use eventlift_events::Event;
-
 #[cfg(feature = "schema")]
-use crate::fingerprint::Fingerprint;
-use crate::problem::Place;
-use crate::transformer::Reason;
+use eventlift_language::Fingerprint;
+use eventlift_language::{Place, Reason};
 
 /// A JSON Schema that the data of what rules yield in a type and version has to follow.
 #[derive(Clone)]

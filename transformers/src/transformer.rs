@@ -1,8 +1,7 @@
 //! What a transformer is: a pure, synchronous rule from one event to none, one or many.
 
-use std::fmt;
-
 use eventlift_events::{Event, EventType, SchemaVersion};
+use eventlift_language::Reason;
 
 /// What rules may do to the numbering of events, known before any runs. The later ones allow what the earlier ones do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -60,46 +59,6 @@ pub trait StatefulTransformer: Send + Sync {
     /// event, empty at first; empty it to forget the stream. It is committed together with the events. The stream is
     /// the one that the event was read from, wherever a rule before this one moved it.
     fn transform(&self, state: &mut Vec<u8>, event: Event, out: &mut Vec<Event>) -> Result<(), Reason>;
-}
-
-/// Why a transformer can't take an event: what it found, and perhaps what to try.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct Reason {
-    /// What was wrong, lower case, with the field it is about.
-    pub message: String,
-    /// What to try.
-    pub hint: Option<String>,
-}
-
-impl Reason {
-    /// A reason without a hint.
-    pub fn new(message: impl fmt::Display) -> Self {
-        Self { message: message.to_string(), hint: None }
-    }
-
-    /// The same, with something to try.
-    pub fn hint(self, hint: impl fmt::Display) -> Self {
-        Self { hint: Some(hint.to_string()), ..self }
-    }
-}
-
-impl From<String> for Reason {
-    fn from(message: String) -> Self {
-        Self { message, hint: None }
-    }
-}
-
-impl From<&str> for Reason {
-    fn from(message: &str) -> Self {
-        Self { message: message.to_owned(), hint: None }
-    }
-}
-
-impl From<serde_json::Error> for Reason {
-    fn from(error: serde_json::Error) -> Self {
-        Self::new(format_args!("the data is not what the rule expects: {error}"))
-    }
 }
 
 /// A rule failed on an event.

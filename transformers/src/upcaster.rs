@@ -3,12 +3,11 @@
 use std::fmt;
 
 use eventlift_events::{Event, EventType, Payload, SchemaVersion};
+use eventlift_language::{Fingerprint, Place, Reason};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::fingerprint::Fingerprint;
-use crate::problem::Place;
-use crate::transformer::{Reason, Shape};
+use crate::transformer::Shape;
 
 /// An event type in one of its versions. Prints as `UserCreated version 2`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 /// How deep the documents of the depth tests are.
 const LEVELS: usize = 100_000;
 
-fn event(data: impl Into<bytes::Bytes>) -> Event {
+fn event(data: impl Into<eventlift_events::Bytes>) -> Event {
     Event {
         id: EventId::text("cbe326da-5260-5f9d-88a8-a35a0b819073").unwrap(),
         stream: StreamName::new("user-1").unwrap(),

@@ -1,12 +1,11 @@
 //! What a definition does to an event.
 
 use eventlift_events::{Event, EventType, SchemaVersion, StreamName};
+use eventlift_language::{CompiledCondition, JqFilter, Reason};
 
-use super::filter::JqFilter;
 use super::template::Template;
-use crate::condition::CompiledCondition;
 use crate::operations::Operations;
-use crate::transformer::{Reason, Shape};
+use crate::transformer::Shape;
 
 /// Everything a rule does, in this order: data operations, jq over the data, metadata operations, another stream, and
 /// the ending. Streams are named after the event as the rule got it.

@@ -5,13 +5,12 @@ use std::error::Error;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use eventlift_language::{Given, Place, Problem, Reader, Table, TestResult, problem};
 use toml::de::DeValue;
 
-use super::reader::{Reader, Table};
 use super::rule::{self, Definition};
-use super::test_case::{Given, TestCase, TestResult};
+use super::test_case::TestCase;
 use crate::operations::Keys;
-use crate::problem::{self, Place, Problem};
 use crate::registry::{Registry, RegistryBuilder};
 use crate::schema::JsonSchema;
 

@@ -4,14 +4,10 @@
 //! here does I/O: the caller reads the files.
 
 mod actions;
-mod canonical;
-mod filter;
 mod load;
 mod read_actions;
-mod reader;
 mod rule;
 mod template;
 mod test_case;
 
 pub use load::{DefinitionErrors, Definitions};
-pub use test_case::TestResult;

@@ -1,13 +1,10 @@
 //! Reading what a definition does to an event: operations, filters, streams and endings.
 
 use eventlift_events::{EventType, SchemaVersion};
+use eventlift_language::{Fingerprint, Reader, Table, Value};
 
 use super::actions::{Actions, Changes, Destination, Ending, Part};
-use super::filter::{JqError, JqFilter};
-use super::reader::{Reader, Table, Value};
 use super::template::Template;
-use crate::condition::{CompiledCondition, Condition};
-use crate::fingerprint::Fingerprint;
 use crate::operations::{Keys, Operation, Operations};
 
 const PART_KEYS: &[&str] = &["type", "version", "when", "data", "metadata", "jq", "stream", "category"];
@@ -44,12 +41,6 @@ pub(super) fn actions<'i>(
     Actions { changes, ending }
 }
 
-/// Reads `when`.
-pub(super) fn condition<'i>(reader: &mut Reader<'i>, table: &mut Table<'i>) -> Option<CompiledCondition> {
-    let (condition, span): (Condition, _) = reader.get_spanned(table, "when")?;
-    reader.compiled(&span, "when", condition.compile())
-}
-
 /// Notes endings that exclude one another.
 fn exclusive(reader: &mut Reader<'_>, table: &Table<'_>, renames: bool) {
     let endings: Vec<&str> = ["drop", "split", "jq_events"].into_iter().filter(|key| table.has(key)).collect();
@@ -78,7 +69,7 @@ fn changes<'i>(reader: &mut Reader<'i>, table: &mut Table<'i>, keys: &Keys, fing
     }
     let data = operations(reader, table, "data", keys, fingerprint);
     let metadata = operations(reader, table, "metadata", keys, fingerprint);
-    let jq = jq(reader, table, "jq");
+    let jq = reader.jq(table, "jq");
     let stream = template(reader, table, "stream").map(Destination::Stream);
     let category = template(reader, table, "category").map(Destination::Category);
     Changes { data, metadata, jq, stream: stream.or(category) }
@@ -162,7 +153,7 @@ fn part<'i>(
     if version.is_some() && event_type.is_none() {
         reader.note(&span, "a general rule keeps the version", Some("remove `version`".to_owned()));
     }
-    let when = condition(reader, &mut table);
+    let when = reader.condition(&mut table, "when");
     let changes = changes(reader, &mut table, keys, fingerprint);
     reader.finish(table, "a part of `split`", PART_KEYS);
     Some(Part {
@@ -175,34 +166,9 @@ fn part<'i>(
 
 fn jq_ending<'i>(reader: &mut Reader<'i>, table: &mut Table<'i>) -> Option<Ending> {
     let moves = reader.get_spanned::<bool>(table, "moves_streams");
-    let filter = jq(reader, table, "jq_events");
+    let filter = reader.jq(table, "jq_events");
     if let (Some((_, span)), None) = (&moves, &filter) {
         reader.note(span, "`moves_streams` belongs to `jq_events`", None);
     }
     filter.map(|filter| Ending::Jq(Box::new(filter), moves.is_some_and(|(moves, _)| moves)))
-}
-
-fn jq<'i>(reader: &mut Reader<'i>, table: &mut Table<'i>, key: &str) -> Option<JqFilter> {
-    let (source, span): (String, _) = reader.get_spanned(table, key)?;
-    match JqFilter::compile(&source) {
-        Ok(filter) => Some(filter),
-        Err(error) => {
-            let at = jq_offset(reader.source(&span), &error);
-            let span = span.start + at..span.end;
-            reader.note(&span, format!("`{key}`: {}", error.message), error.hint);
-            None
-        }
-    }
-}
-
-/// Where in the TOML literal an error of the filter is: exact for text of several lines, whose characters stand for
-/// themselves; otherwise the beginning.
-fn jq_offset(literal: &str, error: &JqError) -> usize {
-    let Some(inner) = literal.strip_prefix("'''") else { return 0 };
-    let inner = inner.strip_prefix('\n').or_else(|| inner.strip_prefix("\r\n")).unwrap_or(inner);
-    let skipped = literal.len() - inner.len();
-    let lines: usize = inner.split_inclusive('\n').take(error.line.saturating_sub(1)).map(str::len).sum();
-    let line = inner.get(lines..).unwrap_or_default();
-    let column: usize = line.chars().take(error.column.saturating_sub(1)).map(char::len_utf8).sum();
-    skipped + lines + column
 }

@@ -2,15 +2,12 @@
 
 use std::sync::Arc;
 
+use eventlift_language::{CompiledCondition, Fingerprint, Given, Place, Reader, Table, canonical};
+
 use super::actions::{Actions, Ending, Part};
-use super::canonical::canonical;
-use super::read_actions::{PartDefaults, actions, condition};
-use super::reader::{Reader, Table};
-use super::test_case::{Given, TestCase};
-use crate::condition::CompiledCondition;
-use crate::fingerprint::Fingerprint;
+use super::read_actions::{PartDefaults, actions};
+use super::test_case::TestCase;
 use crate::operations::Keys;
-use crate::problem::Place;
 use crate::rule::{Matches, Rule, TypePattern};
 use crate::upcaster::Upcaster;
 
@@ -191,7 +188,7 @@ fn fingerprint(table: &Table<'_>) -> Fingerprint {
 }
 
 fn guard<'i>(reader: &mut Reader<'i>, table: &mut Table<'i>) -> Option<Arc<CompiledCondition>> {
-    condition(reader, table).map(Arc::new)
+    reader.condition(table, "when").map(Arc::new)
 }
 
 fn tests<'i>(reader: &mut Reader<'i>, table: &mut Table<'i>, given: &Given) -> Vec<TestCase> {

@@ -1,9 +1,8 @@
 //! Names made of parts of an event: `customer-{stream.id}`, `user-{/user/id}`.
 
 use eventlift_events::{Event, Payload};
-
-use crate::json::{Document, Pointer, decode};
-use crate::transformer::Reason;
+use eventlift_language::Reason;
+use eventlift_language::json::{Document, Pointer, decode};
 
 /// Text with places for parts of an event. `{{` and `}}` stand for braces.
 #[derive(Debug)]

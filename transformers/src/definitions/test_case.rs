@@ -1,13 +1,11 @@
 //! Test cases of definitions: an event is given, and what becomes of it is compared byte by byte.
 
-use eventlift_events::{Event, EventId, EventType, Payload, Position, Revision, SchemaVersion, StreamName, Timestamp};
+use eventlift_events::Event;
+use eventlift_language::{Given, Place, Reader, Table, TestResult, Value, difference};
 use toml::de::DeValue;
 
-use super::reader::{Reader, Table, Value};
-use crate::problem::Place;
 use crate::registry::Registry;
 
-const EVENT_KEYS: &[&str] = &["type", "version", "stream", "id", "data", "metadata"];
 const EXPECTED_KEYS: &[&str] = &["type", "version", "stream", "data", "metadata"];
 
 /// A test case of a rule or of the whole registry.
@@ -33,57 +31,13 @@ struct Expected {
     metadata: Option<String>,
 }
 
-/// How a test case went. Prints as one line, and below it what differs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TestResult {
-    /// The test case's name.
-    pub name: String,
-    /// Where it is.
-    pub place: Place,
-    /// What was expected and what came, over several lines; none if it passed.
-    pub failure: Option<String>,
-}
-
-impl TestResult {
-    /// Whether it passed.
-    pub fn passed(&self) -> bool {
-        self.failure.is_none()
-    }
-}
-
-impl std::fmt::Display for TestResult {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.failure {
-            None => write!(f, "{}: {}: passed", self.place, self.name),
-            Some(failure) => write!(f, "{}: {}: failed\n{failure}", self.place, self.name),
-        }
-    }
-}
-
-/// What the given event is, where the test case does not say.
-pub(super) struct Given {
-    event_type: Option<String>,
-    pub(super) version: u32,
-    pub(super) stream: String,
-}
-
-impl Given {
-    pub(super) fn of(event_type: &str, version: u32) -> Self {
-        Self { version, ..Self::untyped(Some(event_type.to_owned())) }
-    }
-
-    pub(super) fn untyped(event_type: Option<String>) -> Self {
-        Self { event_type, version: 1, stream: "test-1".to_owned() }
-    }
-}
-
 impl TestCase {
     pub(super) fn read<'i>(reader: &mut Reader<'i>, mut table: Table<'i>, defaults: &Given) -> Option<Self> {
         let span = table.span.clone();
         let place = reader.line(&span);
         let name = reader.get(&mut table, "name").unwrap_or_else(|| "test".to_owned());
         let given = match table.take("given") {
-            Some(value) => given(reader, value, defaults),
+            Some(value) => defaults.read(reader, value),
             None => {
                 reader.note(&span, "a test case needs `given`", None);
                 None
@@ -120,48 +74,6 @@ impl TestCase {
         };
         TestResult { name: self.name.clone(), place: self.place.clone(), failure }
     }
-}
-
-fn given<'i>(reader: &mut Reader<'i>, value: Value<'i>, defaults: &Given) -> Option<Event> {
-    let span = value.span();
-    let mut event = Event {
-        id: EventId::text("00000000-0000-4000-8000-000000000001").ok()?,
-        stream: StreamName::new(defaults.stream.clone()).ok()?,
-        revision: Revision(0),
-        position: Position::new(0),
-        event_type: EventType::new("?").ok()?,
-        version: SchemaVersion::new(defaults.version)?,
-        data: Payload::empty(),
-        metadata: Payload::empty(),
-        recorded_at: Timestamp::EPOCH,
-        attributes: Default::default(),
-    };
-    let mut event_type = defaults.event_type.clone();
-    if let DeValue::String(data) = value.get_ref() {
-        event.data = Payload::json(data.clone().into_owned());
-    } else {
-        let mut table = reader.table(value, "`given`")?;
-        event_type = reader.text(&mut table, "type").or(event_type);
-        if let Some(version) = reader.version(&mut table, "version").and_then(SchemaVersion::new) {
-            event.version = version;
-        }
-        if let Some(stream) = reader.text(&mut table, "stream") {
-            event.stream = StreamName::new(stream).ok()?;
-        }
-        if let Some(id) = reader.text(&mut table, "id") {
-            event.id = EventId::text(id).ok()?;
-        }
-        event.data = Payload::json(reader.get::<String>(&mut table, "data").unwrap_or_default());
-        event.metadata = Payload::json(reader.get::<String>(&mut table, "metadata").unwrap_or_default());
-        reader.finish(table, "`given`", EVENT_KEYS);
-    }
-    let Some(event_type) = event_type else {
-        let hint = "write given = { type = \"…\", data = '…' }";
-        reader.note(&span, "`given` needs a `type`", Some(hint.to_owned()));
-        return None;
-    };
-    event.event_type = EventType::new(event_type).ok()?;
-    Some(event)
 }
 
 fn expected_events<'i>(reader: &mut Reader<'i>, value: Value<'i>) -> Vec<Expected> {
@@ -202,19 +114,12 @@ fn differences(expected: &[Expected], events: &[Event]) -> Option<String> {
             ("data", &expected.data, &event.data.bytes()[..]),
             ("metadata", &expected.metadata, &event.metadata.bytes()[..]),
         ]
-        .map(|(name, expected, actual)| difference(index, name, expected.as_deref(), actual));
+        .map(|(name, expected, actual)| {
+            difference(&format!("event {}, {name}", index + 1), expected.as_deref()?, actual)
+        });
         lines.extend(fields.into_iter().flatten());
     }
     (!lines.is_empty()).then(|| lines.join("\n"))
-}
-
-fn difference(index: usize, field: &str, expected: Option<&str>, actual: &[u8]) -> Option<String> {
-    let expected = expected?;
-    if expected.as_bytes() == actual {
-        return None;
-    }
-    let actual = String::from_utf8_lossy(actual);
-    Some(format!("    event {}, {field}\n      expected {expected}\n      actual   {actual}", index + 1))
 }
 
 fn shown(events: &[Event]) -> String {

@@ -1,9 +1,8 @@
 //! Values written in a definition, as JSON text.
 
+use eventlift_language::Reason;
+use eventlift_language::json::{encode, strict};
 use toml::Value;
-
-use crate::json::{encode, strict};
-use crate::transformer::Reason;
 
 /// The JSON text of `value = …` or `json = '…'`, exactly one of which is given.
 pub(crate) fn constant(value: Option<Value>, json: Option<String>) -> Result<String, Reason> {

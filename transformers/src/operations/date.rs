@@ -1,16 +1,15 @@
 //! Moments and dates, written in another way.
 
+use eventlift_language::json::{Decimal, Kind, Node, Place, Pointer, decode, encode};
+use eventlift_language::{Condition, Reason};
 use jiff::civil::DateTime;
 use jiff::fmt::strtime::BrokenDownTime;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use jiff::{Timestamp, Zoned};
 use serde::Deserialize;
 
-use crate::condition::Condition;
-use crate::json::{Decimal, Kind, Node, Place, Pointer, decode, encode};
 use crate::operations::keys::Keys;
 use crate::operations::place::{Conversion, Edit, InPlace, Null};
-use crate::transformer::Reason;
 
 /// `{ date = "/at", from = "%d.%m.%Y %H:%M", to = "rfc3339", zone = "Europe/Berlin" }`: the same moment in another
 /// spelling.

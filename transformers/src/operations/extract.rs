@@ -1,13 +1,12 @@
 //! Text of a known shape to its parts.
 
+use eventlift_language::json::{Node, Place, Pointer, encode, path_text};
+use eventlift_language::{Condition, Reason};
 use serde::Deserialize;
 
-use crate::condition::Condition;
-use crate::json::{Node, Place, Pointer, encode, path_text};
 use crate::operations::keys::Keys;
 use crate::operations::place::{Action, Edit, anchored_all, apart, needs_field};
 use crate::operations::split::Targets;
-use crate::transformer::Reason;
 
 /// `{ extract = "/change", pattern = "+{additions} -{deletions}" }`: the parts of a string that placeholders stand
 /// for, as string fields beside it, or where `into = { additions = "/stats/added" }` says. The string is gone then

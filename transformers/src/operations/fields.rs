@@ -2,13 +2,12 @@
 
 use std::borrow::Cow;
 
+use eventlift_language::json::{Node, Place, Pointer, Segment, only, path_text};
+use eventlift_language::{Condition, Reason};
 use serde::Deserialize;
 
-use crate::condition::Condition;
-use crate::json::{Node, Place, Pointer, Segment, only};
 use crate::operations::keys::Keys;
 use crate::operations::place::{Action, Edit, Path, anchored, missing, needs_field, taking_order};
-use crate::transformer::Reason;
 
 /// `{ rename = "/first", to = "/given" }`: another key for a value. Within one object the field keeps its place among
 /// the others; to another object it moves behind the last key.
@@ -240,7 +239,7 @@ impl RemoveField {
             return Err(Reason::new("the whole value can't be removed").hint("`set = \"\"` gives it another value"));
         };
         if *last == Segment::Every {
-            let parent = Pointer::parse(&crate::json::path_text(parent)).map_err(Reason::new)?;
+            let parent = Pointer::parse(&path_text(parent)).map_err(Reason::new)?;
             let (base, [path]) = anchored([&parent])?;
             return Ok(Edit::new(base, optional, Empty { path, optional }));
         }

@@ -1,12 +1,11 @@
 //! Numbers, booleans and JSON to text.
 
+use eventlift_language::json::{Decimal, Kind, Node, Place, Pointer, compact, encode};
+use eventlift_language::{Condition, Reason};
 use serde::Deserialize;
 
-use crate::condition::Condition;
-use crate::json::{Decimal, Kind, Node, Place, Pointer, compact, encode};
 use crate::operations::keys::Keys;
 use crate::operations::place::{Conversion, Edit, InPlace, Null};
-use crate::transformer::Reason;
 
 /// `{ format = "/amount", decimals = 2 }`: a number or boolean becomes text, digit for digit as it is written or with
 /// exactly so many decimals (never rounded: a number with more fails). A string stays as it is. With `as = "json"`

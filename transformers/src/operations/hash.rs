@@ -1,14 +1,13 @@
 //! Keyed hashes: the same person stays the same, but is not named any more.
 
+use eventlift_language::json::{Kind, Node, Place, Pointer, bytes_of, compact};
+use eventlift_language::{Condition, Reason};
 use hmac::{Hmac, Mac};
 use serde::Deserialize;
 use sha2::Sha256;
 
-use crate::condition::Condition;
-use crate::json::{Kind, Node, Place, Pointer, bytes_of, compact};
 use crate::operations::keys::{Keys, hex};
 use crate::operations::place::{Conversion, Edit, InPlace, Null};
-use crate::transformer::Reason;
 
 /// `{ hash = "/email", key = "people" }`: HMAC-SHA256 of a string's content, or of any other value's JSON text
 /// without white space, as 64 hex digits. The key is looked up by its name when the rules are compiled.

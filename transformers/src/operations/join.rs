@@ -1,13 +1,12 @@
 //! Several texts to one.
 
+use eventlift_language::json::{Kind, Node, Place, Pointer, encode, inner};
+use eventlift_language::{Condition, Reason};
 use serde::Deserialize;
 
-use crate::condition::Condition;
-use crate::json::{Kind, Node, Place, Pointer, encode, inner};
 use crate::operations::keys::Keys;
 use crate::operations::place::{Action, Edit, Path, anchored_all, apart, missing, needs_field, null, taking_order};
 use crate::operations::standing::Standing;
-use crate::transformer::Reason;
 
 /// `{ join = ["/first", "/last"], with = " ", into = "/full" }`: one string of several values, which are gone then
 /// unless `keep = true`. Within one object the string stands where the first of them stood.

@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use eventlift_language::json::{Kind, Node, Place, Pointer, decode};
+use eventlift_language::{Condition, Reason};
 use serde::Deserialize;
 use toml::Value;
 
-use crate::condition::Condition;
-use crate::json::{Kind, Node, Place, Pointer, decode};
 use crate::operations::constant::{constant, to_json};
 use crate::operations::keys::Keys;
 use crate::operations::place::{Conversion, Edit, InPlace, Null};
-use crate::transformer::Reason;
 
 /// `{ map = "/status", values = { A = "active", I = "inactive" } }`: a value becomes another.
 ///

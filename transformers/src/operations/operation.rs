@@ -1,9 +1,9 @@
 //! An operation as a definition file says it.
 
+use eventlift_language::{Condition, Reason};
 use serde::de::{self, DeserializeOwned};
 use serde::{Deserialize, Deserializer};
 
-use crate::condition::Condition;
 use crate::operations::date::Date;
 use crate::operations::extract::Extract;
 use crate::operations::fields::{Copy, Move, Remove, Rename};
@@ -18,7 +18,6 @@ use crate::operations::redact::Redact;
 use crate::operations::set::{Default, Set};
 use crate::operations::split::Split;
 use crate::operations::wrap::{Unwrap, Wrap};
-use crate::transformer::Reason;
 
 /// One operation, as written: `{ rename = "/first", to = "/given" }`.
 ///

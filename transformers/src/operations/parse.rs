@@ -1,12 +1,11 @@
 //! Text to numbers, booleans and JSON.
 
+use eventlift_language::json::{Kind, Node, Place, Pointer, decode, is_integer, is_number, strict};
+use eventlift_language::{Condition, Reason};
 use serde::Deserialize;
 
-use crate::condition::Condition;
-use crate::json::{Kind, Node, Place, Pointer, decode, is_integer, is_number, strict};
 use crate::operations::keys::Keys;
 use crate::operations::place::{Conversion, Edit, InPlace, Null};
-use crate::transformer::Reason;
 
 /// `{ parse = "/amount", to = "decimal" }`: a string becomes what it says. Numbers keep every digit as written:
 /// nothing is rounded and nothing overflows. A value that is of the kind already stays as it is.

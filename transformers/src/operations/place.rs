@@ -3,8 +3,8 @@
 use std::cmp::Ordering;
 use std::fmt;
 
-use crate::json::{Kind, Node, Place, Pointer, Segment, path_text};
-use crate::transformer::Reason;
+use eventlift_language::Reason;
+use eventlift_language::json::{Kind, Node, Place, Pointer, Segment, path_text};
 
 /// The segments of a pointer behind the last wildcard.
 pub(crate) type Path = Vec<Segment>;

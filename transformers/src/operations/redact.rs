@@ -1,14 +1,13 @@
 //! Values that must not be seen any more.
 
+use eventlift_language::json::{Node, Place, Pointer};
+use eventlift_language::{Condition, Reason};
 use serde::Deserialize;
 use toml::Value;
 
-use crate::condition::Condition;
-use crate::json::{Node, Place, Pointer};
 use crate::operations::constant::constant;
 use crate::operations::keys::Keys;
 use crate::operations::place::{Conversion, Edit, InPlace, Null};
-use crate::transformer::Reason;
 
 /// `{ redact = "/email", with = "***" }`: the value, whatever it is, is replaced; by null unless `with` or `json` says
 /// otherwise. A missing field fails the event, or stays missing with `optional`.

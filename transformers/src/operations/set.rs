@@ -1,14 +1,13 @@
 //! Constants: set and default.
 
+use eventlift_language::json::{Node, Place, Pointer};
+use eventlift_language::{Condition, Reason};
 use serde::Deserialize;
 use toml::Value;
 
-use crate::condition::Condition;
-use crate::json::{Node, Place, Pointer};
 use crate::operations::constant::constant;
 use crate::operations::keys::Keys;
 use crate::operations::place::{Action, Edit, Path, anchored};
-use crate::transformer::Reason;
 
 /// `{ set = "/source", value = "import" }` or `{ set = "/source", json = 'null' }`: the field has this value, whatever
 /// it had before.

@@ -1,13 +1,12 @@
 //! One text to several.
 
+use eventlift_language::json::{Kind, Node, Place, Pointer, decode, encode};
+use eventlift_language::{Condition, Reason};
 use serde::Deserialize;
 
-use crate::condition::Condition;
-use crate::json::{Kind, Node, Place, Pointer, decode, encode};
 use crate::operations::keys::Keys;
 use crate::operations::place::{Action, Edit, Path, anchored_all, apart, missing, needs_field, null};
 use crate::operations::standing::Standing;
-use crate::transformer::Reason;
 
 /// `{ split = "/name", on = " ", into = ["/first", "/last"] }`: the parts of a string as fields of their own; the
 /// string is gone then unless `keep = true`. `into = "/words"` makes an array of all parts.

@@ -1,6 +1,7 @@
 //! Where a result stands: in the place of its earliest source, not behind the last key.
 
-use crate::json::{Member, Node, Place, Segment};
+use eventlift_language::json::{Member, Node, Place, Segment};
+
 use crate::operations::place::Path;
 
 /// The place that sources leave in the object that a result is put into.

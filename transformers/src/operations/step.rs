@@ -1,13 +1,12 @@
 //! A list of operations, compiled and applied.
 
 use eventlift_events::{Event, Payload};
+use eventlift_language::json::{Document, is_json};
+use eventlift_language::{CompiledCondition, Reason, Subject};
 
-use crate::condition::{CompiledCondition, Subject};
-use crate::json::{Document, is_json};
 use crate::operations::keys::Keys;
 use crate::operations::operation::Operation;
 use crate::operations::place::Edit;
-use crate::transformer::Reason;
 
 /// Operations that are ready to be applied, one after the other, to one payload.
 #[derive(Debug, Default)]

@@ -2,14 +2,13 @@
 
 use std::borrow::Cow;
 
+use eventlift_language::json::{Member, Node, Place, Pointer, Segment, only, same_key};
+use eventlift_language::{Condition, Reason};
 use serde::Deserialize;
 
-use crate::condition::Condition;
-use crate::json::{Member, Node, Place, Pointer, Segment, only, same_key};
 use crate::operations::keys::Keys;
 use crate::operations::place::{Action, Edit, Path, anchored, anchored_all, apart, missing, needs_field, taking_order};
 use crate::operations::standing::Standing;
-use crate::transformer::Reason;
 
 /// `{ wrap = ["/street", "/city"], into = "/address" }`: the fields move into a new object, in the order listed,
 /// under the last segments of their paths. With `optional`, missing ones are left out, and where all are missing

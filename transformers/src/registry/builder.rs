@@ -6,11 +6,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use eventlift_events::{EventType, SchemaVersion};
+use eventlift_language::{Fingerprint, Place, Problem, problem};
 
 use super::lift::{Compiled, Registry, TypeEntry};
 use super::proofs::{self, Declaration, Proved};
-use crate::fingerprint::Fingerprint;
-use crate::problem::{self, Place, Problem};
 use crate::rule::{Matches, Rule, TypePattern};
 use crate::schema::JsonSchema;
 use crate::transformer::{Shape, StatefulTransformer};

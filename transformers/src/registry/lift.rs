@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use eventlift_events::{Event, EventType, SchemaVersion};
+use eventlift_language::{Place, Reason};
 
 use super::builder::RegistryBuilder;
-use crate::problem::Place;
 use crate::rule::Matches;
 use crate::schema::JsonSchema;
-use crate::transformer::{Reason, Shape, StatefulTransformer, TransformError};
+use crate::transformer::{Shape, StatefulTransformer, TransformError};
 use crate::upcaster::{Body, Guard, Schema};
 
 /// Every rule of a project, proved to fit together. Immutable; share it between threads.

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use eventlift_events::{EventType, SchemaVersion};
+use eventlift_language::problem::did_you_mean;
+use eventlift_language::{Place, Problem};
 
 use super::builder::RegistryBuilder;
-use crate::problem::{Place, Problem, did_you_mean};
 use crate::rule::TypePattern;
 use crate::schema::JsonSchema;
 use crate::upcaster::{Schema, Upcaster};

@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use eventlift_events::{ContentType, Event, EventId, EventType, Payload, Position, Revision, SchemaVersion, Timestamp};
-use eventlift_transformers::{JqFilter, JqLimits, Reason};
+use eventlift_language::{JqFilter, JqLimits, Reason};
 use proptest::prelude::*;
 
 fn apply(filter: &str, data: &str) -> Result<String, Reason> {

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::budget::MAX_DEPTH;
 use super::value::{Array, Key, Map, Object, Span, Text, Value};
-use crate::Reason;
+use crate::reason::Reason;
 
 /// Integers with more digits are kept as text: reading them as integers takes a time of its own.
 const MAX_INTEGER_DIGITS: usize = 100;

@@ -8,41 +8,52 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use crate::problem::{Place, Problem, did_you_mean};
-use crate::transformer::Reason;
+use crate::reason::Reason;
 
 /// One definition file, and what was found to be wrong with it.
-pub(super) struct Reader<'i> {
+///
+/// Keys are taken out of tables one by one, and [`finish`](Self::finish) notes those that nobody took. Methods that
+/// return an `Option` note a problem where a key is there and its value is wrong, and note nothing where it is missing.
+#[derive(Debug)]
+pub struct Reader<'i> {
     path: String,
     text: &'i str,
-    pub(super) problems: Vec<Problem>,
+    /// What is wrong, in the order in which it was noted.
+    pub problems: Vec<Problem>,
 }
 
-pub(super) type Value<'i> = Spanned<DeValue<'i>>;
+/// A TOML value with its place: the bytes it covers in the file.
+pub type Value<'i> = Spanned<DeValue<'i>>;
 
-/// A table with the place it begins at.
-pub(super) struct Table<'i> {
-    pub(super) entries: DeTable<'i>,
-    pub(super) span: Range<usize>,
+/// A table with its place.
+#[derive(Debug)]
+pub struct Table<'i> {
+    /// The keys that nobody took yet.
+    pub entries: DeTable<'i>,
+    /// The bytes it covers in the file.
+    pub span: Range<usize>,
 }
 
 impl<'i> Table<'i> {
     /// Takes a key's value out.
-    pub(super) fn take(&mut self, key: &str) -> Option<Value<'i>> {
+    pub fn take(&mut self, key: &str) -> Option<Value<'i>> {
         self.entries.remove(key)
     }
 
-    pub(super) fn has(&self, key: &str) -> bool {
+    /// Whether the key is there, and was not taken.
+    pub fn has(&self, key: &str) -> bool {
         self.entries.contains_key(key)
     }
 }
 
 impl<'i> Reader<'i> {
-    pub(super) fn new(path: String, text: &'i str) -> Self {
+    /// A file with this path, as problems are to name it, and this text.
+    pub fn new(path: String, text: &'i str) -> Self {
         Self { path, text, problems: Vec::new() }
     }
 
     /// Reads the whole file. Syntax errors are noted; what could be read is returned.
-    pub(super) fn document(&mut self) -> Table<'i> {
+    pub fn document(&mut self) -> Table<'i> {
         let (table, errors) = DeTable::parse_recoverable(self.text);
         for error in errors {
             self.note(&error.span().unwrap_or(0..0), error.message().to_owned(), None);
@@ -50,7 +61,8 @@ impl<'i> Reader<'i> {
         Table { span: table.span(), entries: table.into_inner() }
     }
 
-    pub(super) fn place(&self, span: &Range<usize>) -> Place {
+    /// Where a span of bytes begins, with its column.
+    pub fn place(&self, span: &Range<usize>) -> Place {
         let before = self.text.get(..span.start).unwrap_or(self.text);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         let line = before.matches('\n').count() + 1;
@@ -60,22 +72,23 @@ impl<'i> Reader<'i> {
     }
 
     /// The place without its column: of a whole rule.
-    pub(super) fn line(&self, span: &Range<usize>) -> Place {
+    pub fn line(&self, span: &Range<usize>) -> Place {
         Place { column: None, ..self.place(span) }
     }
 
     /// The text a span covers.
-    pub(super) fn source(&self, span: &Range<usize>) -> &'i str {
+    pub fn source(&self, span: &Range<usize>) -> &'i str {
         self.text.get(span.clone()).unwrap_or_default()
     }
 
-    pub(super) fn note(&mut self, span: &Range<usize>, message: impl Into<String>, hint: Option<String>) {
+    /// Notes a problem at the place where a span begins.
+    pub fn note(&mut self, span: &Range<usize>, message: impl Into<String>, hint: Option<String>) {
         let place = self.place(span);
         self.problems.push(Problem::new(&place, message).maybe_hint(hint));
     }
 
     /// A table; anything else is noted.
-    pub(super) fn table(&mut self, value: Value<'i>, what: &str) -> Option<Table<'i>> {
+    pub fn table(&mut self, value: Value<'i>, what: &str) -> Option<Table<'i>> {
         let span = value.span();
         match value.into_inner() {
             DeValue::Table(entries) => Some(Table { entries, span }),
@@ -87,7 +100,7 @@ impl<'i> Reader<'i> {
     }
 
     /// The items of an array; anything else is noted.
-    pub(super) fn array(&mut self, value: Value<'i>, what: &str) -> Vec<Value<'i>> {
+    pub fn array(&mut self, value: Value<'i>, what: &str) -> Vec<Value<'i>> {
         let span = value.span();
         match value.into_inner() {
             DeValue::Array(items) => items.into_iter().collect(),
@@ -99,7 +112,7 @@ impl<'i> Reader<'i> {
     }
 
     /// The tables of a `[[key]]`.
-    pub(super) fn tables(&mut self, table: &mut Table<'i>, key: &str) -> Vec<Table<'i>> {
+    pub fn tables(&mut self, table: &mut Table<'i>, key: &str) -> Vec<Table<'i>> {
         let Some(value) = table.take(key) else { return Vec::new() };
         if matches!(value.get_ref(), DeValue::Table(_)) {
             self.note(&value.span(), format!("`{key}` has to be an array of tables"), Some(format!("write [[{key}]]")));
@@ -110,24 +123,20 @@ impl<'i> Reader<'i> {
     }
 
     /// A key's value as whatever serde reads it as. What does not fit is noted, with its place.
-    pub(super) fn get<T: Deserialize<'i>>(&mut self, table: &mut Table<'i>, key: &str) -> Option<T> {
+    pub fn get<T: Deserialize<'i>>(&mut self, table: &mut Table<'i>, key: &str) -> Option<T> {
         let value = table.take(key)?;
         self.deserialize(value, &format!("`{key}`"))
     }
 
     /// The same, with its place.
-    pub(super) fn get_spanned<T: Deserialize<'i>>(
-        &mut self,
-        table: &mut Table<'i>,
-        key: &str,
-    ) -> Option<(T, Range<usize>)> {
+    pub fn get_spanned<T: Deserialize<'i>>(&mut self, table: &mut Table<'i>, key: &str) -> Option<(T, Range<usize>)> {
         let value = table.take(key)?;
         let span = value.span();
         Some((self.deserialize(value, &format!("`{key}`"))?, span))
     }
 
     /// A version, from 1; anything else is noted.
-    pub(super) fn version(&mut self, table: &mut Table<'i>, key: &str) -> Option<u32> {
+    pub fn version(&mut self, table: &mut Table<'i>, key: &str) -> Option<u32> {
         let value = table.take(key)?;
         let span = value.span();
         let number = match value.get_ref() {
@@ -142,7 +151,7 @@ impl<'i> Reader<'i> {
     }
 
     /// Text that is not empty; anything else is noted.
-    pub(super) fn text(&mut self, table: &mut Table<'i>, key: &str) -> Option<String> {
+    pub fn text(&mut self, table: &mut Table<'i>, key: &str) -> Option<String> {
         let (text, span): (String, _) = self.get_spanned(table, key)?;
         if text.is_empty() {
             self.note(&span, format!("`{key}` is empty"), None);
@@ -152,7 +161,7 @@ impl<'i> Reader<'i> {
     }
 
     /// What was compiled from a key's value; a failure is noted.
-    pub(super) fn compiled<T>(&mut self, span: &Range<usize>, key: &str, result: Result<T, Reason>) -> Option<T> {
+    pub fn compiled<T>(&mut self, span: &Range<usize>, key: &str, result: Result<T, Reason>) -> Option<T> {
         match result {
             Ok(compiled) => Some(compiled),
             Err(reason) => {
@@ -162,7 +171,8 @@ impl<'i> Reader<'i> {
         }
     }
 
-    pub(super) fn deserialize<T: Deserialize<'i>>(&mut self, value: Value<'i>, what: &str) -> Option<T> {
+    /// A value as whatever serde reads it as; `what` names it in problems. What does not fit is noted, with its place.
+    pub fn deserialize<T: Deserialize<'i>>(&mut self, value: Value<'i>, what: &str) -> Option<T> {
         let span = value.span();
         let keys = key_spans(value.get_ref());
         match T::deserialize(ValueDeserializer::from(value)) {
@@ -180,7 +190,7 @@ impl<'i> Reader<'i> {
     }
 
     /// Notes every key that nobody took.
-    pub(super) fn finish(&mut self, table: Table<'i>, what: &str, allowed: &[&str]) {
+    pub fn finish(&mut self, table: Table<'i>, what: &str, allowed: &[&str]) {
         for (key, _) in table.entries {
             let name = key.get_ref();
             let hint = did_you_mean(name, allowed.iter().copied())

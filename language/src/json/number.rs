@@ -3,12 +3,12 @@
 use std::cmp::Ordering;
 
 /// Whether the text is a JSON number: no `+`, no leading zeros, no `NaN`.
-pub(crate) fn is_number(text: &str) -> bool {
+pub fn is_number(text: &str) -> bool {
     parts(text).is_some()
 }
 
 /// Whether the text is a JSON number without fraction and exponent.
-pub(crate) fn is_integer(text: &str) -> bool {
+pub fn is_integer(text: &str) -> bool {
     parts(text).is_some_and(|parts| parts.fraction.is_empty() && parts.exponent.is_empty())
 }
 
@@ -53,7 +53,7 @@ fn digits(text: &str) -> Option<(&str, &str)> {
 
 /// The exact value of a JSON number: ±0.d₁d₂d₃… × 10^`scale`, without leading or trailing zeros; zero has no digits.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Decimal {
+pub struct Decimal {
     negative: bool,
     digits: Vec<u8>,
     scale: i64,
@@ -61,7 +61,7 @@ pub(crate) struct Decimal {
 
 impl Decimal {
     /// Reads a JSON number. `None` for other text and for exponents past ±10^18.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         const LARGEST_EXPONENT: i64 = 1_000_000_000_000_000_000;
         let parts = parts(text)?;
         let mut digits: Vec<u8> = parts.whole.bytes().chain(parts.fraction.bytes()).collect();
@@ -82,7 +82,7 @@ impl Decimal {
     }
 
     /// Plain digits with exactly so many behind the point, or why that can't be.
-    pub(crate) fn fixed(&self, decimals: usize) -> Result<String, &'static str> {
+    pub fn fixed(&self, decimals: usize) -> Result<String, &'static str> {
         const MOST_DIGITS: i64 = 10_000;
         if self.scale > MOST_DIGITS {
             return Err("it has more than 10,000 digits");
@@ -111,7 +111,7 @@ impl Decimal {
     }
 
     /// The value times 10^`places` as an integer. `None` if it has a fraction then, or does not fit.
-    pub(crate) fn scaled(&self, places: i64) -> Option<i128> {
+    pub fn scaled(&self, places: i64) -> Option<i128> {
         let shifted = Self { scale: self.scale + places, ..self.clone() };
         if shifted.scale > 38 {
             return None;

@@ -17,17 +17,18 @@ pub struct Place {
 impl Place {
     /// Where the caller of the calling function is, if both are `#[track_caller]`.
     #[track_caller]
-    pub(crate) fn of_caller() -> Self {
+    pub fn of_caller() -> Self {
         let location = Location::caller();
         Self { file: location.file().to_owned(), line: location.line(), column: None }
     }
 
     /// A place to be filled in by whoever knows it.
-    pub(crate) fn unknown() -> Self {
+    pub fn unknown() -> Self {
         Self { file: String::new(), line: 0, column: None }
     }
 
-    pub(crate) fn is_unknown(&self) -> bool {
+    /// Whether it is still to be filled in.
+    pub fn is_unknown(&self) -> bool {
         self.line == 0
     }
 }
@@ -55,15 +56,18 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub(crate) fn new(place: &Place, message: impl Into<String>) -> Self {
+    /// A problem without a hint.
+    pub fn new(place: &Place, message: impl Into<String>) -> Self {
         Self { place: place.clone(), message: message.into(), hint: None }
     }
 
-    pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
+    /// The same, with something to try.
+    pub fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
     }
 
-    pub(crate) fn maybe_hint(self, hint: Option<String>) -> Self {
+    /// The same, with something to try if there is anything.
+    pub fn maybe_hint(self, hint: Option<String>) -> Self {
         Self { hint, ..self }
     }
 }
@@ -78,15 +82,15 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Writes problems one below the other, after a line that counts them.
-pub(crate) fn list(f: &mut fmt::Formatter<'_>, what: &str, problems: &[Problem]) -> fmt::Result {
+/// Writes problems one below the other, after a line that counts them and says `what` has them.
+pub fn list(f: &mut fmt::Formatter<'_>, what: &str, problems: &[Problem]) -> fmt::Result {
     let plural = if problems.len() == 1 { "" } else { "s" };
     write!(f, "{} problem{plural} in {what}", problems.len())?;
     problems.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
 }
 
 /// The candidate closest to a misspelt word, as a hint, if any is close.
-pub(crate) fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
+pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
     const CLOSE: f64 = 0.65;
     let lower = word.to_lowercase();
     candidates

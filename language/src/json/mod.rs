@@ -10,11 +10,8 @@ mod number;
 mod pointer;
 mod text;
 
-pub use document::Document;
-pub use pointer::{Pointer, PointerError};
-
-pub(crate) use document::is_json;
-pub(crate) use node::{Member, Node, Place, only, same_key};
-pub(crate) use number::{Decimal, is_integer, is_number};
-pub(crate) use pointer::{Segment, path_text};
-pub(crate) use text::{Kind, bytes_of, compact, decode, encode, inner, strict};
+pub use document::{Document, is_json};
+pub use node::{Member, Node, Place, only, same_key};
+pub use number::{Decimal, is_integer, is_number};
+pub use pointer::{Key, Pointer, PointerError, Segment, path_text};
+pub use text::{Kind, bytes_of, compact, decode, encode, inner, strict};

@@ -5,7 +5,7 @@ use jaq_json::Num;
 
 use super::value::{Key, Map, Text, Value};
 use super::write;
-use crate::Reason;
+use crate::reason::Reason;
 
 /// The keys in the order in which a filter sees them.
 const KEYS: [&str; 8] = ["type", "version", "stream", "id", "revision", "recorded_at", "data", "metadata"];

@@ -8,7 +8,8 @@ use serde::Deserialize;
 use toml::Value;
 
 use crate::json::{Decimal, Document, Kind, Node, Pointer, bytes_of, is_json, is_number};
-use crate::transformer::Reason;
+use crate::reader::{Reader, Table};
+use crate::reason::Reason;
 
 /// A condition as a definition file says it: `when = { path = "/country", equals = "DE" }`.
 ///
@@ -211,6 +212,14 @@ impl Condition {
     }
 }
 
+impl<'i> Reader<'i> {
+    /// The condition in a key's table; one that does not compile is noted.
+    pub fn condition(&mut self, table: &mut Table<'i>, key: &str) -> Option<CompiledCondition> {
+        let (condition, span): (Condition, _) = self.get_spanned(table, key)?;
+        self.compiled(&span, key, condition.compile())
+    }
+}
+
 fn compile_each(conditions: &[Condition], name: &str) -> Result<Vec<CompiledCondition>, Reason> {
     if conditions.is_empty() {
         return Err(Reason::new(format_args!("`{name}` lists no conditions")));
@@ -295,14 +304,14 @@ enum Constant {
 }
 
 /// What a condition is asked about: an event, and perhaps a payload of it that is being worked on.
-pub(crate) struct Subject<'s, 'd> {
+pub struct Subject<'s, 'd> {
     event: &'s Event,
     at_hand: Option<&'s mut Document<'d>>,
 }
 
 impl<'s, 'd> Subject<'s, 'd> {
     /// A payload of the event, as it is by now.
-    pub(crate) fn payload(event: &'s Event, document: &'s mut Document<'d>) -> Self {
+    pub fn payload(event: &'s Event, document: &'s mut Document<'d>) -> Self {
         Self { event, at_hand: Some(document) }
     }
 }
@@ -314,7 +323,8 @@ impl CompiledCondition {
         self.holds_for(&mut Subject { event, at_hand: None })
     }
 
-    pub(crate) fn holds_for(&self, subject: &mut Subject<'_, '_>) -> Result<bool, Reason> {
+    /// The same for a subject: tests on `path` are about the payload at hand.
+    pub fn holds_for(&self, subject: &mut Subject<'_, '_>) -> Result<bool, Reason> {
         for clause in &self.clauses {
             if !clause.holds(subject)? {
                 return Ok(false);

@@ -4,7 +4,7 @@ use toml::de::DeValue;
 
 /// A value's text, the same for every way to write it in TOML: comments, white space, quotes and the order of a
 /// table's keys make no difference. The order does count below `value`, which is the order in the JSON it makes.
-pub(super) fn canonical(value: &DeValue<'_>) -> String {
+pub fn canonical(value: &DeValue<'_>) -> String {
     let mut out = String::new();
     push(&mut out, value, false);
     out

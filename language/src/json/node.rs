@@ -9,11 +9,11 @@ use serde_json::value::RawValue;
 
 use crate::json::pointer::{Key, Segment, push_key};
 use crate::json::text::{Kind, bytes_of, kind_of};
-use crate::transformer::Reason;
+use crate::reason::Reason;
 
 /// A JSON value of a document that lives for `'a`.
 #[derive(Debug, Clone)]
-pub(crate) enum Node<'a> {
+pub enum Node<'a> {
     /// Nothing. Only a whole document can be absent.
     Absent,
     /// Valid JSON text without white space around it.
@@ -26,16 +26,16 @@ pub(crate) enum Node<'a> {
 
 /// A member of an opened object.
 #[derive(Debug, Clone)]
-pub(crate) struct Member<'a> {
+pub struct Member<'a> {
     /// The key as JSON text, with quotes and escapes.
-    pub(crate) key: Cow<'a, str>,
+    pub key: Cow<'a, str>,
     /// Its value.
-    pub(crate) value: Node<'a>,
+    pub value: Node<'a>,
 }
 
 impl<'a> Member<'a> {
     /// Whether its key says this.
-    pub(crate) fn is(&self, key: &Key) -> bool {
+    pub fn is(&self, key: &Key) -> bool {
         key_says(&self.key, key)
     }
 }
@@ -47,17 +47,18 @@ fn key_says(json: &str, key: &Key) -> bool {
 }
 
 /// Whether two keys' JSON texts say the same.
-pub(crate) fn same_key(json: &str, other: &str) -> bool {
+pub fn same_key(json: &str, other: &str) -> bool {
     json == other || (json.contains('\\') || other.contains('\\')) && bytes_of(json) == bytes_of(other)
 }
 
 impl<'a> Node<'a> {
-    pub(crate) fn text(text: impl Into<Cow<'a, str>>) -> Self {
+    /// A value from its text, which has to be valid JSON without white space around it.
+    pub fn text(text: impl Into<Cow<'a, str>>) -> Self {
         Node::Text(text.into())
     }
 
     /// Reads one strict JSON value and opens it, if it is an object or an array.
-    pub(crate) fn parse(text: &'a str) -> Result<Self, serde_json::Error> {
+    pub fn parse(text: &'a str) -> Result<Self, serde_json::Error> {
         let first = text.bytes().find(|b| !b.is_ascii_whitespace());
         match first {
             Some(b'{') => serde_json::from_str::<Members<'a>>(text).map(|members| Node::Object(members.0)),
@@ -67,7 +68,7 @@ impl<'a> Node<'a> {
     }
 
     /// What it is; `None` when it is absent.
-    pub(crate) fn kind(&self) -> Option<Kind> {
+    pub fn kind(&self) -> Option<Kind> {
         match self {
             Node::Absent => None,
             Node::Text(text) => Some(kind_of(text)),
@@ -76,12 +77,13 @@ impl<'a> Node<'a> {
         }
     }
 
-    pub(crate) fn is_null(&self) -> bool {
+    /// Whether it is `null`; an absent document is not.
+    pub fn is_null(&self) -> bool {
         matches!(self, Node::Text(text) if text == "null")
     }
 
     /// Opens an object or array that is still text; leaves anything else as it is.
-    pub(crate) fn open(&mut self) -> Result<(), Reason> {
+    pub fn open(&mut self) -> Result<(), Reason> {
         let Node::Text(text) = self else { return Ok(()) };
         if !matches!(kind_of(text), Kind::Object | Kind::Array) {
             return Ok(());
@@ -110,7 +112,7 @@ impl<'a> Node<'a> {
     }
 
     /// The value as JSON text.
-    pub(crate) fn json(&self) -> Cow<'_, str> {
+    pub fn json(&self) -> Cow<'_, str> {
         match self {
             Node::Text(text) => Cow::Borrowed(text),
             opened => {
@@ -122,7 +124,7 @@ impl<'a> Node<'a> {
     }
 
     /// How many bytes [`write`](Node::write) appends.
-    pub(crate) fn length(&self) -> usize {
+    pub fn length(&self) -> usize {
         match self {
             Node::Absent => 0,
             Node::Text(text) => text.len(),
@@ -138,7 +140,7 @@ impl<'a> Node<'a> {
     }
 
     /// Appends the value as JSON text. Opened values are as deep as pointers are, so this does not overflow the stack.
-    pub(crate) fn write(&self, out: &mut String) {
+    pub fn write(&self, out: &mut String) {
         match self {
             Node::Absent => {}
             Node::Text(text) => out.push_str(text),
@@ -169,7 +171,7 @@ impl<'a> Node<'a> {
 
     /// The value a path leads to, opening what is on the way. `None` where a key, an item or what it would be in is
     /// missing or null; an error where the path goes through text or a number, or through a key that is there twice.
-    pub(crate) fn get<'n>(&'n mut self, path: &[Segment], place: &Place<'_>) -> Result<Option<&'n mut Self>, Reason> {
+    pub fn get<'n>(&'n mut self, path: &[Segment], place: &Place<'_>) -> Result<Option<&'n mut Self>, Reason> {
         let Some((first, rest)) = path.split_first() else {
             return Ok(if matches!(self, Node::Absent) { None } else { Some(self) });
         };
@@ -200,12 +202,12 @@ impl<'a> Node<'a> {
 
     /// Takes the value a path leads to out of its object or array. `None` where [`get`](Node::get) finds none. The
     /// path has at least one segment.
-    pub(crate) fn take(&mut self, path: &[Segment], place: &Place<'_>) -> Result<Option<Self>, Reason> {
+    pub fn take(&mut self, path: &[Segment], place: &Place<'_>) -> Result<Option<Self>, Reason> {
         Ok(self.take_at(path, place)?.map(|(_, value)| value))
     }
 
     /// The same, with the index it had among the members or items.
-    pub(crate) fn take_at(&mut self, path: &[Segment], place: &Place<'_>) -> Result<Option<(usize, Self)>, Reason> {
+    pub fn take_at(&mut self, path: &[Segment], place: &Place<'_>) -> Result<Option<(usize, Self)>, Reason> {
         let Some((Segment::Key(key), parent)) = path.split_last() else { return Err(wildcard_inside(place)) };
         let Some(container) = self.get(parent, place)? else { return Ok(None) };
         container.open()?;
@@ -226,7 +228,7 @@ impl<'a> Node<'a> {
     /// Puts a value where a path leads: in the place of what is there, or behind the last key of its object, or
     /// behind the last item for a last segment `-`. Objects that are missing on the way are made, an array where `-`
     /// comes next. Unless `replace`, what is there already is an error.
-    pub(crate) fn put(
+    pub fn put(
         &mut self,
         path: &'a [Segment],
         value: Node<'a>,
@@ -275,7 +277,7 @@ impl<'a> Node<'a> {
 }
 
 /// The index of the member with this key; an error if there are two.
-pub(crate) fn only(members: &[Member<'_>], key: &Key, place: &Place<'_>) -> Result<Option<usize>, Reason> {
+pub fn only(members: &[Member<'_>], key: &Key, place: &Place<'_>) -> Result<Option<usize>, Reason> {
     let mut found = None;
     for (index, member) in members.iter().enumerate() {
         if !member.is(key) {
@@ -290,7 +292,7 @@ pub(crate) fn only(members: &[Member<'_>], key: &Key, place: &Place<'_>) -> Resu
 }
 
 /// A key as the index of an item. `None` for `-`, which is no item yet.
-pub(crate) fn array_index(key: &Key, place: &Place<'_>) -> Result<Option<usize>, Reason> {
+fn array_index(key: &Key, place: &Place<'_>) -> Result<Option<usize>, Reason> {
     if key.is_end() {
         return Ok(None);
     }
@@ -308,7 +310,7 @@ fn wildcard_inside(place: &Place<'_>) -> Reason {
 
 /// Where an operation is in a document, kept on the stack and spelt only when something is wrong.
 #[derive(Clone, Copy)]
-pub(crate) struct Place<'p> {
+pub struct Place<'p> {
     parent: Option<&'p Place<'p>>,
     step: Step<'p>,
 }
@@ -324,21 +326,26 @@ enum Step<'p> {
 }
 
 impl<'p> Place<'p> {
-    pub(crate) const ROOT: Place<'static> = Place { parent: None, step: Step::Root };
+    /// The whole document.
+    pub const ROOT: Place<'static> = Place { parent: None, step: Step::Root };
 
-    pub(crate) fn at(&'p self, segment: &'p Segment) -> Place<'p> {
+    /// One step below this place.
+    pub fn at(&'p self, segment: &'p Segment) -> Place<'p> {
         self.within(std::slice::from_ref(segment))
     }
 
-    pub(crate) fn within(&'p self, path: &'p [Segment]) -> Place<'p> {
+    /// Several steps below this place.
+    pub fn within(&'p self, path: &'p [Segment]) -> Place<'p> {
         Place { parent: Some(self), step: Step::Path(path) }
     }
 
-    pub(crate) fn item(&'p self, index: usize) -> Place<'p> {
+    /// The item with this index, from 0.
+    pub fn item(&'p self, index: usize) -> Place<'p> {
         Place { parent: Some(self), step: Step::Index(index) }
     }
 
-    pub(crate) fn member(&'p self, key: &'p str) -> Place<'p> {
+    /// The member with this key, which is JSON text with quotes.
+    pub fn member(&'p self, key: &'p str) -> Place<'p> {
         Place { parent: Some(self), step: Step::Member(key) }
     }
 
@@ -354,24 +361,27 @@ impl<'p> Place<'p> {
         }
     }
 
-    pub(crate) fn missing(&self) -> Reason {
+    /// The reason that nothing is here.
+    pub fn missing(&self) -> Reason {
         Reason::new(format_args!("{self} is missing"))
             .hint("`optional = true` skips the operation where the field is missing")
     }
 
-    pub(crate) fn taken(&self) -> Reason {
+    /// The reason that something is here already.
+    pub fn taken(&self) -> Reason {
         Reason::new(format_args!("{self} exists already")).hint("`replace = true` overwrites it")
     }
 
-    /// The field is not of the kind that the operation is about.
-    pub(crate) fn not(&self, found: &Node<'_>, expected: &str) -> Reason {
+    /// The reason that what is here is not `expected`, the kind of value that the operation is about.
+    pub fn not(&self, found: &Node<'_>, expected: &str) -> Reason {
         match found.kind() {
             Some(kind) => Reason::new(format_args!("{self} is {kind}, not {expected}")),
             None => self.missing(),
         }
     }
 
-    pub(crate) fn twice(&self, key: &Key) -> Reason {
+    /// The reason that a key occurs twice in the object that is here.
+    pub fn twice(&self, key: &Key) -> Reason {
         let mut path = self.to_path();
         push_key(&mut path, &key.text);
         Reason::new(format_args!("{path} occurs twice in its object, so it is not certain which is meant"))

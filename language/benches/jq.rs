@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use eventlift_events::Payload;
-use eventlift_transformers::JqFilter;
+use eventlift_language::JqFilter;
 
 const EVENTS: u32 = 200_000;
 

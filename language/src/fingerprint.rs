@@ -5,28 +5,28 @@ use std::fmt::Write;
 use sha2::{Digest, Sha256};
 
 /// Hashes a sequence of fields. Every field is preceded by its length, so that no two sequences collide by concatenation.
-pub(crate) struct Fingerprint(Sha256);
+pub struct Fingerprint(Sha256);
 
 impl Fingerprint {
     /// Begins the fingerprint of one kind of thing.
-    pub(crate) fn of(kind: &str) -> Self {
+    pub fn of(kind: &str) -> Self {
         Self(Sha256::new()).field(kind)
     }
 
     /// Adds a field.
-    pub(crate) fn field(mut self, field: &str) -> Self {
+    pub fn field(mut self, field: &str) -> Self {
         self.0.update((field.len() as u64).to_le_bytes());
         self.0.update(field.as_bytes());
         self
     }
 
     /// Adds a number.
-    pub(crate) fn number(self, number: u64) -> Self {
+    pub fn number(self, number: u64) -> Self {
         self.field(&number.to_string())
     }
 
     /// The hash in 64 lower-case hexadecimal digits.
-    pub(crate) fn finish(self) -> String {
+    pub fn finish(self) -> String {
         self.0.finalize().iter().fold(String::with_capacity(64), |mut text, byte| {
             // Writing to a string does not fail.
             let _ = write!(text, "{byte:02x}");

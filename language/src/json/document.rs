@@ -8,7 +8,7 @@ use eventlift_events::{Bytes, ContentType};
 use crate::json::node::{Member, Node, Place};
 use crate::json::pointer::{Pointer, Segment};
 use crate::json::text::strict;
-use crate::transformer::Reason;
+use crate::reason::Reason;
 
 /// A JSON document, opened as far as it was looked into.
 ///
@@ -16,7 +16,8 @@ use crate::transformer::Reason;
 /// lead through is opened, and pointers are short.
 #[derive(Debug, Clone)]
 pub struct Document<'a> {
-    pub(crate) root: Node<'a>,
+    /// The whole value; [`Node::Absent`] where there is no document.
+    pub root: Node<'a>,
 }
 
 impl<'a> Document<'a> {
@@ -66,11 +67,7 @@ impl<'a> Document<'a> {
     }
 
     /// Shows every value a path with wildcards leads to, until told to stop.
-    pub(crate) fn find(
-        &mut self,
-        path: &[Segment],
-        show: &mut dyn FnMut(&Node<'a>) -> ControlFlow<()>,
-    ) -> Result<(), Reason> {
+    pub fn find(&mut self, path: &[Segment], show: &mut dyn FnMut(&Node<'a>) -> ControlFlow<()>) -> Result<(), Reason> {
         find_in(&mut self.root, path, &Place::ROOT, show).map(|_| ())
     }
 }
@@ -109,7 +106,7 @@ fn find_in<'a>(
 }
 
 /// Whether a content type is JSON: `application/json` with or without parameters, or any `…+json`.
-pub(crate) fn is_json(content_type: &ContentType) -> bool {
+pub fn is_json(content_type: &ContentType) -> bool {
     let ContentType::Other(text) = content_type else { return *content_type == ContentType::Json };
     let essence = text.split(';').next().unwrap_or_default().trim();
     essence.eq_ignore_ascii_case("application/json")

@@ -20,7 +20,7 @@ pub struct Pointer {
 
 /// One step of a pointer.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Segment {
+pub enum Segment {
     /// A member of an object, or an item of an array where the key is an index.
     Key(Key),
     /// Every item or member.
@@ -29,13 +29,13 @@ pub(crate) enum Segment {
 
 /// A key, ready to be compared and written.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Key {
+pub struct Key {
     /// What it says.
-    pub(crate) text: String,
+    pub text: String,
     /// The same as JSON text, with quotes.
-    pub(crate) json: String,
+    pub json: String,
     /// What it says as an array index: no sign, no leading zeros.
-    pub(crate) index: Option<usize>,
+    pub index: Option<usize>,
 }
 
 impl Key {
@@ -47,7 +47,7 @@ impl Key {
     }
 
     /// Whether it is the place behind the last item of an array.
-    pub(crate) fn is_end(&self) -> bool {
+    pub fn is_end(&self) -> bool {
         self.text == "-"
     }
 }
@@ -83,7 +83,8 @@ impl Pointer {
         &self.text
     }
 
-    pub(crate) fn segments(&self) -> &[Segment] {
+    /// Its segments, from the root; none for the whole document.
+    pub fn segments(&self) -> &[Segment] {
         &self.segments
     }
 
@@ -114,7 +115,7 @@ fn unescape(part: &str) -> Result<String, (usize, &'static str)> {
 }
 
 /// The pointer text of some segments.
-pub(crate) fn path_text(segments: &[Segment]) -> String {
+pub fn path_text(segments: &[Segment]) -> String {
     let mut text = String::new();
     for segment in segments {
         push_segment(&mut text, segment);

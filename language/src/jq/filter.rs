@@ -13,7 +13,7 @@ use super::natives::Data;
 use super::read;
 use super::value::Value;
 use super::write;
-use crate::Reason;
+use crate::reason::Reason;
 
 /// A filter in jq, compiled. Shared between threads as it is.
 ///

@@ -5,7 +5,7 @@ use jaq_json::Num;
 use super::budget;
 use super::decimal::{number_text, same_value};
 use super::value::{Object, Value};
-use crate::Reason;
+use crate::reason::Reason;
 
 /// The bytes that origins point into: data, metadata.
 pub(super) type Sources<'a> = [&'a [u8]; 2];

@@ -9,20 +9,27 @@ use serde_json::value::RawValue;
 
 /// What a JSON value is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Kind {
+pub enum Kind {
+    /// `{…}`
     Object,
+    /// `[…]`
     Array,
+    /// `"…"`
     String,
+    /// Digits, perhaps with a sign, a fraction and an exponent.
     Number,
+    /// `true` or `false`
     Boolean,
+    /// `null`
     Null,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Kind; 6] =
-        [Kind::Object, Kind::Array, Kind::String, Kind::Number, Kind::Boolean, Kind::Null];
+    /// Every kind.
+    pub const ALL: [Kind; 6] = [Kind::Object, Kind::Array, Kind::String, Kind::Number, Kind::Boolean, Kind::Null];
 
-    pub(crate) fn as_str(self) -> &'static str {
+    /// Its name in definitions: `string`, `number` …
+    pub fn as_str(self) -> &'static str {
         match self {
             Kind::Object => "object",
             Kind::Array => "array",
@@ -60,12 +67,12 @@ pub(crate) fn kind_of(json: &str) -> Kind {
 }
 
 /// The text as one strict JSON value, without the white space around it. Any depth.
-pub(crate) fn strict(text: &str) -> Result<&str, serde_json::Error> {
+pub fn strict(text: &str) -> Result<&str, serde_json::Error> {
     serde_json::from_str::<&RawValue>(text).map(RawValue::get)
 }
 
 /// A string's content. `None` when it holds an unpaired surrogate, which no Rust text can.
-pub(crate) fn decode(json: &str) -> Option<Cow<'_, str>> {
+pub fn decode(json: &str) -> Option<Cow<'_, str>> {
     if let Some(plain) = plain(json) {
         return Some(Cow::Borrowed(plain));
     }
@@ -79,12 +86,12 @@ fn plain(json: &str) -> Option<&str> {
 }
 
 /// The text between the quotes, escapes and all.
-pub(crate) fn inner(json: &str) -> &str {
+pub fn inner(json: &str) -> &str {
     json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(json)
 }
 
 /// A string's content as bytes: UTF-8, with unpaired surrogates as three bytes each (WTF-8).
-pub(crate) fn bytes_of(json: &str) -> Cow<'_, [u8]> {
+pub fn bytes_of(json: &str) -> Cow<'_, [u8]> {
     if let Some(plain) = plain(json) {
         return Cow::Borrowed(plain.as_bytes());
     }
@@ -115,7 +122,7 @@ impl Visitor<'_> for OwnedBytes {
 }
 
 /// Valid JSON without the white space between its tokens.
-pub(crate) fn compact(json: &str) -> Cow<'_, str> {
+pub fn compact(json: &str) -> Cow<'_, str> {
     if !json.bytes().any(|b| b.is_ascii_whitespace()) {
         return Cow::Borrowed(json);
     }
@@ -136,7 +143,7 @@ pub(crate) fn compact(json: &str) -> Cow<'_, str> {
 }
 
 /// Text as a JSON string, with quotes; escapes only what must be.
-pub(crate) fn encode(text: &str) -> String {
+pub fn encode(text: &str) -> String {
     serde_json::Value::String(text.to_owned()).to_string()
 }
 

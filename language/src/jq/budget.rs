@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use super::value::Value;
-use crate::Reason;
+use crate::reason::Reason;
 
 /// What one evaluation of a filter, on one event, may use before it counts as run away.
 ///
