@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use eventlift_events::{ContentType, Event, EventId, EventType, Payload, Position, Revision, SchemaVersion, Timestamp};
-use eventlift_language::{JqFilter, JqLimits, Reason};
+use eventlift_language::{JqFilter, JqInput, JqLimits, Reason};
 use proptest::prelude::*;
 
 fn apply(filter: &str, data: &str) -> Result<String, Reason> {
@@ -433,6 +433,83 @@ fn event(data: &str) -> Event {
 
 fn events(filter: &str, event: &Event) -> Result<Vec<Event>, Reason> {
     JqFilter::compile(filter).unwrap_or_else(|error| panic!("{filter}: {error}")).apply_event(event)
+}
+
+fn evaluate(filter: &str, inputs: &[(&str, JqInput<'_>)], max: usize) -> Result<Vec<String>, Reason> {
+    JqFilter::compile(filter).unwrap_or_else(|error| panic!("{filter}: {error}")).evaluate(inputs, max)
+}
+
+#[test]
+fn inputs_are_one_object_in_their_order() {
+    let event = event(r#"{ "amount": 10.10 }"#);
+    let inputs = [("z", JqInput::Json(" 1.50 ")), ("event", JqInput::Event(&event)), ("a", JqInput::Json("null"))];
+    assert_eq!(evaluate("keys_unsorted", &inputs, 1).unwrap(), [r#"["z","event","a"]"#]);
+    let seen = r#"{"type":"UserCreated","version":1,"stream":"user-1","id":"#;
+    let shown = evaluate(".event", &inputs, 1).unwrap();
+    assert!(shown[0].starts_with(seen), "{}", shown[0]);
+    assert!(shown[0].ends_with(r#","data":{ "amount": 10.10 },"metadata":{ "by": 10.10 }}"#), "{}", shown[0]);
+    let mut without = event.clone();
+    without.metadata = Payload::empty();
+    let inputs = [("event", JqInput::Event(&without))];
+    assert_eq!(evaluate(".event | has(\"metadata\")", &inputs, 1).unwrap(), ["false"]);
+}
+
+#[test]
+fn results_keep_digits_and_what_was_not_touched() {
+    let event = event(r#"{"amount":0.10,"big":12345678901234567890123}"#);
+    let state = r#"{"total":10.10,"seen":[ 1.0 ,2e3, -0 ],"s":"\ud800 \u00e9 \/","twice":{"k":1,"k":2}}"#;
+    let inputs = [("state", JqInput::Json(state)), ("event", JqInput::Event(&event))];
+    let filter =
+        ".event.data as $data | .state | .total = dec_add(.total; $data.amount) | .big = $data.big | .by = 1.0";
+    let expected = r#"{"total":10.20,"seen":[ 1.0 ,2e3, -0 ],"s":"\ud800 \u00e9 \/","twice":{"k":1,"k":2},"big":12345678901234567890123,"by":1.0}"#;
+    assert_eq!(evaluate(filter, &inputs, 1).unwrap(), [expected]);
+    assert_eq!(evaluate(".state", &inputs, 1).unwrap(), [state]);
+    // Metadata is a source of its own, also behind other inputs.
+    assert_eq!(evaluate("[.event.metadata, .event.data.amount]", &inputs, 1).unwrap(), [r#"[{ "by": 10.10 },0.10]"#]);
+    let reason = evaluate(".state.twice.k = 3", &inputs, 1).unwrap_err();
+    assert!(reason.message.contains("a key occurs twice"), "{reason}");
+}
+
+#[test]
+fn there_are_no_more_results_than_asked_for() {
+    let inputs = [("a", JqInput::Json("1.0")), ("b", JqInput::Json("2.00"))];
+    assert_eq!(evaluate(".a, .b", &inputs, 2).unwrap(), ["1.0", "2.00"]);
+    assert_eq!(evaluate("empty", &inputs, 0).unwrap(), [""; 0]);
+    let too_many = |filter: &str, max: usize| evaluate(filter, &inputs, max).unwrap_err().message;
+    assert_eq!(too_many(".a, .b", 1), "the jq filter yielded more than 1 value");
+    assert_eq!(too_many(".a, .b, .a", 2), "the jq filter yielded more than 2 values");
+    // Those that nobody asked for are not made.
+    assert_eq!(too_many("repeat(.)", 3), "the jq filter yielded more than 3 values");
+    assert_eq!(evaluate(".a", &inputs, usize::MAX).unwrap(), ["1.0"]);
+}
+
+#[test]
+fn evaluations_are_bounded_as_well() {
+    let input = [("a", JqInput::Json("1"))];
+    let message = |filter: &str| evaluate(filter, &input, usize::MAX).unwrap_err().message;
+    for runaway in ["until(false; .)", "repeat(.)", "def f: [f]; f", "try until(false; .) catch 1"] {
+        assert!(message(runaway).starts_with("the jq filter ran away"), "{runaway}: {}", message(runaway));
+    }
+    let limits = JqLimits { memory: 1 << 20, ..JqLimits::default() };
+    let text = format!("\"{}\"", "x".repeat(100_000));
+    let inputs = [("a", JqInput::Json(&text))];
+    // Each result fits, all of them together don't.
+    let filter = JqFilter::compile_with("range(20) as $i | {$i, a}", limits).unwrap();
+    let reason = filter.evaluate(&inputs, 100).unwrap_err();
+    assert!(reason.message.contains("more than 1048576 bytes of memory"), "{reason}");
+}
+
+#[test]
+fn inputs_that_are_wrong_are_named() {
+    let message = |inputs: &[(&str, JqInput<'_>)]| evaluate(".", inputs, 1).unwrap_err().message;
+    assert!(message(&[("state", JqInput::Json("{\"a\":01}"))]).starts_with("state is not valid json: "));
+    assert!(message(&[("state", JqInput::Json(""))]).starts_with("state is not valid json: "));
+    assert!(message(&[("state", JqInput::Json("1 2"))]).starts_with("state is not valid json: "));
+    let twice = [("a", JqInput::Json("1")), ("a", JqInput::Json("2"))];
+    assert_eq!(message(&twice), "the jq filter has two inputs a");
+    let mut image = event("");
+    image.data = Payload::new("x", ContentType::parse("image/png"));
+    assert_eq!(message(&[("event", JqInput::Event(&image))]), "the data is image/png, and jq needs json");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Events as a filter sees them, and back.
 
+use std::rc::Rc;
+
 use eventlift_events::{Event, EventType, Payload, SchemaVersion, StreamName};
 use jaq_json::Num;
 
@@ -10,8 +12,13 @@ use crate::reason::Reason;
 /// The keys in the order in which a filter sees them.
 const KEYS: [&str; 8] = ["type", "version", "stream", "id", "revision", "recorded_at", "data", "metadata"];
 
+/// Text that is part of the input, though not of JSON that was read.
+pub(super) fn plain(text: &str) -> Rc<Text> {
+    Text::read(bytes::Bytes::copy_from_slice(text.as_bytes()), None)
+}
+
 fn text(text: &str) -> Value {
-    Value::Str(Text::read(bytes::Bytes::copy_from_slice(text.as_bytes()), None))
+    Value::Str(plain(text))
 }
 
 /// The object that a filter sees.

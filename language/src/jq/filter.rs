@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use bytes::Bytes;
 use eventlift_events::{ContentType, Event, Payload};
 use jaq_core::{Ctx, Filter, Vars};
 
@@ -11,8 +12,9 @@ use super::error::JqError;
 use super::event;
 use super::natives::Data;
 use super::read;
-use super::value::Value;
+use super::value::{Key, Map, Value};
 use super::write;
+use crate::filter::JqInput;
 use crate::reason::Reason;
 
 /// A filter in jq, compiled. Shared between threads as it is.
@@ -54,7 +56,7 @@ impl JqFilter {
                 None => return Err(Reason::new("the jq filter yielded nothing").hint("use jq_events to drop events")),
                 Some(_) => return Err(self.too_many(&input)),
             };
-            self.write(&output, Some(&input), data, &[data.bytes(), &[]])
+            self.write(&output, Some(&input), data, &[data.bytes()])
         })
     }
 
@@ -67,15 +69,14 @@ impl JqFilter {
     ///
     /// Fails as [`apply_data`](Self::apply_data) does, and where an output is no event.
     pub fn apply_event(&self, event: &Event) -> Result<Vec<Event>, Reason> {
-        let data = self.read_if_any(&event.data, 0, "the data")?;
-        let metadata = self.read_if_any(&event.metadata, 1, "the metadata")?;
+        let [data, metadata] = self.read_event(event, 0)?;
         let input = event::input(event, data.as_ref(), metadata.as_ref());
         self.within(event.size(), || {
             let outputs = self.outputs(&input, MAX_EVENTS + 1)?;
             if outputs.len() > MAX_EVENTS {
                 return Err(Reason::new(format_args!("the jq filter yielded more than {MAX_EVENTS} events")));
             }
-            let sources: write::Sources<'_> = [event.data.bytes(), event.metadata.bytes()];
+            let sources: [&[u8]; 2] = [event.data.bytes(), event.metadata.bytes()];
             outputs
                 .iter()
                 .map(|output| {
@@ -89,6 +90,60 @@ impl JqFilter {
         })
     }
 
+    /// Makes JSON texts from one object with these keys, in this order.
+    ///
+    /// What the filter leaves alone is written as the bytes it was read as, everything else without white space;
+    /// numbers keep their digits. The limits are those of one evaluation, for all inputs and outputs together.
+    ///
+    /// Fails where a key is given twice, where an input is not JSON or nested too deeply, where the filter fails, runs
+    /// away, or yields more than `max` values, and where a result can't be written as JSON.
+    pub fn evaluate(&self, inputs: &[(&str, JqInput<'_>)], max: usize) -> Result<Vec<String>, Reason> {
+        let mut sources = Vec::new();
+        let input = self.object(inputs, &mut sources)?;
+        let sources: Vec<&[u8]> = sources.iter().map(|source| &source[..]).collect();
+        let input_bytes = sources.iter().map(|source| source.len()).sum();
+        self.within(input_bytes, || {
+            let outputs = self.outputs(&input, max.saturating_add(1))?;
+            if outputs.len() > max {
+                let plural = if max == 1 { "" } else { "s" };
+                return Err(Reason::new(format_args!("the jq filter yielded more than {max} value{plural}")));
+            }
+            write::texts(&outputs, &sources)
+        })
+    }
+
+    /// One object of all inputs. Adds what they were read from to the sources.
+    fn object(&self, inputs: &[(&str, JqInput<'_>)], sources: &mut Vec<Bytes>) -> Result<Value, Reason> {
+        let mut map = Map::default();
+        for (key, input) in inputs {
+            let first = sources.len();
+            let value = match input {
+                JqInput::Json(text) => {
+                    let bytes = Bytes::copy_from_slice(text.as_bytes());
+                    sources.push(bytes.clone());
+                    read::json(&bytes, Some(first), self.limits.depth, key)?
+                }
+                JqInput::Event(event) => {
+                    let [data, metadata] = self.read_event(event, first)?;
+                    sources.extend([event.data.bytes().clone(), event.metadata.bytes().clone()]);
+                    event::input(event, data.as_ref(), metadata.as_ref())
+                }
+            };
+            if map.insert(Key(event::plain(key)), value).is_some() {
+                return Err(Reason::new(format_args!("the jq filter has two inputs {key}")));
+            }
+        }
+        Ok(Value::object(map))
+    }
+
+    /// Reads data and metadata, which are the sources from this number on.
+    fn read_event(&self, event: &Event, first: usize) -> Result<[Option<Value>; 2], Reason> {
+        Ok([
+            self.read_if_any(&event.data, first, "the data")?,
+            self.read_if_any(&event.metadata, first + 1, "the metadata")?,
+        ])
+    }
+
     fn within<T>(&self, input_bytes: usize, evaluate: impl FnOnce() -> Result<T, Reason>) -> Result<T, Reason> {
         if self.has_growing_arguments {
             budget::within_piling_up(&self.limits, evaluate)
@@ -97,11 +152,11 @@ impl JqFilter {
         }
     }
 
-    fn read_if_any(&self, payload: &Payload, source: u8, what: &str) -> Result<Option<Value>, Reason> {
+    fn read_if_any(&self, payload: &Payload, source: usize, what: &str) -> Result<Option<Value>, Reason> {
         if payload.is_empty() { Ok(None) } else { self.read(payload, source, what).map(Some) }
     }
 
-    fn read(&self, payload: &Payload, source: u8, what: &str) -> Result<Value, Reason> {
+    fn read(&self, payload: &Payload, source: usize, what: &str) -> Result<Value, Reason> {
         if payload.is_empty() {
             return Err(Reason::new(format_args!("{what} is empty, and jq needs json")));
         }

@@ -14,7 +14,7 @@ use crate::reason::Reason;
 const MAX_INTEGER_DIGITS: usize = 100;
 
 /// Reads one JSON value, which `what` names in reasons. Values remember their bytes where there is a source number.
-pub(super) fn json(bytes: &Bytes, source: Option<u8>, max_depth: usize, what: &str) -> Result<Value, Reason> {
+pub(super) fn json(bytes: &Bytes, source: Option<usize>, max_depth: usize, what: &str) -> Result<Value, Reason> {
     let raw: &RawValue = serde_json::from_slice(bytes).map_err(|error| {
         Reason::new(format_args!("{what} is not valid json: {error}"))
             .hint("jq rules read json strictly, as in rfc 8259")
@@ -28,7 +28,7 @@ pub(super) fn json(bytes: &Bytes, source: Option<u8>, max_depth: usize, what: &s
 struct Reader<'a> {
     bytes: &'a Bytes,
     at: usize,
-    source: Option<u8>,
+    source: Option<usize>,
     max_depth: usize,
     what: &'a str,
 }

@@ -13,8 +13,8 @@ use super::budget::{self, Held};
 /// Bytes of one of the sources of an evaluation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Span {
-    /// Which source: 0 is the data, 1 the metadata.
-    pub(super) source: u8,
+    /// Which of the sources, from 0.
+    pub(super) source: usize,
     pub(super) start: usize,
     pub(super) end: usize,
 }

@@ -2,13 +2,13 @@
 
 use jaq_json::Num;
 
-use super::budget;
+use super::budget::{self, Held};
 use super::decimal::{number_text, same_value};
 use super::value::{Object, Value};
 use crate::reason::Reason;
 
-/// The bytes that origins point into: data, metadata.
-pub(super) type Sources<'a> = [&'a [u8]; 2];
+/// The bytes that origins point into, by the numbers of the sources.
+pub(super) type Sources<'a> = [&'a [u8]];
 
 /// Writes a result as JSON. `before` is what was read in its place, if anything: it decides the order of keys, and
 /// lends its bytes to equal values that were made anew.
@@ -22,6 +22,25 @@ pub(super) fn spliced(
         return Err(duplicates());
     }
     splice(out, value, before, sources)
+}
+
+/// Writes several results. What was written counts as held until all are.
+pub(super) fn texts(values: &[Value], sources: &Sources<'_>) -> Result<Vec<String>, Reason> {
+    let mut held = Held::nothing();
+    let mut total = 0;
+    let mut texts = Vec::with_capacity(values.len());
+    for value in values {
+        let mut out = Vec::new();
+        spliced(&mut out, value, None, sources)?;
+        total += out.len();
+        held.set(total);
+        if !budget::spend(1) {
+            return Err(Reason::new("the jq filter ran away"));
+        }
+        // Input is UTF-8, and text that is not is refused above.
+        texts.push(String::from_utf8(out).map_err(Reason::new)?);
+    }
+    Ok(texts)
 }
 
 fn duplicates() -> Reason {
@@ -74,7 +93,7 @@ fn splice(out: &mut Vec<u8>, value: &Value, before: Option<&Value>, sources: &So
 }
 
 fn copy_origin(out: &mut Vec<u8>, value: &Value, sources: &Sources<'_>) -> bool {
-    let bytes = value.origin().and_then(|span| sources.get(usize::from(span.source))?.get(span.start..span.end));
+    let bytes = value.origin().and_then(|span| sources.get(span.source)?.get(span.start..span.end));
     if let Some(bytes) = bytes {
         out.extend_from_slice(bytes);
     }
@@ -215,7 +234,7 @@ fn write_valid(out: &mut Vec<u8>, bytes: &[u8]) {
 /// A value as JSON text, for the filter itself. Fails where JSON can't hold it.
 pub(super) fn json(value: &Value) -> Result<Vec<u8>, Reason> {
     let mut out = Vec::new();
-    splice(&mut out, value, None, &[&[], &[]])?;
+    splice(&mut out, value, None, &[])?;
     Ok(out)
 }
 
