@@ -1,0 +1,32 @@
+//! Pure folds over events: projections into read models, aggregates and their snapshots.
+//!
+//! A [`Projection`] says which rows of its tables an event changes and how; an [`Aggregate`] folds a stream into one
+//! state, and [`Snapshots`] makes a projection of it. Nothing here does I/O. The contracts of what is written to are
+//! [`ReadModelStore`] and [`SnapshotStore`].
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod aggregate;
+mod error;
+mod numeric;
+mod projection;
+mod row;
+mod store;
+mod table;
+mod understood;
+mod value;
+mod view;
+
+pub use aggregate::{Aggregate, Snapshot, Snapshots, snapshot_row};
+pub use error::FoldError;
+pub use numeric::{InvalidNumeric, Numeric};
+pub use projection::{Change, Changes, Projection, RowChange};
+pub use row::{Row, RowKey};
+pub use store::{
+    Build, Builds, Hold, Origin, Quarantined, ReadModelStore, RebuildAction, RebuildOutcome, RebuildRun, RowUpdate,
+    Side, SnapshotStore, Step,
+};
+pub use table::{Column, Index, Table, TableKind, snapshot_columns};
+pub use understood::{Concern, Understood};
+pub use value::{ColumnType, KeptState, Value};
+pub use view::EventView;

@@ -1,0 +1,130 @@
+//! What a read model's table looks like.
+
+use serde::{Deserialize, Serialize};
+
+use crate::value::ColumnType;
+
+/// A table of a read model, or the table of an aggregate's snapshots.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Table {
+    /// Its name in the database.
+    pub name: String,
+    /// Its columns, in order.
+    pub columns: Vec<Column>,
+    /// The places in `columns` of those that make the key, in the key's order. Never empty.
+    pub key: Vec<usize>,
+    /// Its indexes beside the key's.
+    pub indexes: Vec<Index>,
+    /// What its rows are.
+    pub kind: TableKind,
+}
+
+/// What the rows of a table are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TableKind {
+    /// Rows of a read model.
+    ReadModel,
+    /// Snapshots of aggregates, in the columns of [`Table::of_snapshots`].
+    Snapshots,
+}
+
+/// A column.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// The type of its values; null is a value of every type, except in a key.
+    pub column_type: ColumnType,
+}
+
+/// An index.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Index {
+    /// The places of its columns, in order. Never empty.
+    pub columns: Vec<usize>,
+    /// Whether no two rows may have the same values in them; null differs from null.
+    pub unique: bool,
+}
+
+/// The columns of a table of snapshots, in order.
+pub mod snapshot_columns {
+    /// The stream: the key.
+    pub const STREAM: usize = 0;
+    /// The revision of the last event that is in the state.
+    pub const REVISION: usize = 1;
+    /// The position of that event, as text.
+    pub const POSITION: usize = 2;
+    /// The fingerprint of the rules and the fold that made the state.
+    pub const FINGERPRINT: usize = 3;
+    /// The state, in JSON.
+    pub const STATE: usize = 4;
+}
+
+impl Table {
+    /// The table of an aggregate's snapshots.
+    pub fn of_snapshots(name: impl Into<String>) -> Self {
+        let columns = [
+            ("stream", ColumnType::Text),
+            ("revision", ColumnType::Integer),
+            ("position", ColumnType::Text),
+            ("fingerprint", ColumnType::Text),
+            ("state", ColumnType::Json),
+        ];
+        let columns = columns.map(|(name, column_type)| Column { name: name.to_owned(), column_type });
+        Self {
+            name: name.into(),
+            columns: columns.into(),
+            key: vec![snapshot_columns::STREAM],
+            indexes: Vec::new(),
+            kind: TableKind::Snapshots,
+        }
+    }
+
+    /// The place of a column, by its name.
+    pub fn column(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|column| column.name == name)
+    }
+
+    /// The types of the key's columns, in the key's order.
+    pub fn key_types(&self) -> Vec<ColumnType> {
+        self.key.iter().map(|place| self.columns[*place].column_type).collect()
+    }
+
+    /// What is wrong with the table, if anything: names that no database takes or that are there twice, no key, a key
+    /// of a type that can't be one, places that are no columns.
+    pub fn problem(&self) -> Option<String> {
+        let names = std::iter::once(&self.name).chain(self.columns.iter().map(|column| &column.name));
+        if let Some(name) = names.clone().find(|name| !is_identifier(name)) {
+            return Some(format!("{name:?} is no name for a table or column (letters, digits and _, 63 at most)"));
+        }
+        if self.name.starts_with("eventlift_") {
+            return Some(format!("{:?} begins with `eventlift_`, as the ledger's own tables do", self.name));
+        }
+        for (place, column) in self.columns.iter().enumerate() {
+            // Databases don't tell names apart by their case.
+            if self.columns[..place].iter().any(|other| other.name.eq_ignore_ascii_case(&column.name)) {
+                return Some(format!("the column `{}` is there twice", column.name));
+            }
+        }
+        if self.key.is_empty() {
+            return Some("it has no key".to_owned());
+        }
+        let places = self.key.iter().chain(self.indexes.iter().flat_map(|index| &index.columns));
+        if places.clone().any(|place| *place >= self.columns.len()) {
+            return Some("a key or index names a column that is not there".to_owned());
+        }
+        if self.indexes.iter().any(|index| index.columns.is_empty()) {
+            return Some("an index has no columns".to_owned());
+        }
+        let unfit = self.key.iter().map(|place| &self.columns[*place]).find(|c| !c.column_type.can_be_key());
+        unfit.map(|column| {
+            format!("the column `{}` is of the type {}, which can't be a key", column.name, column.column_type)
+        })
+    }
+}
+
+fn is_identifier(name: &str) -> bool {
+    let begins = name.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
+    begins && name.len() <= 63 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
