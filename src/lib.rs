@@ -70,9 +70,11 @@ pub mod commands;
 pub mod config;
 pub mod ledger;
 pub mod pipeline;
+pub mod rebuild;
 pub mod stores;
 
 pub use eventlift_events as events;
+pub use eventlift_projections as projections;
 pub use eventlift_transformers as transformers;
 
 pub use eventlift_events::{

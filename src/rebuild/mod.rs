@@ -1,0 +1,8 @@
+//! Rebuilding read models and snapshots: one scan, folded by key in parallel, loaded beside the live tables and swapped
+//! in.
+
+mod error;
+mod options;
+
+pub use error::{RebuildError, RebuildRefusal};
+pub use options::{FailurePolicy, FoldOptions};
