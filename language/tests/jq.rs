@@ -485,18 +485,36 @@ fn there_are_no_more_results_than_asked_for() {
 
 #[test]
 fn evaluations_are_bounded_as_well() {
+    let limits = JqLimits { steps: 20_000, memory: 1 << 20, ..JqLimits::default() };
     let input = [("a", JqInput::Json("1"))];
-    let message = |filter: &str| evaluate(filter, &input, usize::MAX).unwrap_err().message;
     for runaway in ["until(false; .)", "repeat(.)", "def f: [f]; f", "try until(false; .) catch 1"] {
-        assert!(message(runaway).starts_with("the jq filter ran away"), "{runaway}: {}", message(runaway));
+        let reason = JqFilter::compile_with(runaway, limits).unwrap().evaluate(&input, usize::MAX).unwrap_err();
+        assert!(reason.message.starts_with("the jq filter ran away"), "{runaway}: {reason}");
     }
-    let limits = JqLimits { memory: 1 << 20, ..JqLimits::default() };
     let text = format!("\"{}\"", "x".repeat(100_000));
     let inputs = [("a", JqInput::Json(&text))];
     // Each result fits, all of them together don't.
     let filter = JqFilter::compile_with("range(20) as $i | {$i, a}", limits).unwrap();
     let reason = filter.evaluate(&inputs, 100).unwrap_err();
     assert!(reason.message.contains("more than 1048576 bytes of memory"), "{reason}");
+}
+
+#[test]
+fn input_that_is_written_many_times_counts_every_time() {
+    let filter = JqFilter::compile_with(
+        ". as $text | [range(1000) | $text]",
+        JqLimits { memory: 1 << 20, ..JqLimits::default() },
+    )
+    .unwrap();
+    let text = format!("\"{}\"", "x".repeat(10_000));
+    let reason = filter.apply_data(&Payload::json(text.clone())).unwrap_err();
+    assert!(reason.message.contains("more than 1048576 bytes of memory"), "{reason}");
+    let reason = filter.evaluate(&[("a", JqInput::Json(&text))], 1).unwrap_err();
+    assert!(reason.message.contains("more than 1048576 bytes of memory"), "{reason}");
+    // Unless it is all there is to write.
+    let large = format!("\"{}\"", "x".repeat(2 << 20));
+    let filter = JqFilter::compile_with(".", JqLimits { memory: 1 << 20, ..JqLimits::default() }).unwrap();
+    assert_eq!(filter.apply_data(&Payload::json(large.clone())).unwrap(), Payload::json(large));
 }
 
 #[test]

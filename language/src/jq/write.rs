@@ -50,13 +50,13 @@ fn duplicates() -> Reason {
 
 fn splice(out: &mut Vec<u8>, value: &Value, before: Option<&Value>, sources: &Sources<'_>) -> Result<(), Reason> {
     if copy_origin(out, value, sources) {
-        return Ok(());
+        return affordable(out, sources);
     }
     if let Some(before) = before
         && same(value, before)
     {
         return match before {
-            _ if copy_origin(out, before, sources) => Ok(()),
+            _ if copy_origin(out, before, sources) => affordable(out, sources),
             _ => splice(out, before, None, sources),
         };
     }
@@ -98,6 +98,12 @@ fn copy_origin(out: &mut Vec<u8>, value: &Value, sources: &Sources<'_>) -> bool 
         out.extend_from_slice(bytes);
     }
     bytes.is_some()
+}
+
+/// Input may be written once for nothing, but a small value can hold it many times over.
+fn affordable(out: &[u8], sources: &Sources<'_>) -> Result<(), Reason> {
+    let input: usize = sources.iter().map(|source| source.len()).sum();
+    if budget::fits(out.len().saturating_sub(input)) { Ok(()) } else { Err(Reason::new("the jq filter ran away")) }
 }
 
 /// Keys that were there keep their order, new ones follow.
