@@ -4,6 +4,7 @@ mod builder;
 mod coverage;
 mod lift;
 mod proofs;
+mod towards;
 
 pub use builder::{RegistryBuilder, RegistryErrors};
 pub use coverage::{Coverage, Outcome, Step};
