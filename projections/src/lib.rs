@@ -10,6 +10,7 @@ mod aggregate;
 mod error;
 mod numeric;
 mod projection;
+mod rollup;
 mod row;
 mod store;
 mod table;
@@ -21,6 +22,7 @@ pub use aggregate::{Aggregate, Snapshot, Snapshots, snapshot_row};
 pub use error::FoldError;
 pub use numeric::{InvalidNumeric, Numeric};
 pub use projection::{Change, Changes, Projection, RowChange};
+pub use rollup::Rollup;
 pub use row::{Row, RowKey};
 pub use store::{
     Build, Builds, Hold, Origin, Quarantined, ReadModelStore, RebuildAction, RebuildOutcome, RebuildRun, RowUpdate,

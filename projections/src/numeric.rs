@@ -44,6 +44,15 @@ impl Numeric {
         self.checked_add(Self { digits: -other.digits, ..other })
     }
 
+    /// The same value with as few decimals as it takes.
+    pub fn shortest(self) -> Self {
+        let mut shortest = self;
+        while shortest.decimals > 0 && shortest.digits % 10 == 0 {
+            shortest = Self { digits: shortest.digits / 10, decimals: shortest.decimals - 1 };
+        }
+        shortest
+    }
+
     /// The order of the values: `10.1` and `10.10` are equal.
     pub fn compare(self, other: Self) -> Ordering {
         let whole = |number: Self| number.digits / power(number.decimals);
@@ -152,6 +161,8 @@ mod tests {
         let largest = numeric("99999999999999999999999999999999999999");
         assert!(largest.checked_add(numeric("1")).is_none());
         assert!(largest.checked_add(numeric("0.1")).is_none());
+        assert_eq!(numeric("-10.500").shortest().to_string(), "-10.5");
+        assert_eq!(numeric("0.00").shortest().to_string(), "0");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::fmt;
 use eventlift_events::Event;
 use eventlift_language::Reason;
 
+use crate::rollup::Rollup;
 use crate::row::{Row, RowKey};
 use crate::table::Table;
 use crate::understood::Understood;
@@ -28,6 +29,11 @@ pub trait Projection: Send + Sync {
 
     /// Its tables, at least one. They belong to it alone.
     fn tables(&self) -> &[Table];
+
+    /// Which of its tables are summed up from the rows of others; no event changes those.
+    fn rollups(&self) -> &[Rollup] {
+        &[]
+    }
 
     /// Names the rows that an event changes, and how, in `changes`. Of the changes of one event to one row, the
     /// earlier is made first. Fails where the event can't be folded; nothing of the event is then.

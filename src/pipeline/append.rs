@@ -3,7 +3,8 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use eventlift_events::{Event, EventWriter, Progress, StoreError, StoreErrorKind};
+use async_trait::async_trait;
+use eventlift_events::{Event, EventWriter, Position, Progress, StoreError, StoreErrorKind};
 
 use super::transform::LiftedBatch;
 
@@ -49,6 +50,14 @@ impl Gathered {
         self.read = 0;
         self.read_bytes = 0;
     }
+}
+
+/// Hears of events that are in the target: what is folded in the same pass.
+#[async_trait]
+pub trait Appended: Send {
+    /// Takes the events that were just appended, in order; `until` is the position of the last. Every event comes
+    /// once. The migration waits for it, and goes on whatever comes of it.
+    async fn appended(&mut self, events: Vec<Event>, until: Position);
 }
 
 /// Appends events with their progress, exactly once. After an error, the committed checkpoint tells whether the

@@ -10,7 +10,7 @@ use eventlift_transformers::{Registry, Shape};
 use futures_util::StreamExt;
 use tokio::sync::watch;
 
-use super::append::{Gathered, append_once};
+use super::append::{Appended, Gathered, append_once};
 use super::error::{PipelineError, Refusal};
 use super::fingerprint::Fingerprint;
 use super::policy::{Policies, Revisions};
@@ -122,12 +122,21 @@ impl Migration {
     ///
     /// When a rule fails on an event or nothing covers it, everything before the event is committed; so is everything
     /// that was read before the source failed. After other errors the last commit stands, and the rest is done again.
-    pub async fn run(mut self) -> Result<Outcome, PipelineError> {
+    pub async fn run(self) -> Result<Outcome, PipelineError> {
+        self.run_stages(None).await
+    }
+
+    /// The same, and `listener` gets every event that is appended, once it is committed.
+    pub async fn run_beside(self, listener: &mut dyn Appended) -> Result<Outcome, PipelineError> {
+        self.run_stages(Some(listener)).await
+    }
+
+    async fn run_stages(mut self, listener: Option<&mut dyn Appended>) -> Result<Outcome, PipelineError> {
         let Opened { mut record, checkpoint, resumed } = self.open().await?;
         self.record(&mut record, RunState::Loading).await?;
         let sequencer = Sequencer::resume(Arc::clone(&self.registry), record.id, checkpoint, &*self.target).await?;
         self.report(RunState::Loading, sequencer.counts(), checkpoint.map(|c| c.source));
-        let (counts, source) = self.stream(sequencer, checkpoint).await?;
+        let (counts, source) = self.stream(sequencer, checkpoint, listener).await?;
         let outcome = Outcome { run: record.id, done: false, resumed, counts, source };
         if self.stop.is_asked() {
             return Ok(outcome);
@@ -249,6 +258,7 @@ impl Migration {
         &mut self,
         mut sequencer: Sequencer,
         checkpoint: Option<Checkpoint>,
+        mut listener: Option<&mut dyn Appended>,
     ) -> Result<(Counts, Option<Position>), PipelineError> {
         let options = self.options.clone();
         let request = ReadRequest::new(options.scope.clone())
@@ -276,10 +286,12 @@ impl Migration {
                 break;
             }
             if gathered.is_full(options.transaction_events) {
-                self.append(&mut sequencer, &mut gathered).await?;
+                let progress = self.append(&mut sequencer, &mut gathered).await?;
+                hand_on(&mut listener, progress, &mut gathered).await;
             }
         }
-        self.append(&mut sequencer, &mut gathered).await?;
+        let progress = self.append(&mut sequencer, &mut gathered).await?;
+        hand_on(&mut listener, progress, &mut gathered).await;
         match failed {
             Some(error) => Err(error),
             None => {
@@ -289,8 +301,13 @@ impl Migration {
         }
     }
 
-    async fn append(&mut self, sequencer: &mut Sequencer, gathered: &mut Gathered) -> Result<(), PipelineError> {
-        let Some(progress) = sequencer.progress() else { return Ok(()) };
+    /// Appends what is gathered, if there is anything, and returns the checkpoint that is committed with it.
+    async fn append(
+        &mut self,
+        sequencer: &mut Sequencer,
+        gathered: &mut Gathered,
+    ) -> Result<Option<Checkpoint>, PipelineError> {
+        let Some(progress) = sequencer.progress() else { return Ok(None) };
         if !self.target.capabilities().attributes
             && let Some(event) = gathered.events.iter().find(|event| !event.attributes.is_empty())
         {
@@ -299,9 +316,18 @@ impl Migration {
         }
         append_once(&mut *self.target, &gathered.events, &progress).await.map_err(PipelineError::Target)?;
         sequencer.committed(&progress);
-        gathered.clear();
         let Checkpoint { source, counts, .. } = progress.checkpoint;
         self.report(RunState::Loading, counts, Some(source));
-        Ok(())
+        Ok(Some(progress.checkpoint))
     }
+}
+
+/// Gives what was just appended to whoever listens, and makes room for more.
+async fn hand_on(listener: &mut Option<&mut dyn Appended>, committed: Option<Checkpoint>, gathered: &mut Gathered) {
+    if let (Some(listener), Some(until)) = (listener, committed.and_then(|checkpoint| checkpoint.target))
+        && !gathered.events.is_empty()
+    {
+        listener.appended(std::mem::take(&mut gathered.events), until).await;
+    }
+    gathered.clear();
 }

@@ -19,6 +19,7 @@ mod survey;
 mod transform;
 mod verify;
 
+pub use append::Appended;
 pub use audit::{Audit, Finding};
 pub use error::{PipelineError, Refusal};
 pub use fingerprint::Fingerprint;
@@ -28,4 +29,5 @@ pub use progress::Progress;
 pub use rehearsal::{Rehearsal, RehearsalOptions, rehearse};
 pub use stop::{Stop, StopHandle};
 pub use survey::{Covered, Sample, Survey, SurveyOptions, survey};
+pub(crate) use transform::{Origins, lift_batches};
 pub use verify::{Difference, Verification, VerifyProgress, verify, verify_empty};

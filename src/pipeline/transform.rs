@@ -12,26 +12,26 @@ use super::stop::Stop;
 
 /// A batch after the pure rules.
 #[derive(Debug)]
-pub(super) struct LiftedBatch {
+pub(crate) struct LiftedBatch {
     /// What the events became, in order.
-    pub(super) events: Vec<Event>,
+    pub(crate) events: Vec<Event>,
     /// Which of them each source event became; empty where every event became exactly one.
     pub(super) origins: Vec<Origin>,
     /// How many source events there were.
-    pub(super) read: u64,
+    pub(crate) read: u64,
     /// The sum of their sizes.
     pub(super) read_bytes: usize,
     /// How many of them a rule changed, split or dropped.
     pub(super) lifted: u64,
     /// The position of the last source event.
-    pub(super) source: Position,
+    pub(crate) source: Position,
     /// The error that the event behind the last one met, if it met one. Nothing comes after it.
-    pub(super) failed: Option<PipelineError>,
+    pub(crate) failed: Option<PipelineError>,
 }
 
 /// A source event and how many events took its place.
 #[derive(Clone, Debug)]
-pub(super) struct Origin {
+pub(crate) struct Origin {
     pub(super) stream: StreamName,
     pub(super) revision: Revision,
     pub(super) position: Position,
@@ -42,7 +42,7 @@ pub(super) struct Origin {
 
 /// Which batches keep their origins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Origins {
+pub(crate) enum Origins {
     /// None: every rule is one-to-one, so each event is its own origin.
     Implied,
     /// All.
@@ -54,7 +54,7 @@ pub(super) const MOST_WORKERS: usize = 256;
 
 /// Lifts batches by `workers` at a time, or by [`MOST_WORKERS`]. The stream ends after the first error, or, once asked to stop, after the
 /// batches that were already read.
-pub(super) fn lift_batches(
+pub(crate) fn lift_batches(
     batches: EventStream,
     registry: Arc<Registry>,
     policies: Policies,

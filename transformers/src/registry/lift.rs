@@ -156,6 +156,11 @@ impl Registry {
         self.upcasters.len() + self.rules.len() + self.stateful.len()
     }
 
+    /// Whether there are general rules, which may make any event of any other.
+    pub fn has_general_rules(&self) -> bool {
+        !self.rules.is_empty()
+    }
+
     /// The number of JSON Schemas.
     pub fn schema_count(&self) -> usize {
         self.schemas.len()

@@ -42,14 +42,15 @@ mod tests {
 
     #[test]
     fn only_the_chains_that_end_in_a_wanted_type_count() {
-        let user = "type = 'User'\ncurrent = 3\n[[upcast]]\nfrom = 1\nname = 'one'\n[[upcast]]\nfrom = 2\nname = 'two'\n";
+        let user =
+            "type = 'User'\ncurrent = 3\n[[upcast]]\nfrom = 1\nname = 'one'\n[[upcast]]\nfrom = 2\nname = 'two'\n";
         let split = "type = 'Both'\nretired = true\n[[upcast]]\nfrom = 1\nname = 'both'\n\
                      split = [{ type = 'User', version = 2 }, { type = 'Order', version = 1 }]\n";
         let order = "[current]\nOrder = 1\n";
         let other = "type = 'Other'\ncurrent = 2\n[[upcast]]\nfrom = 1\nname = 'other'\n";
-        let files = [("a", user), ("b", split), ("c", other), ("d", order)].map(|(path, text)| (path.into(), text.to_owned()));
-        let registry =
-            Definitions::load(files, &Keys::new()).unwrap().register(Registry::builder()).build().unwrap();
+        let files =
+            [("a", user), ("b", split), ("c", other), ("d", order)].map(|(path, text)| (path.into(), text.to_owned()));
+        let registry = Definitions::load(files, &Keys::new()).unwrap().register(Registry::builder()).build().unwrap();
         let towards = |wanted: &str, version: u32| -> Vec<String> {
             let parts = registry.parts_towards(|name, v| name.as_str() == wanted && v.number() == version);
             parts.into_iter().map(|(name, _)| name).collect()
