@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use eventlift_events::StoreError;
+use eventlift_events::{Event, Position, StoreError};
 use eventlift_projections::FoldError;
+use eventlift_transformers::Reason;
 
 use crate::pipeline::PipelineError;
 
@@ -31,6 +32,14 @@ pub enum RebuildError {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A row is not what the projection's tables hold.
+    #[error("failed to read a row of {table}: {reason}")]
+    Unreadable {
+        /// The table.
+        table: String,
+        /// Why.
+        reason: Reason,
+    },
     /// It would mix things up, or make something that is wrong.
     #[error("refused: {0}")]
     Refused(#[from] RebuildRefusal),
@@ -48,6 +57,39 @@ pub enum RebuildRefusal {
         /// Types, versions and numbers of events.
         events: Vec<String>,
     },
+    /// Rules that keep state between events can't lift on the fly.
+    #[error("the rule {rule} keeps state between the events of a stream, so it can't lift them on the fly")]
+    StatefulRule {
+        /// The rule.
+        rule: String,
+    },
+    /// The live tables were not built by the projection as it is now.
+    #[error("the live tables of {projection} are not what it would build now: {}", .changes.join("; "))]
+    Changed {
+        /// The projection.
+        projection: String,
+        /// What is different.
+        changes: Vec<String>,
+    },
+    /// The event that the build ended at is not in the store any more.
+    #[error("{store} holds no event at position {end}, where {projection} ended")]
+    OtherContent {
+        /// The projection.
+        projection: String,
+        /// The store of events.
+        store: String,
+        /// The checkpoint.
+        end: Position,
+    },
+}
+
+impl RebuildRefusal {
+    /// An event is of a type or version that a projection neither folds nor leaves out.
+    pub fn not_understood(projection: &str, event: &Event) -> Self {
+        let Event { event_type, version, stream, revision, .. } = event;
+        let events = vec![format!("{event_type} version {version} (stream {stream}, revision {revision})")];
+        Self::NotUnderstood { projection: projection.to_owned(), events }
+    }
 }
 
 impl RebuildError {
@@ -57,10 +99,22 @@ impl RebuildError {
             Self::Source(error) | Self::ReadModels(error) => error.hint.clone(),
             Self::Lift(error) => error.hint(),
             Self::Fold(error) => error.reason.hint.clone(),
+            Self::Unreadable { .. } => Some("rebuild it".to_owned()),
             Self::PutAside { .. } => Some("is there room and permission?".to_owned()),
-            Self::Refused(RebuildRefusal::NotUnderstood { .. }) => {
-                Some("fold them with an [[on]], leave them out by `ignore`, or add upcasters for them".to_owned())
+            Self::Refused(refusal) => Some(refusal.hint().to_owned()),
+        }
+    }
+}
+
+impl RebuildRefusal {
+    fn hint(&self) -> &'static str {
+        match self {
+            Self::NotUnderstood { .. } => {
+                "fold them with an [[on]], leave them out by `ignore`, or add upcasters for them"
             }
+            Self::StatefulRule { .. } => "migrate first, and rebuild from the target",
+            Self::Changed { .. } => "rebuild it",
+            Self::OtherContent { .. } => "is it the same store? if so, rebuild",
         }
     }
 }
