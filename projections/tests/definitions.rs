@@ -83,3 +83,97 @@ fn every_mistake_has_its_message() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// A projection into a table, with a clause.
+fn projection(name: &str, table: &str) -> String {
+    format!(
+        "projection = '{name}'\n[table.{table}]\nkey = 'id'\ncolumns = {{ id = 'text', n = 'integer', at = 'time' }}\n\
+         [[on]]\nevent = 'A'\nversion = 1\nkey = '/id'\nadd = {{ n = '/n' }}\n"
+    )
+}
+
+#[test]
+fn names_and_tables_belong_to_one_definition() {
+    let aggregate = "state = { n = 'integer' }\ntable = 'T'\n[[on]]\nevent = 'A'\nversion = 1\nadd = { n = 1 }\n";
+    let files = [("b.toml", &*projection("x", "t")), ("a.toml", &projection("X", "u")), ("c.toml", aggregate)];
+    let message = load(&files).unwrap_err();
+    let expected = "2 problems in the definitions\n  \
+        a.toml:1:1: the name `X` is taken: by b.toml:1:1\n    hint: every projection and aggregate has its own\n  \
+        c.toml:2:9: the table `T` is written by `x` already: b.toml:2:8\n    hint: a table belongs to one projection alone";
+    assert_eq!(message, expected);
+    let files = [("b.toml", &*projection("x", "t")), ("sub/a.toml", &aggregate.replace("'T'", "'v'"))];
+    let definitions = load(&files).unwrap();
+    assert_eq!(definitions.names(), ["x", "a"]);
+    let tables =
+        definitions.projections().iter().map(|projection| projection.tables()[0].name.clone()).collect::<Vec<_>>();
+    assert_eq!(tables, ["t", "v"]);
+}
+
+#[test]
+fn the_mistakes_of_all_files_come_at_once() {
+    let message = load(&[("b.toml", "\nform = 'A'"), ("a.toml", "projection = ")]).unwrap_err();
+    assert!(message.starts_with("4 problems in the definitions\n  a.toml:1:14: "), "{message}");
+    assert!(message.contains("\n  b.toml:2:1: unknown key `form`"), "{message}");
+}
+
+#[test]
+fn a_failed_test_case_says_what_differs() {
+    let given = "given = [{ type = 'A', data = { id = 'a', n = 1 } }, { type = 'A', data = { id = 'b', n = 2 } }]";
+    let cases = format!(
+        "[[test]]\nname = 'value'\n{given}\nthen.t = [{{ id = 'a' }}, {{ id = 'b', n = 3, at = 2024-05-01T12:00:00Z }}]\n\
+         [[test]]\nname = 'count'\n{given}\nthen.t = []\n\
+         [[test]]\nname = 'fails'\ngiven = {{ type = 'A', data = {{}} }}\nthen.t = []\n\
+         [[test]]\nname = 'does not fail'\n{given}\nfails_with = 'x'\n\
+         [[test]]\nname = 'fails otherwise'\ngiven = [{{ type = 'B' }}]\nfails_with = 'x'\n\
+         [[test]]\nname = 'another version'\ngiven = [{{ type = 'A', version = 2 }}]\nthen.t = []\n"
+    );
+    let definitions = load(&[("t.toml", &(projection("t", "t") + &cases))]).unwrap();
+    let results: Vec<String> = definitions.test().iter().map(ToString::to_string).collect();
+    let expected = [
+        "t.toml:10: value: failed\n    t row 2, n\n      expected 3\n      actual   2\n    t row 2, at\n      expected 2024-05-01T12:00:00Z\n      actual   null",
+        "t.toml:14: count: failed\n    t: expected 0 rows\n      it has 2\n        {\"id\":\"a\",\"n\":1,\"at\":null}\n        {\"id\":\"b\",\"n\":2,\"at\":null}",
+        "t.toml:18: fails: failed\n    it fails: key `id`: /id is missing or null",
+        "t.toml:22: does not fail: failed\n    expected it to fail",
+        "t.toml:26: fails otherwise: failed\n    expected it to fail with \"x\"\n    it fails with     \"it neither folds nor ignores B\"",
+        "t.toml:30: another version: failed\n    it fails: it neither folds nor ignores A version 2",
+    ];
+    assert_eq!(results, expected);
+}
+
+#[test]
+fn a_failed_test_case_of_an_aggregate_says_what_differs() {
+    let text = "aggregate = 'a'\nstate = { n = 'integer' }\n[[on]]\nevent = 'A'\nversion = 1\nadd = { n = 1 }\n\
+        [[test]]\ngiven = [{ type = 'A' }, { type = 'A', stream = 'test-2' }]\n\
+        then = { 'test-1' = { n = 2 }, 'test-3' = {} }\n";
+    let result = load(&[("a.toml", text)]).unwrap().test()[0].to_string();
+    let expected = "a.toml:7: test: failed\n    test-1, n\n      expected 2\n      actual   1\n    \
+        test-3: expected a state\n      it has none\n    test-2: expected no state\n      it has {\"n\":1}";
+    assert_eq!(result, expected);
+}
+
+#[test]
+fn the_fingerprint_is_of_the_content() {
+    let of = |text: &str| load(&[("a.toml", text)]).unwrap().projections()[0].fingerprint().to_owned();
+    let base = projection("x", "t");
+    let test = "[[test]]\ngiven = { type = 'A', data = { id = 'a', n = 1 } }\nthen.t = [{ n = 1 }]\n";
+    let same =
+        base.replace("projection = 'x'", "# a comment\nprojection = \"y\"").replace("version = 1", "version = 0x1");
+    assert_eq!(of(&base), of(&(same + test)));
+    for (old, new) in [
+        ("'/n'", "'/m'"),
+        ("add", "subtract"),
+        ("[table.t]", "[table.u]"),
+        ("n = 'integer', at = 'time'", "at = 'time', n = 'integer'"),
+        ("'integer'", "'numeric'"),
+        ("projection", "ignore = ['B']\nprojection"),
+        ("projection", "from = 'a'\nprojection"),
+        ("'/n' }", "{ data = '/n', default = 0 } }"),
+    ] {
+        assert_ne!(of(&base), of(&base.replacen(old, new, 1)), "{new}");
+    }
+    let json = |default: &str| {
+        let default = format!("key = '/id'\nset = {{ j = {{ data = '/j', default = {default} }} }}");
+        of(&base.replace("at = 'time'", "j = 'json'").replace("key = '/id'", &default))
+    };
+    assert_ne!(json("{ a = 1, b = 2 }"), json("{ b = 2, a = 1 }"));
+}

@@ -30,6 +30,8 @@ pub(super) enum Targets {
     Tables(Vec<Arc<Table>>),
     /// The fields of a state, as the columns of a table.
     State(Arc<Table>),
+    /// Something that can't be read, so that what clauses do to it can't be checked.
+    Unreadable,
 }
 
 /// A clause, and the events that it is about.
@@ -52,21 +54,35 @@ pub(super) fn clause<'i>(reader: &mut Reader<'i>, mut table: TomlTable<'i>, targ
             reader.note(&span, format!("[[on]] needs `{key}`"), Some(hint.to_owned()));
         }
     }
+    let allowed = match targets {
+        Targets::State(_) => {
+            without_key(reader, &mut table);
+            STATE_CLAUSE_KEYS
+        }
+        _ => CLAUSE_KEYS,
+    };
     let clause = match target(reader, &mut table, targets) {
         Some((target, columns)) => read_changes(reader, &mut table, target, columns, targets),
-        // What else it says can't be checked without its table.
         None => {
-            return Read {
-                types: types.unwrap_or_default(),
-                versions: versions.unwrap_or_default(),
-                span,
-                clause: None,
-            };
+            // What they say can't be checked without the table.
+            for key in allowed {
+                table.take(key);
+            }
+            None
         }
     };
-    let allowed = if matches!(targets, Targets::State(_)) { STATE_CLAUSE_KEYS } else { CLAUSE_KEYS };
     reader.finish(table, "[[on]]", allowed);
     Read { types: types.unwrap_or_default(), versions: versions.unwrap_or_default(), span, clause }
+}
+
+/// Notes what belongs to the clauses of a projection.
+fn without_key(reader: &mut Reader<'_>, table: &mut TomlTable<'_>) {
+    for key in ["key", "table"] {
+        if let Some((name, _)) = table.entries.remove_entry(key) {
+            let hint = "an aggregate has one state a stream, that of the event";
+            reader.note(&name.span(), format!("`{key}` does not belong to an aggregate"), Some(hint.to_owned()));
+        }
+    }
 }
 
 /// A type or a list of types; none where the key is missing.
@@ -134,16 +150,15 @@ fn target<'i, 't>(
     let tables = match targets {
         Targets::State(fields) => return Some((0, fields)),
         Targets::Tables(tables) => tables,
+        Targets::Unreadable => return None,
     };
     let names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
     let Some((name, span)) = reader.get_spanned::<String>(table, "table") else {
         if let [only] = &tables[..] {
             return Some((0, only));
         }
-        if !tables.is_empty() {
-            let hint = format!("the tables are {}", names.join(", "));
-            reader.note(&table.span, "[[on]] needs `table`, as there are several", Some(hint));
-        }
+        let hint = format!("the tables are {}", names.join(", "));
+        reader.note(&table.span, "[[on]] needs `table`, as there are several", Some(hint));
         return None;
     };
     let found = tables.iter().enumerate().find(|(_, table)| table.name == name);
@@ -167,7 +182,7 @@ fn read_changes<'i>(
     let has_items = each.is_some();
     let rows = match targets {
         Targets::State(_) => Some(Rows::State),
-        Targets::Tables(_) => key(reader, table, columns, has_items).map(Rows::Keys),
+        _ => key(reader, table, columns, has_items).map(Rows::Keys),
     };
     let when = reader.condition(table, "when");
     let deletes = deletes(reader, table);

@@ -15,7 +15,7 @@ use super::read_clause::{self, Targets, texts, versions};
 use super::read_source::column_named;
 use super::test_case::TestCase;
 use crate::table::{Column, Index, Table, TableKind};
-use crate::understood::{Concern, Understood};
+use crate::understood::Understood;
 use crate::value::ColumnType;
 
 const PROJECTION_KEYS: &[&str] = &["projection", "from", "ignore", "table", "on", "test"];
@@ -47,19 +47,25 @@ pub(super) fn definition<'i>(reader: &mut Reader<'i>, mut file: TomlTable<'i>, p
         categories: texts(reader, &mut file, "from").map(|(names, _)| names.into_iter().collect()).unwrap_or_default(),
         ..Understood::default()
     };
-    let (targets, places) = match is_aggregate {
+    let problems = reader.problems.len();
+    let (tables, state, places) = match is_aggregate {
         true => {
-            let (fields, snapshots) = state(reader, &mut file, &name, &span)?;
-            (Targets::State(fields), vec![snapshots])
+            let (snapshots, fields, place) = state(reader, &mut file, &name, &span);
+            (vec![snapshots], Some(Arc::new(fields)), vec![place])
         }
-        false => tables(reader, &mut file),
+        false => {
+            let (tables, places) = tables(reader, &mut file);
+            (tables, None, places)
+        }
+    };
+    let is_unreadable = reader.problems.len() > problems;
+    let targets = match &state {
+        _ if is_unreadable => Targets::Unreadable,
+        Some(fields) => Targets::State(Arc::clone(fields)),
+        None => Targets::Tables(tables.iter().cloned().map(Arc::new).collect()),
     };
     let clauses = clauses(reader, &mut file, &targets, &mut understood);
     ignored(reader, &mut file, &mut understood);
-    let (tables, state): (Vec<Table>, _) = match &targets {
-        Targets::Tables(tables) => (tables.iter().map(|table| Table::clone(table)).collect(), None),
-        Targets::State(fields) => (vec![Table::of_snapshots(fields.name.clone())], Some(Arc::clone(fields))),
-    };
     let shape = state.as_deref().into_iter().chain(&tables);
     let fingerprint = shape.fold(fingerprint, |fingerprint, table| {
         let columns = table.columns.iter();
@@ -69,7 +75,7 @@ pub(super) fn definition<'i>(reader: &mut Reader<'i>, mut file: TomlTable<'i>, p
     });
     let fold = Arc::new(Fold {
         name,
-        place: reader.line(&span),
+        place: reader.place(&span),
         fingerprint: fingerprint.finish(),
         understood,
         tables,
@@ -77,6 +83,7 @@ pub(super) fn definition<'i>(reader: &mut Reader<'i>, mut file: TomlTable<'i>, p
         clauses,
     });
     let tests = reader.tables(&mut file, "test");
+    let tests = if is_unreadable { Vec::new() } else { tests };
     let tests = tests.into_iter().filter_map(|test| TestCase::read(reader, test, &fold)).collect();
     match is_aggregate {
         true => reader.finish(file, "the file of an aggregate", AGGREGATE_KEYS),
@@ -109,44 +116,65 @@ fn name<'i>(
     Some((stem.unwrap_or_default(), file.span.start..file.span.start))
 }
 
-/// The fields of `[state]` as the columns of a table with the name of that of the snapshots, and where that is said.
+/// The table of the snapshots, the fields of `[state]` as the columns of a table, and where the first is said.
 fn state<'i>(
     reader: &mut Reader<'i>,
     file: &mut TomlTable<'i>,
     name: &str,
     span: &Range<usize>,
-) -> Option<(Arc<Table>, Place)> {
-    let (table, table_span) = match file.entries.get("table").map(|value| value.span()) {
-        Some(span) => (reader.text(file, "table")?, span),
-        None => (format!("{name}_snapshots"), span.clone()),
+) -> (Table, Table, Place) {
+    let (table, table_span) = match file.take("table") {
+        Some(value) => {
+            let span = value.span();
+            (snapshot_table(reader, value), span)
+        }
+        None => (Some(format!("{name}_snapshots")), span.clone()),
     };
-    if let Some(problem) = Table::of_snapshots(table.clone()).problem() {
+    let snapshots = Table::of_snapshots(table.unwrap_or_else(|| "snapshots".to_owned()));
+    if let Some(problem) = snapshots.problem() {
         reader.note(&table_span, problem, Some("`table` names the table of the snapshots".to_owned()));
     }
-    let Some(value) = file.take("state") else {
-        let hint = "its fields and their types: [state] items = \"integer\"";
-        reader.note(span, "an aggregate needs `state`", Some(hint.to_owned()));
-        return None;
+    let fields = match file.take("state") {
+        Some(value) => fields(reader, value),
+        None => {
+            let hint = "its fields and their types: [state] items = \"integer\"";
+            reader.note(span, "an aggregate needs `state`", Some(hint.to_owned()));
+            Vec::new()
+        }
     };
-    let fields_span = value.span();
-    let columns = columns(reader, value, "`state`");
-    let fields = Table { name: table, columns, key: Vec::new(), indexes: Vec::new(), kind: TableKind::ReadModel };
-    // The names are checked as those of a table with a key, which a state has not.
-    let with_key = Table {
-        key: vec![0],
-        columns: [Column { name: "_".to_owned(), column_type: ColumnType::Text }]
-            .into_iter()
-            .chain(fields.columns.iter().cloned())
-            .collect(),
+    let fields = Table {
         name: "state".to_owned(),
-        ..fields.clone()
+        columns: fields,
+        key: Vec::new(),
+        indexes: Vec::new(),
+        kind: TableKind::ReadModel,
     };
+    (snapshots, fields, reader.place(&table_span))
+}
+
+fn snapshot_table<'i>(reader: &mut Reader<'i>, value: TomlValue<'i>) -> Option<String> {
+    if matches!(value.get_ref(), DeValue::Table(_)) {
+        let hint = "`table = \"carts\"` names the table of its snapshots";
+        reader.note(&value.span(), "an aggregate has [state] instead of tables", Some(hint.to_owned()));
+        return None;
+    }
+    reader.deserialize(value, "`table`")
+}
+
+fn fields<'i>(reader: &mut Reader<'i>, value: TomlValue<'i>) -> Vec<Column> {
+    let span = value.span();
+    let problems = reader.problems.len();
+    let fields = columns(reader, value, "`state`");
+    // Their names have to be those of columns, which are checked in a table with a key.
+    let key = Column { name: "stream".to_owned(), column_type: ColumnType::Text };
+    let with_key = Table { columns: [&[key][..], &fields].concat(), ..Table::of_snapshots("state") };
     match with_key.problem() {
-        _ if fields.columns.is_empty() => reader.note(&fields_span, "`state` has no fields", None),
-        Some(problem) => reader.note(&fields_span, format!("`state`: {problem}"), None),
+        _ if reader.problems.len() > problems => {}
+        _ if fields.is_empty() => reader.note(&span, "`state` has no fields", None),
+        Some(problem) => reader.note(&span, format!("`state`: {problem}"), None),
         None => {}
     }
-    Some((Arc::new(fields), reader.line(&table_span)))
+    fields
 }
 
 /// Fields or columns with their types.
@@ -169,20 +197,20 @@ fn columns<'i>(reader: &mut Reader<'i>, value: TomlValue<'i>, what: &str) -> Vec
 }
 
 /// The tables of `[table.…]`, and where each is.
-fn tables<'i>(reader: &mut Reader<'i>, file: &mut TomlTable<'i>) -> (Targets, Vec<Place>) {
+fn tables<'i>(reader: &mut Reader<'i>, file: &mut TomlTable<'i>) -> (Vec<Table>, Vec<Place>) {
     let (mut tables, mut places) = (Vec::new(), Vec::new());
     let Some(value) = file.take("table") else {
         let hint = "write [table.name] with `key` and `columns`; an aggregate has [state]";
         reader.note(&file.span, "a projection needs a table", Some(hint.to_owned()));
-        return (Targets::Tables(tables), places);
+        return (tables, places);
     };
-    let Some(named) = reader.table(value, "`table`") else { return (Targets::Tables(tables), places) };
+    let Some(named) = reader.table(value, "`table`") else { return (tables, places) };
     for (key, value) in named.entries {
         let Some(table) = reader.table(value, &format!("`table.{}`", key.get_ref())) else { continue };
-        places.push(reader.line(&key.span()));
-        tables.push(Arc::new(read_table(reader, table, key.get_ref(), &key.span())));
+        places.push(reader.place(&key.span()));
+        tables.push(read_table(reader, table, key.get_ref(), &key.span()));
     }
-    (Targets::Tables(tables), places)
+    (tables, places)
 }
 
 fn read_table<'i>(reader: &mut Reader<'i>, mut table: TomlTable<'i>, name: &str, span: &Range<usize>) -> Table {
@@ -197,6 +225,14 @@ fn read_table<'i>(reader: &mut Reader<'i>, mut table: TomlTable<'i>, name: &str,
     match table.take("columns") {
         Some(value) => read.columns = columns(reader, value, "`columns`"),
         None => reader.note(span, format!("the table `{name}` needs `columns`"), None),
+    }
+    if reader.problems.len() > problems {
+        // What names columns can't be checked without them.
+        for key in ["key", "indexes"] {
+            table.take(key);
+        }
+        reader.finish(table, "a table", TABLE_KEYS);
+        return read;
     }
     if let Some(value) = table.take("key") {
         let value_span = value.span();
@@ -325,9 +361,9 @@ fn ignored<'i>(reader: &mut Reader<'i>, file: &mut TomlTable<'i>, understood: &m
             reader.note(&span, format!("{event_type} version {version} is ignored and folded"), Some(hint.to_owned()));
             continue;
         }
-        understood.ignored.entry(event_type).or_default().extend(versions);
+        if understood.ignored.contains_key(&event_type) {
+            reader.note(&span, format!("`ignore` names {event_type} twice"), None);
+        }
+        understood.ignored.insert(event_type, versions);
     }
-    debug_assert!(understood.folded.iter().all(|(event_type, versions)| {
-        versions.iter().all(|version| understood.concern_of(event_type, *version) == Concern::Folded)
-    }));
 }

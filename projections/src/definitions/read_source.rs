@@ -150,7 +150,7 @@ impl Purpose<'_> {
 
     fn column(&self, reader: &mut Reader<'_>, span: &Range<usize>, name: &str) -> Option<usize> {
         let Some(table) = self.columns else {
-            reader.note(span, format!("`{}`: the row is not known before its key", self.what), None);
+            reader.note(span, format!("`{}`: a key can't look into the row", self.what), None);
             return None;
         };
         let place = column_named(reader, table, span, name)?;
