@@ -1,12 +1,13 @@
 //! Pure folds over events: projections into read models, aggregates and their snapshots.
 //!
 //! A [`Projection`] says which rows of its tables an event changes and how; an [`Aggregate`] folds a stream into one
-//! state, and [`Snapshots`] makes a projection of it. Nothing here does I/O. The contracts of what is written to are
+//! state, and [`Snapshots`] makes a projection of it. [`Definitions`] reads both from TOML. Nothing here does I/O. The contracts of what is written to are
 //! [`ReadModelStore`] and [`SnapshotStore`].
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod aggregate;
+mod definitions;
 mod error;
 mod numeric;
 mod projection;
@@ -19,6 +20,7 @@ mod value;
 mod view;
 
 pub use aggregate::{Aggregate, Snapshot, Snapshots, snapshot_row};
+pub use definitions::{DefinitionErrors, Definitions};
 pub use error::FoldError;
 pub use numeric::{InvalidNumeric, Numeric};
 pub use projection::{Change, Changes, Projection, RowChange};
