@@ -186,6 +186,27 @@ impl Project {
         })
     }
 
+    /// What is built when. Fails where the project has no schedule.
+    pub fn require_schedules(&self) -> Result<&[Schedule], ConfigError> {
+        match self.schedules.is_empty() {
+            false => Ok(&self.schedules),
+            true => Err(ConfigError::new(&self.folder.join(FILE_NAME), "there is no [schedule.NAME]")
+                .hint("for example [schedule.nightly] with cron = \"0 2 * * *\" and rebuild = \"changed\"")),
+        }
+    }
+
+    /// The names of the projections that schedules name, each with the schedule's name, in the order of the schedules.
+    pub fn scheduled_projections(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.schedules.iter().flat_map(|schedule| {
+            schedule.task().names().unwrap_or_default().iter().map(|name| (schedule.name(), name.as_str()))
+        })
+    }
+
+    /// The file in which `serve` remembers its schedules.
+    pub fn seen_schedules_file(&self) -> PathBuf {
+        self.folder.join(".eventlift").join("schedules.json")
+    }
+
     /// The definition files (`.toml`) and the schemas that they may refer to (`.json`), path and text each, in the
     /// order of their paths, from the transformers' folder and the folders in it. Paths start at the project's
     /// folder. No folder means no definitions, unless `eventlift.toml` names it. Each folder is read once, whatever

@@ -5,6 +5,7 @@ use eventlift_transformers::{DefinitionErrors, RegistryErrors};
 
 use crate::config::ConfigError;
 use crate::pipeline::PipelineError;
+use crate::serve::ServeError;
 
 /// The documented exit codes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -73,6 +74,9 @@ pub enum CommandError {
     /// A run ended before it was done.
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
+    /// Schedules can't be served.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
     /// A file can't be written.
     #[error("failed to write {path}: {source}")]
     Write {
@@ -112,6 +116,7 @@ impl CommandError {
             Self::Config(error) => error.hint.clone(),
             Self::Store(error) => error.hint.clone(),
             Self::Pipeline(error) => error.hint(),
+            Self::Serve(error) => error.hint(),
             Self::Exists(_) => Some("name another folder, or move the file away".to_owned()),
             Self::NothingInScope { .. } => Some(
                 "check the spelling; `eventlift plan` of everything shows the types, and events with their streams"
@@ -135,7 +140,8 @@ impl CommandError {
                 PipelineError::Refused(_) | PipelineError::Attributes { .. } => ExitCode::Refused,
                 PipelineError::Audit { .. } => ExitCode::Source,
             },
-            Self::Write { .. } | Self::Exists(_) => ExitCode::Store,
+            Self::Serve(ServeError::Ledger(error)) => of_store(error),
+            Self::Serve(_) | Self::Write { .. } | Self::Exists(_) => ExitCode::Store,
             Self::BesideEvents(error) => error.exit_code(),
             Self::NothingToVerify { .. } | Self::NothingInScope { .. } => ExitCode::Refused,
         }

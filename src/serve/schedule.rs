@@ -6,7 +6,8 @@ use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
 use eventlift_events::Timestamp;
 use jiff::Zoned;
-use jiff::tz::TimeZone;
+use jiff::civil::DateTime;
+use jiff::tz::{AmbiguousOffset, TimeZone};
 
 /// The fields of a cron line.
 const FIELDS: [(&str, &str); 5] = [
@@ -68,6 +69,8 @@ pub struct Schedule {
     zone: TimeZone,
     zone_name: String,
     task: Task,
+    /// Whether it is due by elapsed time.
+    is_interval: bool,
 }
 
 /// Why a schedule can't be used.
@@ -141,6 +144,7 @@ impl Schedule {
             zone: time_zone,
             zone_name: zone.to_owned(),
             task,
+            is_interval: cron.split_whitespace().take(2).any(|field| field.contains('*')) || cron == "@hourly",
         };
         match schedule.next_after(Timestamp::now()) {
             Some(_) => Ok(schedule),
@@ -166,18 +170,45 @@ impl Schedule {
     /// The first time that is due after a moment; none after the last one before the year 5000.
     pub fn next_after(&self, moment: Timestamp) -> Option<Timestamp> {
         let from = self.zoned(moment)?;
-        let next = self.cron.find_next_occurrence(&from, false).ok().and_then(|next| timestamp(&next))?;
-        (next > moment).then_some(next)
+        if self.is_interval {
+            let next = timestamp(&self.cron.find_next_occurrence(&from, false).ok()?)?;
+            return (next > moment).then_some(next);
+        }
+        let mut shown = from.datetime();
+        loop {
+            shown = self.cron.find_next_occurrence(&shown, false).ok()?;
+            // One that was shown before, in an hour that comes twice, is over.
+            if let Some(next) = self.first_moment(shown).filter(|next| *next > moment) {
+                return Some(next);
+            }
+        }
     }
 
     /// The last time that was due before or at a moment.
     pub fn last_until(&self, moment: Timestamp) -> Option<Timestamp> {
         let from = self.zoned(moment)?;
-        let mut last = timestamp(&self.cron.find_previous_occurrence(&from, true).ok()?)?;
+        let mut last = match self.is_interval {
+            true => timestamp(&self.cron.find_previous_occurrence(&from, true).ok()?)?,
+            false => self.first_moment(self.cron.find_previous_occurrence(&from.datetime(), true).ok()?)?,
+        };
+        // In an hour that comes twice, what is shown later may have been before.
         while let Some(next) = self.next_after(last).filter(|next| *next <= moment) {
             last = next;
         }
         (last <= moment).then_some(last)
+    }
+
+    /// The moment at which clocks show a time first, or skip it.
+    fn first_moment(&self, shown: DateTime) -> Option<Timestamp> {
+        let ambiguous = self.zone.to_ambiguous_zoned(shown);
+        let is_skipped = matches!(ambiguous.offset(), AmbiguousOffset::Gap { .. });
+        let earlier = ambiguous.earlier().ok()?;
+        let first = match is_skipped {
+            // The change is between the moments that the time would be at by the old and by the new offset.
+            true => self.zone.following(earlier.timestamp()).next()?.timestamp(),
+            false => earlier.timestamp(),
+        };
+        Timestamp::from_micros(first.as_microsecond()).ok()
     }
 
     /// A moment, down to its second, by the clocks of the zone.

@@ -171,7 +171,11 @@ impl Serve {
             self.publish();
             let sleep = self.sleep();
             tokio::select! {
-                Some(ended) = jobs.next() => self.end(ended),
+                Some(ended) = jobs.next() => {
+                    self.end(ended);
+                    // What it recorded tells a clock that is set back from now on. Unread, that is told later.
+                    self.runs = scheduled_runs(&*self.store).await.unwrap_or(std::mem::take(&mut self.runs));
+                }
                 () = tokio::time::sleep(sleep) => {}
                 () = self.stop.clone().asked() => {}
             }
@@ -195,10 +199,9 @@ impl Serve {
         self.runs = scheduled_runs(&*self.store).await.map_err(ServeError::Ledger)?;
         let now = self.clock.now();
         for entry in &mut self.entries {
-            let last_run = self.runs.iter().rev().find(|run| is_of(run, &entry.schedule));
-            let last_due = self.runs.iter().filter(|run| is_of(run, &entry.schedule)).filter_map(due_of).max();
+            let last_due = self.runs.iter().filter_map(|run| due_of(run, &entry.schedule)).max();
             entry.seen = self.seen.see(&entry.schedule, last_due, now);
-            entry.last = last_run.and_then(last_of);
+            entry.last = last_due.and_then(|due| last_of(&self.runs, &entry.schedule, due));
         }
         let failed = |source| ServeError::Seen { path: self.seen.path().map(PathBuf::from).unwrap_or_default(), source };
         self.seen.save().map_err(failed)
@@ -406,19 +409,19 @@ async fn scheduled_runs(store: &dyn ReadModelStore) -> Result<Vec<RebuildRun>, S
     Ok(runs)
 }
 
-fn is_of(run: &RebuildRun, schedule: &Schedule) -> bool {
-    run.schedule.as_ref().is_some_and(|(name, _)| name == schedule.name())
+fn due_of(run: &RebuildRun, schedule: &Schedule) -> Option<Timestamp> {
+    let (name, due) = run.schedule.as_ref()?;
+    (name == schedule.name()).then_some(*due)
 }
 
-fn due_of(run: &RebuildRun) -> Option<Timestamp> {
-    run.schedule.as_ref().map(|(_, due)| *due)
-}
-
-fn last_of(run: &RebuildRun) -> Option<LastRun> {
-    let failure = match &run.outcome {
+/// How the runs for a time ended: failed, where one of them did; none where none has ended.
+fn last_of(runs: &[RebuildRun], schedule: &Schedule, due: Timestamp) -> Option<LastRun> {
+    let failure = |run: &RebuildRun| match &run.outcome {
         RebuildOutcome::Failed(error) => Some(error.clone()),
-        RebuildOutcome::Done => None,
-        RebuildOutcome::Running | RebuildOutcome::Stopped => return None,
+        RebuildOutcome::Done | RebuildOutcome::Running | RebuildOutcome::Stopped => None,
     };
-    Some(LastRun { due: due_of(run)?, ended_at: run.updated_at, failure })
+    let of_due = || runs.iter().filter(|run| due_of(run, schedule) == Some(due));
+    let ended = of_due().filter(|run| matches!(run.outcome, RebuildOutcome::Done | RebuildOutcome::Failed(_)));
+    let ended_at = ended.map(|run| run.updated_at).max()?;
+    Some(LastRun { due, ended_at, failure: of_due().find_map(failure) })
 }
