@@ -28,6 +28,7 @@ mod project;
 mod resume;
 #[cfg(all(feature = "sqlite", feature = "file"))]
 mod rulebook;
+mod serve;
 #[cfg(all(feature = "cli", feature = "jq", feature = "schema"))]
 mod shop;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]

@@ -6,6 +6,7 @@ use eventlift_transformers::{DefinitionErrors, RegistryErrors};
 use crate::config::ConfigError;
 use crate::pipeline::PipelineError;
 use crate::rebuild::{RebuildError, RebuildRefusal};
+use crate::serve::ServeError;
 
 /// The documented exit codes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -111,6 +112,9 @@ pub enum CommandError {
         /// The projections.
         projections: Vec<String>,
     },
+    /// Schedules can't be served.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
     /// A file can't be written.
     #[error("failed to write {path}: {source}")]
     Write {
@@ -162,6 +166,7 @@ impl CommandError {
                 Some("run `eventlift migrate` first, or fold the source with --from source".to_owned())
             }
             Self::NothingToUndo { .. } => None,
+            Self::Serve(error) => error.hint(),
             Self::Exists(_) => Some("name another folder, or move the file away".to_owned()),
             Self::NothingInScope { .. } => Some(
                 "check the spelling; `eventlift plan` of everything shows the types, and events with their streams"
@@ -182,7 +187,8 @@ impl CommandError {
             Self::Pipeline(error) => of_pipeline(error),
             Self::Rebuild(error) => of_rebuild(error),
             Self::NotMigrated { .. } | Self::NothingToUndo { .. } => ExitCode::Refused,
-            Self::Write { .. } | Self::Exists(_) => ExitCode::Store,
+            Self::Serve(ServeError::Ledger(error)) => of_store(error),
+            Self::Serve(_) | Self::Write { .. } | Self::Exists(_) => ExitCode::Store,
             Self::BesideEvents(error) => error.exit_code(),
             Self::NothingToVerify { .. } | Self::NothingInScope { .. } => ExitCode::Refused,
         }

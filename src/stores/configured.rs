@@ -173,6 +173,53 @@ impl fmt::Display for StoreConfig {
     }
 }
 
+/// Where read models are kept.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum ReadModelConfig {
+    /// Tables in a SQLite database.
+    #[cfg(feature = "sqlite")]
+    Sqlite(SqliteConfig),
+}
+
+impl ReadModelConfig {
+    /// Reads the table of a store of read models: `store` says which kind, the other keys are that kind's own.
+    /// Relative paths start at `folder`.
+    pub fn from_table(mut table: toml::Table, folder: &Path) -> Result<Self, InvalidStore> {
+        let kind = match table.remove("store") {
+            Some(toml::Value::String(kind)) => kind,
+            Some(other) => return Err(InvalidStore::UnknownKind(other.to_string())),
+            None => return Err(InvalidStore::NoKind),
+        };
+        match &*kind {
+            #[cfg(feature = "sqlite")]
+            "sqlite" => {
+                let mut config: SqliteConfig = read(table)?;
+                config.path = absolute(folder, &config.path);
+                Ok(Self::Sqlite(config))
+            }
+            _ => Err(InvalidStore::UnknownKind(kind)),
+        }
+    }
+
+    /// The local file that holds the read models, if one does.
+    pub fn local_file(&self) -> Option<&Path> {
+        match *self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(ref config) => Some(&config.path),
+        }
+    }
+}
+
+impl fmt::Display for ReadModelConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(ref config) => write!(f, "sqlite:{}", config.path.display()),
+        }
+    }
+}
+
 fn read<C: for<'de> Deserialize<'de>>(table: toml::Table) -> Result<C, InvalidStore> {
     table.try_into().map_err(|e: toml::de::Error| InvalidStore::Key(e.message().to_owned()))
 }

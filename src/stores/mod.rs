@@ -10,4 +10,4 @@ pub(crate) mod local_file;
 pub mod sqlite;
 
 #[cfg(any(feature = "sqlite", feature = "file"))]
-pub use configured::{InvalidStore, KINDS, StoreConfig};
+pub use configured::{InvalidStore, KINDS, ReadModelConfig, StoreConfig};
