@@ -73,6 +73,7 @@ pub mod pipeline;
 pub mod stores;
 
 pub use eventlift_events as events;
+pub use eventlift_projections as projections;
 pub use eventlift_transformers as transformers;
 
 pub use eventlift_events::{

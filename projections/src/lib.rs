@@ -2,12 +2,15 @@
 //!
 //! A [`Projection`] says which rows of its tables an event changes and how; an [`Aggregate`] folds a stream into one
 //! state, and [`Snapshots`] makes a projection of it. Nothing here does I/O. The contracts of what is written to are
-//! [`ReadModelStore`] and [`SnapshotStore`].
+//! [`ReadModelStore`] and [`SnapshotStore`]; [`MemoryReadModels`] keeps them in memory, and
+//! [`conformance`] tells whether another store keeps them.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod aggregate;
+pub mod conformance;
 mod error;
+mod memory;
 mod numeric;
 mod projection;
 mod row;
@@ -19,6 +22,7 @@ mod view;
 
 pub use aggregate::{Aggregate, Snapshot, Snapshots, snapshot_row};
 pub use error::FoldError;
+pub use memory::MemoryReadModels;
 pub use numeric::{InvalidNumeric, Numeric};
 pub use projection::{Change, Changes, Projection, RowChange};
 pub use row::{Row, RowKey};
