@@ -81,9 +81,6 @@ pub enum CommandError {
     /// A rebuild ended before it was done.
     #[error(transparent)]
     Rebuild(#[from] RebuildError),
-    /// There are projections, and nothing says where their tables are.
-    #[error("failed to find the read models: eventlift.toml has no [read_models]")]
-    NoReadModels,
     /// There are no projections.
     #[error("failed to rebuild: there are no projections in {folder}")]
     NoProjections {
@@ -155,9 +152,6 @@ impl CommandError {
             Self::Store(error) => error.hint.clone(),
             Self::Pipeline(error) => error.hint(),
             Self::Rebuild(error) => error.hint(),
-            Self::NoReadModels => {
-                Some("add [read_models] with store = \"sqlite\" and path = \"read_models.db\"".to_owned())
-            }
             Self::NoProjections { .. } => Some("write a definition, such as those in docs/projections.md".to_owned()),
             Self::UnknownProjection { name, known } => {
                 eventlift_language::problem::did_you_mean(name, known.iter().map(|known| &**known))
@@ -182,7 +176,7 @@ impl CommandError {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Config(_) | Self::Definitions(_) | Self::Projections(_) | Self::Registry(_) => ExitCode::Project,
-            Self::NoReadModels | Self::NoProjections { .. } | Self::UnknownProjection { .. } => ExitCode::Project,
+            Self::NoProjections { .. } | Self::UnknownProjection { .. } => ExitCode::Project,
             Self::Store(error) => of_store(error),
             Self::Pipeline(error) => of_pipeline(error),
             Self::Rebuild(error) => of_rebuild(error),

@@ -12,6 +12,7 @@ use super::rules::registry;
 use crate::config::Project;
 use crate::rebuild::{Feed, Wanted};
 use crate::stores::ReadModelConfig;
+use crate::stores::sqlite::SqliteConfig;
 
 /// The projections of a project and where they are kept.
 pub(super) struct ReadModels {
@@ -40,10 +41,9 @@ pub(super) fn read_models(project: &Project, into: Option<&Path>) -> Result<Opti
         return Ok(None);
     }
     let config = match into {
-        Some(path) => Some(ReadModelConfig::sqlite(path)),
-        None => project.read_models.clone(),
+        Some(path) => ReadModelConfig::Sqlite(SqliteConfig::new(path)),
+        None => project.require_read_models()?.clone(),
     };
-    let config = config.ok_or(CommandError::NoReadModels)?;
     Ok(Some(ReadModels { projections, config }))
 }
 
@@ -82,7 +82,7 @@ impl ReadModels {
 pub(super) async fn feed(project: &Project, from: Option<From>) -> Result<Feed, CommandError> {
     let Some(target) = project.target.as_ref().filter(|_| from != Some(From::Source)) else {
         if from == Some(From::Target) {
-            return Err(CommandError::NoTarget);
+            project.require_target()?;
         }
         return lifted_source(project, registry(project)?);
     };

@@ -7,6 +7,7 @@ use std::time::Instant;
 use eventlift_events::Timestamp;
 use eventlift_projections::{Projection, ReadModelStore, RebuildAction, RebuildOutcome, RebuildRun};
 use serde::Serialize;
+use tokio::sync::watch;
 
 use super::arguments::RebuildArguments;
 use super::error::{CommandError, ExitCode};
@@ -15,9 +16,9 @@ use super::output::{Format, Report};
 use super::progress_line::ProgressLine;
 use super::read_models::{ReadModels, feed, read_models};
 use crate::config::{FILE_NAME, Project};
-use crate::pipeline::Stop;
 use crate::rebuild::{
-    Built, Feed, FoldOptions, Outcome, Phase, Reading, Rebuild, RebuildError, Wanted, changes, origin,
+    Built, Feed, FoldOptions, Outcome, Phase, Reading, Rebuild, RebuildError, RebuildProgress, Wanted, changes, origin,
+    rehearse,
 };
 
 /// What a rebuild did.
@@ -134,10 +135,11 @@ async fn build(
     let total = total.filter(|_| action != Action::Update);
     let stop = stop_on_signals();
     if action == Action::Rehearse {
-        // Nothing is opened for writing: a database that is not there yet is not made.
-        let store: Arc<dyn ReadModelStore> = Arc::new(eventlift_projections::MemoryReadModels::new());
-        let rebuild = Rebuild::new(feed, store, wanted, options).reading(reading(arguments)).stop_on(stop);
-        let rehearsed = watched(format, total, rebuild, |rebuild| rebuild.rehearse()).await?;
+        let projections = wanted.into_iter().map(|wanted| wanted.projection).collect();
+        let (sender, receiver) = watch::channel(RebuildProgress::default());
+        let reading = reading(arguments);
+        let rehearsal = rehearse(&feed, projections, &options, &reading, &stop, &sender);
+        let rehearsed = watched(format, total, receiver, rehearsal).await?;
         let Some(rehearsed) = rehearsed else { return Ok(RebuildReport { state: State::Stopped, ..report }) };
         for found in rehearsed {
             report.projections.push(ProjectionLine {
@@ -154,8 +156,8 @@ async fn build(
     } else {
         let rebuild = Rebuild::new(feed, models.open()?, wanted, options).reading(reading(arguments)).stop_on(stop);
         let outcome = match action {
-            Action::Update => watched(format, total, rebuild, |rebuild| rebuild.update()).await?,
-            _ => watched(format, total, rebuild, |rebuild| rebuild.run()).await?,
+            Action::Update => watched(format, total, rebuild.progress(), rebuild.update()).await?,
+            _ => watched(format, total, rebuild.progress(), rebuild.run()).await?,
         };
         let done = if action == Action::Update { "brought up to date" } else { "rebuilt" };
         let Outcome { done: ended, built, resumed_events } = outcome;
@@ -169,16 +171,15 @@ async fn build(
 }
 
 /// Runs a rebuild, with a line that shows how far it is.
-async fn watched<T, F: Future<Output = Result<T, RebuildError>>>(
+async fn watched<T>(
     format: Format,
     total: Option<u64>,
-    rebuild: Rebuild,
-    run: impl FnOnce(Rebuild) -> F,
+    mut progress: watch::Receiver<RebuildProgress>,
+    run: impl Future<Output = Result<T, RebuildError>>,
 ) -> Result<T, RebuildError> {
-    let mut progress = rebuild.progress();
     let mut line = ProgressLine::new(format, "folding", total, 0);
     let outcome = {
-        let mut running = std::pin::pin!(run(rebuild));
+        let mut running = std::pin::pin!(run);
         let mut phase = Phase::Folding;
         loop {
             tokio::select! {
@@ -220,7 +221,7 @@ pub(super) async fn changes_of(
 }
 
 fn fold_options(arguments: &RebuildArguments, project: &Project) -> FoldOptions {
-    let options = project.fold_options();
+    let options = project.rebuild.fold_options();
     FoldOptions { workers: arguments.workers.unwrap_or(options.workers), ..options }
 }
 

@@ -5,17 +5,15 @@ use std::sync::Arc;
 
 use eventlift_events::Timestamp;
 use eventlift_projections::{Origin, Projection, ReadModelStore, RebuildAction, RebuildOutcome};
-use futures_util::StreamExt;
 use tokio::sync::watch;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::coverage::prove_understood;
 use super::error::{RebuildError, RebuildRefusal};
 use super::feed::{Feed, Reading};
-use super::fold::{Fold, Folded};
 use super::options::FoldOptions;
 use super::origin::{changes, origin};
-use super::progress::{Phase, RebuildProgress};
+use super::progress::RebuildProgress;
+use super::scan::{Scan, prove_all};
 use super::session::{Built, Session, Wanted};
 use crate::pipeline::Stop;
 
@@ -40,19 +38,6 @@ pub struct Outcome {
     pub built: Vec<Built>,
     /// How many events had been folded by a rebuild that was killed, and were gone on from.
     pub resumed_events: u64,
-}
-
-/// What a rebuild would build.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Rehearsed {
-    /// The projection.
-    pub projection: String,
-    /// How many events would be read.
-    pub events: u64,
-    /// How many rows its tables would have.
-    pub rows: u64,
-    /// How many events would be quarantined.
-    pub quarantined: u64,
 }
 
 impl Rebuild {
@@ -86,11 +71,8 @@ impl Rebuild {
     /// Builds the projections anew from the first event on, and swaps all of them in at once. Where it fails, or is
     /// asked to stop, the live tables stay what they are.
     pub async fn run(self) -> Result<Outcome, RebuildError> {
-        if let Some(types) = self.feed.types().await? {
-            for Wanted { projection, .. } in &self.wanted {
-                prove_understood(&**projection, &types)?;
-            }
-        }
+        let projections: Vec<_> = self.wanted.iter().map(|wanted| Arc::clone(&wanted.projection)).collect();
+        prove_all(&self.feed, &projections).await?;
         let mut session = self.session(RebuildAction::Rebuild).await?;
         match self.build(&mut session).await {
             Ok(Some(resumed_events)) => {
@@ -124,25 +106,6 @@ impl Rebuild {
         Ok(Outcome { done, built: session.end(outcome).await?, resumed_events: 0 })
     }
 
-    /// Folds everything and writes nothing. None if it was asked to stop.
-    pub async fn rehearse(self) -> Result<Option<Vec<Rehearsed>>, RebuildError> {
-        if let Some(types) = self.feed.types().await? {
-            for Wanted { projection, .. } in &self.wanted {
-                prove_understood(&**projection, &types)?;
-            }
-        }
-        let projections: Vec<Arc<dyn Projection>> = self.wanted.iter().map(|w| Arc::clone(&w.projection)).collect();
-        let options = FoldOptions { folder: None, ..self.options.clone() };
-        let Some((folded, _)) = self.fold(projections.clone(), "", &options).await? else { return Ok(None) };
-        let rehearsed = projections.iter().enumerate().map(|(place, projection)| Rehearsed {
-            projection: projection.name().to_owned(),
-            events: folded.events(),
-            rows: folded.row_count(place),
-            quarantined: folded.quarantined(place).len() as u64,
-        });
-        Ok(Some(rehearsed.collect()))
-    }
-
     async fn session(&self, action: RebuildAction) -> Result<Session, RebuildError> {
         let (store, progress) = (Arc::clone(&self.store), self.progress.clone());
         Session::open(store, &self.wanted, action, self.schedule.clone(), progress).await
@@ -160,7 +123,8 @@ impl Rebuild {
             let key = self.key(&places, &projections, &origins);
             let options = FoldOptions { folder: self.folder(&key), ..self.options.clone() };
             let folding = places.iter().map(|place| Arc::clone(&projections[*place])).collect();
-            let Some((mut folded, resumed)) = self.fold(folding, &key, &options).await? else { return Ok(None) };
+            let scan = Scan { feed: &self.feed, reading: &self.reading, stop: &self.stop, progress: &self.progress };
+            let Some((mut folded, resumed)) = scan.fold(folding, &key, &options).await? else { return Ok(None) };
             resumed_events = resumed;
             session.load(&mut folded, &places, &origins, &self.options).await?;
             put_aside = Some(folded);
@@ -174,35 +138,6 @@ impl Rebuild {
             folded.forget()?;
         }
         Ok(Some(resumed_events))
-    }
-
-    /// Folds what the feed holds. Returns none if it was asked to stop, and else how many events were gone on from.
-    async fn fold(
-        &self,
-        projections: Vec<Arc<dyn Projection>>,
-        key: &str,
-        options: &FoldOptions,
-    ) -> Result<Option<(Folded, u64)>, RebuildError> {
-        let mut fold = Fold::begin(projections.clone(), key, options)?;
-        if let Some(end) = fold.resumed_at()
-            && !self.feed.holds(end).await?
-        {
-            // Another store in the same place: nothing that was put aside is of use.
-            let options = FoldOptions { folder: None, ..options.clone() };
-            fold = Fold::begin(projections, key, &options)?;
-        }
-        let resumed = fold.events();
-        self.progress.send_modify(|progress| (progress.phase, progress.events) = (Phase::Folding, resumed));
-        let mut batches = self.feed.events(fold.resumed_at(), None, &self.reading, &self.stop);
-        while let Some(batch) = batches.next().await {
-            let batch = batch?;
-            fold.push(batch.events, batch.until).await?;
-            self.progress.send_modify(|progress| progress.events += batch.read);
-        }
-        if self.stop.is_asked() {
-            return Ok(None);
-        }
-        Ok(Some((fold.finish().await?, resumed)))
     }
 
     async fn refuse_changed(&self, session: &Session) -> Result<(), RebuildError> {
