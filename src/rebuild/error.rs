@@ -48,6 +48,29 @@ pub enum RebuildRefusal {
         /// Types, versions and numbers of events.
         events: Vec<String>,
     },
+    /// More events can't be folded than anybody would look at.
+    #[error("more than {limit} events can't be folded, or wait for one that can't be")]
+    TooManyQuarantined {
+        /// How many are allowed.
+        limit: u64,
+    },
+    /// A row does not have the key it was made under.
+    #[error("{projection} makes a row of the table `{table}` whose key is not the one that it named")]
+    OtherKey {
+        /// The projection.
+        projection: String,
+        /// The table.
+        table: String,
+    },
+    /// Somebody else puts rows aside in the folder.
+    #[error("the folder {folder} is used by another fold")]
+    FolderInUse {
+        /// The folder.
+        folder: String,
+    },
+    /// The fold has failed before, or its caller has given it up.
+    #[error("the fold has ended with an error before")]
+    Ended,
 }
 
 impl RebuildError {
@@ -61,6 +84,16 @@ impl RebuildError {
             Self::Refused(RebuildRefusal::NotUnderstood { .. }) => {
                 Some("fold them with an [[on]], leave them out by `ignore`, or add upcasters for them".to_owned())
             }
+            Self::Refused(RebuildRefusal::TooManyQuarantined { .. }) => {
+                Some("rebuild with the policy `stop`: its error names the first of them".to_owned())
+            }
+            Self::Refused(RebuildRefusal::OtherKey { .. }) => {
+                Some("a change of a row leaves the columns of its key what they are".to_owned())
+            }
+            Self::Refused(RebuildRefusal::FolderInUse { .. }) => {
+                Some("wait until it has ended, or give this one another folder".to_owned())
+            }
+            Self::Refused(RebuildRefusal::Ended) => None,
         }
     }
 }

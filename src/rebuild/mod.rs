@@ -2,7 +2,9 @@
 //! in.
 
 mod error;
+mod fold;
 mod options;
 
 pub use error::{RebuildError, RebuildRefusal};
+pub use fold::{Fold, Folded, Rows};
 pub use options::{FailurePolicy, FoldOptions};
