@@ -18,6 +18,9 @@ mod edges;
 mod faults;
 #[cfg(feature = "file")]
 mod file_store;
+mod fold;
+#[cfg(unix)]
+mod fold_kill;
 #[cfg(all(feature = "sqlite", feature = "file"))]
 mod laws;
 #[cfg(any(feature = "sqlite", feature = "file"))]

@@ -73,11 +73,11 @@ async fn conclude(
     target: &Feed,
     stop: &Stop,
 ) -> Result<bool, RebuildError> {
-    let mut folded = fold?.finish().await?;
+    let folded = fold?.finish().await?;
     let projections = session.projections();
     let origins: Vec<Origin> = projections.iter().map(|projection| origin(target, &**projection)).collect();
     let places: Vec<usize> = (0..projections.len()).collect();
-    session.load(&mut folded, &places, &origins, options).await?;
+    session.load(&folded, &places, &origins, options).await?;
     session.catch_up(target, options.on_failure, &Reading::default(), stop).await?;
     if stop.is_asked() {
         return Ok(false);

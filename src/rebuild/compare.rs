@@ -1,6 +1,7 @@
 //! Verification of read models: what is live is compared with a fresh fold, row by row.
 
 use std::cmp::Ordering;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::vec::IntoIter;
 
@@ -104,16 +105,13 @@ pub async fn compare_live(
         Some(checkpoint) => feed.events(None, Some(checkpoint), &Reading::default(), stop),
         None => futures_util::stream::empty().boxed(),
     };
-    let Some(mut folded) = fold_all(vec![Arc::clone(projection)], batches, options, stop, seen).await? else {
+    let Some(folded) = fold_all(vec![Arc::clone(projection)], batches, options, stop, seen).await? else {
         return Ok(None);
     };
     for (number, table) in projection.tables().iter().enumerate() {
-        let mut summed = summed_up(&mut folded, 0, number, projection, options).await?;
-        let (folded, place, number_in) = match &mut summed {
-            Some(summed) => (summed, 0, 0),
-            None => (&mut folded, 0, number),
-        };
-        let expected = Rows::folded(folded, place, number_in, table, Some(&live.origin.fingerprint))?;
+        let summed = summed_up(&folded, 0, number, projection, options).await?;
+        let (folded, number_in) = summed.as_ref().map_or((&folded, number), |summed| (summed, 0));
+        let expected = Rows::folded(folded, 0, number_in, table, Some(&live.origin.fingerprint));
         let found = Rows::Live { store, projection: name, number, table, chunk: Vec::new().into_iter(), last: None };
         comparison.compare(table, expected, found).await?;
     }
@@ -130,20 +128,20 @@ pub async fn compare_folds(
     stop: &Stop,
     mut seen: impl FnMut(u64),
 ) -> Result<Option<Vec<Comparison>>, RebuildError> {
-    let Some(mut expected) = fold_all(projections.clone(), expected, options, stop, &mut seen).await? else {
+    let Some(expected) = fold_all(projections.clone(), expected, options, stop, &mut seen).await? else {
         return Ok(None);
     };
-    let Some(mut found) = fold_all(projections.clone(), found, options, stop, seen).await? else { return Ok(None) };
+    let Some(found) = fold_all(projections.clone(), found, options, stop, seen).await? else { return Ok(None) };
     let mut comparisons = Vec::new();
     for (place, projection) in projections.iter().enumerate() {
-        let mut comparison = Comparison::of(&**projection, found.checkpoint());
+        let mut comparison = Comparison::of(&**projection, found.checkpoint);
         for (number, table) in projection.tables().iter().enumerate() {
             if projection.rollups().iter().any(|rollup| rollup.table == number) {
                 // They are the same where what they sum up is.
                 continue;
             }
-            let expected = Rows::folded(&mut expected, place, number, table, None)?;
-            let found = Rows::folded(&mut found, place, number, table, None)?;
+            let expected = Rows::folded(&expected, place, number, table, None);
+            let found = Rows::folded(&found, place, number, table, None);
             comparison.compare(table, expected, found).await?;
         }
         comparisons.push(comparison);
@@ -153,7 +151,7 @@ pub async fn compare_folds(
 
 /// The rows of a table that is summed up from another one; none for a table of another kind.
 async fn summed_up(
-    folded: &mut Folded,
+    folded: &Folded,
     place: usize,
     number: usize,
     projection: &Arc<dyn Projection>,
@@ -161,7 +159,7 @@ async fn summed_up(
 ) -> Result<Option<Folded>, RebuildError> {
     let Some(rollup) = projection.rollups().iter().find(|rollup| rollup.table == number) else { return Ok(None) };
     let mut rolling = RollingUp::begin(projection, rollup, options)?;
-    let mut rows = folded.rows(place, rolling.of(), CHUNK)?;
+    let Some(mut rows) = folded.rows(place, rolling.of(), CHUNK) else { return Ok(None) };
     while let Some(chunk) = rows.next_chunk().await? {
         rolling.push(&chunk).await?;
     }
@@ -193,7 +191,7 @@ type Keyed = (RowKey, Row);
 /// The rows of a table, in the order of their keys.
 enum Rows<'r> {
     /// That were folded, with the fingerprint that is to be written into snapshots.
-    Folded { rows: FoldedRows<'r>, table: &'r Table, fingerprint: Option<&'r str>, chunk: IntoIter<Row> },
+    Folded { rows: Option<FoldedRows>, table: &'r Table, fingerprint: Option<&'r str>, chunk: IntoIter<Row> },
     /// That are live.
     Live {
         store: &'r dyn ReadModelStore,
@@ -207,20 +205,21 @@ enum Rows<'r> {
 
 impl<'r> Rows<'r> {
     fn folded(
-        folded: &'r mut Folded,
+        folded: &Folded,
         place: usize,
         number: usize,
         table: &'r Table,
         fingerprint: Option<&'r str>,
-    ) -> Result<Self, RebuildError> {
-        let rows = folded.rows(place, number, CHUNK)?;
-        Ok(Self::Folded { rows, table, fingerprint, chunk: Vec::new().into_iter() })
+    ) -> Self {
+        let rows = folded.rows(place, number, CHUNK);
+        Self::Folded { rows, table, fingerprint, chunk: Vec::new().into_iter() }
     }
 
     async fn next(&mut self) -> Result<Option<Keyed>, RebuildError> {
         match self {
             Self::Folded { rows, table, fingerprint, chunk } => {
                 if chunk.len() == 0 {
+                    let Some(rows) = rows else { return Ok(None) };
                     *chunk = rows.next_chunk().await?.unwrap_or_default().into_iter();
                 }
                 let Some(mut row) = chunk.next() else { return Ok(None) };
@@ -231,7 +230,7 @@ impl<'r> Rows<'r> {
             }
             Self::Live { store, projection, number, table, chunk, last } => {
                 if chunk.len() == 0 {
-                    let rows = store.scan(Side::Live, projection, *number, last.as_ref(), CHUNK).await;
+                    let rows = store.scan(Side::Live, projection, *number, last.as_ref(), CHUNK.get()).await;
                     *chunk = rows.map_err(RebuildError::ReadModels)?.into_iter();
                 }
                 let Some(row) = chunk.next() else { return Ok(None) };
@@ -244,7 +243,7 @@ impl<'r> Rows<'r> {
 }
 
 /// Rows that are held in memory on each side.
-const CHUNK: usize = 5_000;
+const CHUNK: NonZeroUsize = NonZeroUsize::new(5_000).unwrap(); // not zero, which the compiler checks
 
 fn key(row: &Row, table: &Table) -> Result<RowKey, RebuildError> {
     row.key(table).map_err(|reason| RebuildError::Unreadable { table: table.name.clone(), reason })

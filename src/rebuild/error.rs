@@ -81,6 +81,29 @@ pub enum RebuildRefusal {
         /// The checkpoint.
         end: Position,
     },
+    /// More events can't be folded than anybody would look at.
+    #[error("more than {limit} events can't be folded, or wait for one that can't be")]
+    TooManyQuarantined {
+        /// How many are allowed.
+        limit: u64,
+    },
+    /// A row does not have the key it was made under.
+    #[error("{projection} makes a row of the table `{table}` whose key is not the one that it named")]
+    OtherKey {
+        /// The projection.
+        projection: String,
+        /// The table.
+        table: String,
+    },
+    /// Somebody else puts rows aside in the folder.
+    #[error("the folder {folder} is used by another fold")]
+    FolderInUse {
+        /// The folder.
+        folder: String,
+    },
+    /// The fold has failed before, or its caller has given it up.
+    #[error("the fold has ended with an error before")]
+    Ended,
 }
 
 impl RebuildRefusal {
@@ -115,6 +138,10 @@ impl RebuildRefusal {
             Self::StatefulRule { .. } => "migrate first, and rebuild from the target",
             Self::Changed { .. } => "rebuild it",
             Self::OtherContent { .. } => "is it the same store? if so, rebuild",
+            Self::TooManyQuarantined { .. } => "rebuild with the policy `stop`: its error names the first of them",
+            Self::OtherKey { .. } => "a change of a row leaves the columns of its key what they are",
+            Self::FolderInUse { .. } => "wait until it has ended, or give this one another folder",
+            Self::Ended => "its first error says why",
         }
     }
 }

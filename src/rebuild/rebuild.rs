@@ -124,9 +124,9 @@ impl Rebuild {
             let options = FoldOptions { folder: self.folder(&key), ..self.options.clone() };
             let folding = places.iter().map(|place| Arc::clone(&projections[*place])).collect();
             let scan = Scan { feed: &self.feed, reading: &self.reading, stop: &self.stop, progress: &self.progress };
-            let Some((mut folded, resumed)) = scan.fold(folding, &key, &options).await? else { return Ok(None) };
+            let Some((folded, resumed)) = scan.fold(folding, &key, &options).await? else { return Ok(None) };
             resumed_events = resumed;
-            session.load(&mut folded, &places, &origins, &self.options).await?;
+            session.load(&folded, &places, &origins, &self.options).await?;
             put_aside = Some(folded);
         }
         session.catch_up(&self.feed, self.options.on_failure, &self.reading, &self.stop).await?;

@@ -1,5 +1,6 @@
 //! Rebuilding aggregates in a service: one stream, a category, or all.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use eventlift_events::{EventReader, Position, Revision, Scope, StreamName};
@@ -104,7 +105,7 @@ impl<A: Aggregate> Rebuilder<A> {
         let feed = self.feed.clone().within(scope);
         let (snapshots, options) = (Arc::clone(&self.snapshots), self.options.clone());
         let states = async_stream::try_stream! {
-            const CHUNK: usize = 1_000;
+            const CHUNK: NonZeroUsize = NonZeroUsize::new(1_000).unwrap(); // not zero, which the compiler checks
             let options = FoldOptions { folder: None, ..options };
             let mut fold = Fold::begin(vec![snapshots as Arc<dyn Projection>], "", &options)?;
             let mut batches = feed.events(None, None, &Reading::default(), &Stop::never());
@@ -112,8 +113,8 @@ impl<A: Aggregate> Rebuilder<A> {
                 let batch = batch?;
                 fold.push(batch.events, batch.until).await?;
             }
-            let mut folded = fold.finish().await?;
-            let mut rows = folded.rows(0, 0, CHUNK)?;
+            let folded = fold.finish().await?;
+            let Some(mut rows) = folded.rows(0, 0, CHUNK) else { return };
             while let Some(chunk) = rows.next_chunk().await? {
                 for mut row in chunk {
                     row.0[snapshot_columns::FINGERPRINT] = Value::text("");

@@ -50,7 +50,7 @@ pub async fn rehearse(
     let Some((folded, _)) = scan.fold(projections.clone(), "", &options).await? else { return Ok(None) };
     let rehearsed = projections.iter().enumerate().map(|(place, projection)| Rehearsed {
         projection: projection.name().to_owned(),
-        events: folded.events(),
+        events: folded.events,
         rows: folded.row_count(place),
         quarantined: folded.quarantined(place).len() as u64,
     });
@@ -92,6 +92,8 @@ impl Scan<'_> {
             self.progress.send_modify(|progress| progress.events += batch.read);
         }
         if self.stop.is_asked() {
+            // So that the same command goes on from here.
+            fold.suspend().await?;
             return Ok(None);
         }
         Ok(Some((fold.finish().await?, resumed)))

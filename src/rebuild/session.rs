@@ -1,5 +1,6 @@
 //! Building projections beside the live ones: held, recorded in the ledger, loaded, caught up and swapped in.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use eventlift_events::{Position, Timestamp};
@@ -19,7 +20,7 @@ use super::update::{Update, Updated};
 use crate::pipeline::Stop;
 
 /// Rows that are loaded at a time.
-const CHUNK: usize = 10_000;
+const CHUNK: NonZeroUsize = NonZeroUsize::new(10_000).unwrap(); // not zero, which the compiler checks
 
 /// A projection to build or to bring up to date, and why.
 #[derive(Clone)]
@@ -122,7 +123,7 @@ impl Session {
     /// Loads what was folded into shadow builds. `folded` has the projections at the places, in their order.
     pub(super) async fn load(
         &mut self,
-        folded: &mut Folded,
+        folded: &Folded,
         places: &[usize],
         origins: &[Origin],
         options: &FoldOptions,
@@ -135,7 +136,7 @@ impl Session {
             self.store.begin(name, origin, tables).await.map_err(RebuildError::ReadModels)?;
             let loaded = self.load_tables(&member.projection, folded, index, origin, options).await?;
             self.progress.send_modify(|progress| progress.phase = Phase::Indexing);
-            let (checkpoint, events) = (folded.checkpoint(), folded.events());
+            let (checkpoint, events) = (folded.checkpoint, folded.events);
             let completed = self.store.complete(name, checkpoint, events, folded.quarantined(index)).await;
             completed.map_err(RebuildError::ReadModels)?;
             let run = &mut self.members[*place].run;
@@ -148,7 +149,7 @@ impl Session {
     async fn load_tables(
         &self,
         projection: &Arc<dyn Projection>,
-        folded: &mut Folded,
+        folded: &Folded,
         place: usize,
         origin: &Origin,
         options: &FoldOptions,
@@ -161,12 +162,13 @@ impl Session {
             let of_it = projection.rollups().iter().filter(|rollup| rollup.of == number);
             let rolling = of_it.map(|rollup| RollingUp::begin(projection, rollup, options));
             let mut rolling = rolling.collect::<Result<Vec<_>, _>>()?;
-            let rows = folded.rows(place, number, CHUNK)?;
+            let Some(rows) = folded.rows(place, number, CHUNK) else { continue };
             loaded += self.load_table(&**projection, number, rows, origin, &mut rolling).await?;
             for rolled in rolling {
                 let table = rolled.table();
-                let mut summed = rolled.finish().await?;
-                loaded += self.load_table(&**projection, table, summed.rows(0, 0, CHUNK)?, origin, &mut []).await?;
+                let summed = rolled.finish().await?;
+                let Some(rows) = summed.rows(0, 0, CHUNK) else { continue };
+                loaded += self.load_table(&**projection, table, rows, origin, &mut []).await?;
                 summed.forget()?;
             }
         }
@@ -177,7 +179,7 @@ impl Session {
         &self,
         projection: &dyn Projection,
         number: usize,
-        mut rows: Rows<'_>,
+        mut rows: Rows,
         origin: &Origin,
         rolling: &mut [RollingUp],
     ) -> Result<u64, RebuildError> {
