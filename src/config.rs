@@ -207,7 +207,7 @@ fn store_line(text: &str, section: &str, invalid: &InvalidStore) -> Option<usize
     let document = toml::de::DeTable::parse(text).ok()?;
     let (header, value) = document.get_ref().get_key_value(section)?;
     let key = match invalid {
-        InvalidStore::UnknownKind(_) => Some("store".to_owned()),
+        InvalidStore::UnknownKind(_) | InvalidStore::NoReadModels(_) => Some("store".to_owned()),
         InvalidStore::Key(message) => quoted(message).map(str::to_owned),
         InvalidStore::NoKind => None,
     };

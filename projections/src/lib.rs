@@ -27,8 +27,8 @@ pub use numeric::{InvalidNumeric, Numeric};
 pub use projection::{Change, Changes, Projection, RowChange};
 pub use row::{Row, RowKey};
 pub use store::{
-    Build, Builds, Hold, Origin, Quarantined, ReadModelStore, RebuildAction, RebuildOutcome, RebuildRun, RowUpdate,
-    Side, SnapshotStore, Step,
+    Build, Builds, Hold, Origin, Quarantined, ReadModelStore, ReadModels, RebuildAction, RebuildOutcome, RebuildRun,
+    RowUpdate, Side, SnapshotStore, Step,
 };
 pub use table::{Column, Index, Table, TableKind, snapshot_columns};
 pub use understood::{Concern, Understood};
