@@ -322,7 +322,7 @@ fn line_at(text: &str, offset: usize) -> usize {
 /// The line of the key that is wrong with a store, or of its section.
 fn store_line(text: &str, section: &str, invalid: &InvalidStore) -> Option<usize> {
     let key = match invalid {
-        InvalidStore::UnknownKind(_) => Some("store"),
+        InvalidStore::UnknownKind(_) | InvalidStore::NoReadModels(_) => Some("store"),
         InvalidStore::Key(message) => quoted(message),
         InvalidStore::NoKind => None,
     };

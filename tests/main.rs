@@ -36,6 +36,8 @@ mod serve;
 mod shop;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod signals;
+#[cfg(all(feature = "sqlite", feature = "file", unix))]
+mod sqlite_read_models;
 #[cfg(feature = "sqlite")]
 mod sqlite_store;
 #[cfg(all(feature = "cli", feature = "jq", feature = "schema"))]

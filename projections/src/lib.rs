@@ -32,8 +32,8 @@ pub use projection::{Change, Changes, Projection, RowChange};
 pub use rollup::Rollup;
 pub use row::{Row, RowKey};
 pub use store::{
-    Build, Builds, Hold, Origin, Quarantined, ReadModelStore, RebuildAction, RebuildOutcome, RebuildRun, RowUpdate,
-    Side, SnapshotStore, Step,
+    Build, Builds, Hold, Origin, Quarantined, ReadModelStore, ReadModels, RebuildAction, RebuildOutcome, RebuildRun,
+    RowUpdate, Side, SnapshotStore, Step,
 };
 pub use table::{Column, Index, Table, TableKind, snapshot_columns};
 pub use understood::{Concern, Understood};

@@ -298,3 +298,8 @@ pub trait SnapshotStore: Send + Sync {
     /// another fingerprint than the snapshot.
     async fn save(&self, aggregate: &str, snapshot: &Snapshot) -> Result<(), StoreError>;
 }
+
+/// A store of read models that keeps snapshots as well, as one object for both.
+pub trait ReadModels: ReadModelStore + SnapshotStore {}
+
+impl<S: ReadModelStore + SnapshotStore> ReadModels for S {}

@@ -10,4 +10,6 @@ pub(crate) mod local_file;
 pub mod sqlite;
 
 #[cfg(any(feature = "sqlite", feature = "file"))]
-pub use configured::{InvalidStore, KINDS, ReadModelConfig, StoreConfig};
+pub use configured::{InvalidStore, KINDS, StoreConfig};
+#[cfg(feature = "sqlite")]
+pub use configured::{READ_MODEL_KINDS, ReadModelConfig};
