@@ -98,8 +98,8 @@ fn names_and_tables_belong_to_one_definition() {
     let files = [("b.toml", &*projection("x", "t")), ("a.toml", &projection("X", "u")), ("c.toml", aggregate)];
     let message = load(&files).unwrap_err();
     let expected = "2 problems in the definitions\n  \
-        a.toml:1:1: the name `X` is taken: by b.toml:1:1\n    hint: every projection and aggregate has its own\n  \
-        c.toml:2:9: the table `T` is written by `x` already: b.toml:2:8\n    hint: a table belongs to one projection alone";
+        a.toml:1:14: the name `X` is taken by the one at b.toml:1:14\n    hint: every projection and aggregate has its own\n  \
+        c.toml:2:9: the table `T` is written by `x` already, at b.toml:2:8\n    hint: a table belongs to one projection alone";
     assert_eq!(message, expected);
     let files = [("b.toml", &*projection("x", "t")), ("sub/a.toml", &aggregate.replace("'T'", "'v'"))];
     let definitions = load(&files).unwrap();
@@ -176,4 +176,28 @@ fn the_fingerprint_is_of_the_content() {
         of(&base.replace("at = 'time'", "j = 'json'").replace("key = '/id'", &default))
     };
     assert_ne!(json("{ a = 1, b = 2 }"), json("{ b = 2, a = 1 }"));
+}
+
+#[cfg(feature = "jq")]
+#[test]
+fn every_example_of_the_page_passes_its_test_cases() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/projections.md");
+    // A package is tested without the pages of its repository.
+    let Ok(page) = fs::read_to_string(page) else { return };
+    let blocks = page.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let files: Vec<(PathBuf, String)> = blocks
+        .map(|block| {
+            let name = block.lines().next().unwrap().strip_prefix("# ").unwrap();
+            (PathBuf::from(name), block.to_owned())
+        })
+        .collect();
+    assert!(files.len() >= 9, "{} examples", files.len());
+    for file in files {
+        let name = file.0.clone();
+        let definitions = Definitions::load([file]).unwrap_or_else(|errors| panic!("{errors}"));
+        let results = definitions.test();
+        assert!(!results.is_empty(), "{} has no test case", name.display());
+        let failed: Vec<String> = results.iter().filter(|result| !result.passed()).map(ToString::to_string).collect();
+        assert!(failed.is_empty(), "{}", failed.join("\n"));
+    }
 }

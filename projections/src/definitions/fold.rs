@@ -31,7 +31,9 @@ pub(super) struct Fold {
 
 /// Clauses by type and version, each list in the order of the file.
 #[derive(Debug, Default)]
-pub(super) struct Clauses(HashMap<String, Vec<(SchemaVersion, Vec<Arc<Clause>>)>>);
+pub(super) struct Clauses(HashMap<String, Vec<OfVersion>>);
+
+type OfVersion = (SchemaVersion, Vec<Arc<Clause>>);
 
 impl Clauses {
     pub(super) fn add(&mut self, event_type: &EventType, version: SchemaVersion, clause: Arc<Clause>) {

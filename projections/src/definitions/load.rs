@@ -127,7 +127,7 @@ fn twice(definitions: &[Definition], problems: &mut Vec<Problem>) {
         let fold = &definition.fold;
         match names.iter().find(|(name, _)| name.eq_ignore_ascii_case(&fold.name)) {
             Some((_, place)) => {
-                let message = format!("the name `{}` is taken: by {place}", fold.name);
+                let message = format!("the name `{}` is taken by the one at {place}", fold.name);
                 problems.push(Problem::new(&fold.place, message).hint("every projection and aggregate has its own"));
             }
             None => names.push((&fold.name, &fold.place)),
@@ -135,7 +135,7 @@ fn twice(definitions: &[Definition], problems: &mut Vec<Problem>) {
         for (table, place) in fold.tables.iter().zip(&definition.tables) {
             match tables.iter().find(|(name, ..)| name.eq_ignore_ascii_case(&table.name)) {
                 Some((_, owner, other)) => {
-                    let message = format!("the table `{}` is written by `{owner}` already: {other}", table.name);
+                    let message = format!("the table `{}` is written by `{owner}` already, at {other}", table.name);
                     problems.push(Problem::new(place, message).hint("a table belongs to one projection alone"));
                 }
                 None => tables.push((&table.name, &fold.name, place)),
