@@ -114,6 +114,24 @@ fn rare_days() {
 }
 
 #[test]
+fn days_with_letters_and_days_of_both_kinds() {
+    let (from, until) = ("2026-01-31T12:00:00Z", "2026-02-28T12:00:00Z");
+    times("0 0 * * 5L", "UTC", from, until, &["2026-02-27T00:00:00Z"]);
+    times("0 0 * * 5#2", "UTC", from, until, &["2026-02-13T00:00:00Z"]);
+    times("0 0 15W * *", "UTC", from, until, &["2026-02-16T00:00:00Z"]);
+    times("0 0 L * *", "UTC", from, until, &["2026-02-28T00:00:00Z"]);
+    // The 15th, and every Monday.
+    let both = [
+        "2026-02-02T00:00:00Z",
+        "2026-02-09T00:00:00Z",
+        "2026-02-15T00:00:00Z",
+        "2026-02-16T00:00:00Z",
+        "2026-02-23T00:00:00Z",
+    ];
+    times("0 0 15 * MON", "UTC", from, until, &both);
+}
+
+#[test]
 fn days_that_never_come_are_refused() {
     for cron in ["0 0 31 2 *", "0 0 30 2 *", "0 0 31 4,6,9,11 *"] {
         let refused = Schedule::new("nightly", cron, "UTC", Task::RebuildAll).unwrap_err();
