@@ -6,6 +6,8 @@
 mod bad_input;
 #[cfg(all(feature = "cli", feature = "jq", feature = "schema"))]
 mod command_line;
+#[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
+mod configuration;
 #[cfg(all(feature = "sqlite", feature = "file"))]
 mod content;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]

@@ -106,10 +106,13 @@ mod tests {
 
     #[test]
     fn sizes() {
-        for (text, expected) in [("0", 0), ("17 B", 17), ("512 KiB", 512 << 10), ("64MiB", 64 << 20), ("2  GiB", 2 << 30)] {
+        for (text, expected) in
+            [("0", 0), ("17 B", 17), ("512 KiB", 512 << 10), ("64MiB", 64 << 20), ("2  GiB", 2 << 30)]
+        {
             assert_eq!(bytes(text), Some(expected), "{text}");
         }
-        for text in ["", "MiB", "-1 MiB", "1.5 GiB", "64 MB", "64 mib", "1 TiB", "1 MiB 1", "18446744073709551615 GiB"] {
+        for text in ["", "MiB", "-1 MiB", "1.5 GiB", "64 MB", "64 mib", "1 TiB", "1 MiB 1", "18446744073709551615 GiB"]
+        {
             assert_eq!(bytes(text), None, "{text}");
         }
     }

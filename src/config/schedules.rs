@@ -7,11 +7,12 @@ use serde::Deserialize;
 use super::{WrongValue, did_you_mean};
 use crate::serve::{InvalidSchedule, Schedule, Task};
 
-const EXAMPLE: &str = "for example rebuild = [\"customers\"], rebuild = \"changed\", rebuild = \"all\" or update = \"all\"";
+const EXAMPLE: &str =
+    "for example rebuild = [\"customers\"], rebuild = \"changed\", rebuild = \"all\" or update = \"all\"";
 
 /// `[schedule.NAME]` as it is written.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table, [schedule.NAME]")]
 pub(super) struct Written {
     cron: String,
     time_zone: Option<String>,
@@ -27,9 +28,10 @@ fn schedule(name: &str, written: &Written) -> Result<Schedule, WrongValue> {
     let task = match (&written.rebuild, &written.update) {
         (Some(what), None) => rebuild(name, what)?,
         (None, Some(what)) => update(name, what)?,
-        (Some(_), Some(_)) => return Err(wrong(name, Some("update"), "has both `rebuild` and `update`").hint(
-            "make two schedules of it; an update is part of every rebuild",
-        )),
+        (Some(_), Some(_)) => {
+            return Err(wrong(name, Some("update"), "has both `rebuild` and `update`")
+                .hint("make two schedules of it; an update is part of every rebuild"));
+        }
         (None, None) => return Err(wrong(name, None, "says neither `rebuild` nor `update`").hint(EXAMPLE)),
     };
     let zone = written.time_zone.as_deref().unwrap_or("UTC");
@@ -42,7 +44,11 @@ fn schedule(name: &str, written: &Written) -> Result<Schedule, WrongValue> {
             InvalidSchedule::TimeZone { name } => zone_hint(name),
             other => other.hint(),
         };
-        WrongValue { keys: keys(name, Some(key)), message: format!("[schedule.{name}] {key}: {invalid}"), hint: Some(hint) }
+        WrongValue {
+            keys: keys(name, Some(key)),
+            message: format!("[schedule.{name}] {key}: {invalid}"),
+            hint: Some(hint),
+        }
     })
 }
 

@@ -136,7 +136,9 @@ impl fmt::Display for ServeLine {
             }
             ServeEvent::NotRemembered { message } => write!(f, "warning: {}", on_one_line(message)),
             ServeEvent::Stopping { running: 0 } => write!(f, "stopping"),
-            ServeEvent::Stopping { running } => write!(f, "stopping, when {running} running tasks have saved their work"),
+            ServeEvent::Stopping { running } => {
+                write!(f, "stopping, when {running} running tasks have saved their work")
+            }
         }
     }
 }

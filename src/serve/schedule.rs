@@ -78,7 +78,7 @@ pub struct Schedule {
 #[non_exhaustive]
 pub enum InvalidSchedule {
     /// The line has more or fewer than five fields.
-    #[error("{written:?} has {count} fields instead of five")]
+    #[error("{written:?} has {count} {} instead of five", if *count == 1 { "field" } else { "fields" })]
     FieldCount {
         /// The line.
         written: String,
@@ -144,7 +144,8 @@ impl Schedule {
             zone: time_zone,
             zone_name: zone.to_owned(),
             task,
-            is_interval: cron.split_whitespace().take(2).any(|field| field.contains('*')) || cron == "@hourly",
+            is_interval: cron.split_whitespace().take(2).any(|field| field.contains('*'))
+                || cron.trim().eq_ignore_ascii_case("@hourly"),
         };
         match schedule.next_after(Timestamp::now()) {
             Some(_) => Ok(schedule),
@@ -230,12 +231,16 @@ fn parse(written: &str) -> Result<Cron, InvalidSchedule> {
     };
     let written = written.to_owned();
     let fields: Vec<&str> = written.split_whitespace().collect();
-    if fields.len() != FIELDS.len() && !written.starts_with('@') {
+    if written.trim_start().starts_with('@') {
+        let problem = "with @ there are @hourly, @daily, @weekly, @monthly and @yearly".to_owned();
+        return Err(InvalidSchedule::Line { written, problem });
+    }
+    if fields.len() != FIELDS.len() {
         let count = fields.len();
         return Err(InvalidSchedule::FieldCount { written, count });
     }
     // The parser does not say which field is wrong: it is the one that is wrong on its own.
-    for (place, (field, allowed)) in FIELDS.into_iter().enumerate().take(fields.len()) {
+    for (place, (field, allowed)) in FIELDS.into_iter().enumerate() {
         let mut alone = ["*"; FIELDS.len()];
         alone[place] = fields[place];
         if parser.parse(&alone.join(" ")).is_err() {

@@ -137,7 +137,8 @@ impl Serve {
         let now = clock.now();
         let entries = schedules.into_iter().map(|schedule| Entry::new(schedule, now)).collect();
         let status = watch::Sender::new(ServeStatus::default());
-        let (seen, say, runs, outcome) = (SeenSchedules::in_memory(), Box::new(|_: &_| ()), Vec::new(), ServeOutcome::default());
+        let (seen, say, runs, outcome) =
+            (SeenSchedules::in_memory(), Box::new(|_: &_| ()), Vec::new(), ServeOutcome::default());
         Self { entries, store, jobs, clock, stop, seen, say, status, runs, outcome }
     }
 
@@ -203,7 +204,8 @@ impl Serve {
             entry.seen = self.seen.see(&entry.schedule, last_due, now);
             entry.last = last_due.and_then(|due| last_of(&self.runs, &entry.schedule, due));
         }
-        let failed = |source| ServeError::Seen { path: self.seen.path().map(PathBuf::from).unwrap_or_default(), source };
+        let failed =
+            |source| ServeError::Seen { path: self.seen.path().map(PathBuf::from).unwrap_or_default(), source };
         self.seen.save().map_err(failed)
     }
 
