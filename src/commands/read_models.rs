@@ -74,7 +74,7 @@ impl ReadModels {
 
     /// Opens the database if it is there, and changes nothing.
     pub(super) fn look(&self) -> Result<Option<Arc<dyn ReadModelStore>>, CommandError> {
-        Ok(self.config.look()?)
+        Ok(self.config.look()?.map(|store| store as Arc<dyn ReadModelStore>))
     }
 }
 
