@@ -9,8 +9,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod aggregate;
-mod definitions;
 pub mod conformance;
+mod definitions;
 mod error;
 mod memory;
 mod numeric;

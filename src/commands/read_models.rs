@@ -91,9 +91,7 @@ pub(super) async fn feed(project: &Project, from: Option<From>) -> Result<Feed, 
         None => None,
     };
     match run {
-        Some(run) if run.state == RunState::Done => {
-            Ok(Feed::of(target.reader()?).filled_by(Some(run.id.to_string())))
-        }
+        Some(run) if run.state == RunState::Done => Ok(Feed::of(target.reader()?).filled_by(Some(run.id.to_string()))),
         Some(_) => Err(CommandError::NotMigrated { target: target.to_string(), problem: "its run has not ended" }),
         // A store that was there before eventlift is as good.
         None => match target.reader() {
@@ -113,6 +111,7 @@ fn lifted_source(project: &Project, registry: Registry) -> Result<Feed, CommandE
 }
 
 /// All of them, for one reason.
-pub(super) fn wanted(projections: Vec<Arc<dyn Projection>>, reason: &str) -> Vec<Wanted> {
-    projections.into_iter().map(|projection| Wanted { projection, reason: reason.to_owned() }).collect()
+pub(super) fn wanted(projections: &[Arc<dyn Projection>], reason: &str) -> Vec<Wanted> {
+    let wanted = |projection| Wanted { projection: Arc::clone(projection), reason: reason.to_owned() };
+    projections.iter().map(wanted).collect()
 }

@@ -73,9 +73,8 @@ struct ProjectionLine {
 pub(super) async fn rebuild(arguments: &RebuildArguments, format: Format) -> Result<RebuildReport, CommandError> {
     let (folder, names) = arguments.project_and_names(|path| path.join(FILE_NAME).is_file());
     let project = Project::load(folder)?;
-    let models = read_models(&project, arguments.into.as_deref())?.ok_or_else(|| CommandError::NoProjections {
-        folder: project.projections.display().to_string(),
-    })?;
+    let models = read_models(&project, arguments.into.as_deref())?
+        .ok_or_else(|| CommandError::NoProjections { folder: project.projections.display().to_string() })?;
     let named = models.named(names)?;
     match action(arguments) {
         Action::Undo => undo(&models, named, names).await,
@@ -124,8 +123,15 @@ async fn build(
     let reasons: Vec<(String, String)> =
         wanted.iter().map(|w| (w.projection.name().to_owned(), w.reason.clone())).collect();
     let (source, read_models) = (feed.reader().identity().to_string(), models.config.to_string());
-    let mut report =
-        RebuildReport { source, read_models, state: State::Done, projections: lines, resumed_events: 0, seconds: 0.0, action };
+    let mut report = RebuildReport {
+        source,
+        read_models,
+        state: State::Done,
+        projections: lines,
+        resumed_events: 0,
+        seconds: 0.0,
+        action,
+    };
     if wanted.is_empty() {
         return Ok(report);
     }
@@ -236,7 +242,9 @@ async fn undo(
     names: &[String],
 ) -> Result<RebuildReport, CommandError> {
     let begun = Instant::now();
-    let Some(store) = models.look()? else { return Err(CommandError::NothingToUndo { projections: all_names(&named) }) };
+    let Some(store) = models.look()? else {
+        return Err(CommandError::NothingToUndo { projections: all_names(&named) });
+    };
     let mut report = report_of(models, Action::Undo);
     for projection in named {
         let builds = store.builds(projection.name()).await?;
@@ -259,10 +267,7 @@ async fn undo(
     Ok(report)
 }
 
-async fn drop_old(
-    models: &ReadModels,
-    named: Vec<Arc<dyn Projection>>,
-) -> Result<RebuildReport, CommandError> {
+async fn drop_old(models: &ReadModels, named: Vec<Arc<dyn Projection>>) -> Result<RebuildReport, CommandError> {
     let begun = Instant::now();
     let mut report = report_of(models, Action::DropOld);
     let Some(looked) = models.look()? else { return Ok(report) };

@@ -57,7 +57,12 @@ impl Comparison {
     }
 
     /// Walks both sides in the order of their keys.
-    async fn compare(&mut self, table: &Table, mut expected: Rows<'_>, mut found: Rows<'_>) -> Result<(), RebuildError> {
+    async fn compare(
+        &mut self,
+        table: &Table,
+        mut expected: Rows<'_>,
+        mut found: Rows<'_>,
+    ) -> Result<(), RebuildError> {
         let (mut left, mut right) = (expected.next().await?, found.next().await?);
         loop {
             let order = match (&left, &right) {
@@ -204,13 +209,7 @@ enum Rows<'r> {
 }
 
 impl<'r> Rows<'r> {
-    fn folded(
-        folded: &Folded,
-        place: usize,
-        number: usize,
-        table: &'r Table,
-        fingerprint: Option<&'r str>,
-    ) -> Self {
+    fn folded(folded: &Folded, place: usize, number: usize, table: &'r Table, fingerprint: Option<&'r str>) -> Self {
         let rows = folded.rows(place, number, CHUNK);
         Self::Folded { rows, table, fingerprint, chunk: Vec::new().into_iter() }
     }

@@ -159,7 +159,8 @@ impl Rebuild {
 
     /// What a killed fold must have been of, to be gone on from.
     fn key(&self, places: &[usize], projections: &[Arc<dyn Projection>], origins: &[Origin]) -> String {
-        let mut key = format!("{}\n{:?}\n{}", self.store.identity().key, self.options.on_failure, self.feed.scope_text());
+        let mut key =
+            format!("{}\n{:?}\n{}", self.store.identity().key, self.options.on_failure, self.feed.scope_text());
         for place in places {
             let Origin { source, fingerprint, .. } = &origins[*place];
             key.push_str(&format!("\n{} {source} {fingerprint}", projections[*place].name()));

@@ -30,7 +30,8 @@ impl RollingUp {
         options: &FoldOptions,
     ) -> Result<Self, RebuildError> {
         let name = format!("{} → {}", projection.name(), projection.tables()[rollup.table].name);
-        let unreadable = |error: InvalidName| RebuildError::Unreadable { table: name.clone(), reason: Reason::new(error) };
+        let unreadable =
+            |error: InvalidName| RebuildError::Unreadable { table: name.clone(), reason: Reason::new(error) };
         let stream = StreamName::new(name.clone()).map_err(unreadable)?;
         let event_type = EventType::new("Row").map_err(unreadable)?;
         let summing: Arc<dyn Projection> = Arc::new(Summing {

@@ -113,7 +113,9 @@ impl Session {
             let projection = &*member.projection;
             let builds = self.store.builds(projection.name()).await.map_err(RebuildError::ReadModels)?;
             let is_whole = builds.shadow.is_some_and(|shadow| {
-                shadow.is_complete && shadow.origin == super::origin(feed, projection) && shadow.tables == projection.tables()
+                shadow.is_complete
+                    && shadow.origin == super::origin(feed, projection)
+                    && shadow.tables == projection.tables()
             });
             ready.push(is_whole);
         }
