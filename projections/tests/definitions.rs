@@ -207,3 +207,12 @@ fn every_example_of_the_page_passes_its_test_cases() {
         assert!(failed.is_empty(), "{}", failed.join("\n"));
     }
 }
+
+#[cfg(not(feature = "jq"))]
+#[test]
+fn without_jq_a_filter_is_a_problem() {
+    let text = projection("x", "t").replace("n = '/n'", "n = { jq = '.event.data.n' }");
+    let expected =
+        "1 problem in the definitions\n  t.toml:9:20: `jq`: this build has no jq\n    hint: build with feature `jq`";
+    assert_eq!(load(&[("t.toml", &text)]).unwrap_err(), expected);
+}
