@@ -246,6 +246,14 @@ fn run_definitions(files: Vec<(PathBuf, String)>) -> Result<usize, String> {
     if failed.is_empty() { Ok(results.len()) } else { Err(failed.join("\n")) }
 }
 
+/// Loads projections and runs their test cases. Returns how many there are, or what is wrong.
+fn run_projections(files: Vec<(PathBuf, String)>) -> Result<usize, String> {
+    let definitions = eventlift::projections::Definitions::load(files).map_err(|errors| errors.to_string())?;
+    let results = definitions.test();
+    let failed: Vec<String> = results.iter().filter(|result| !result.passed()).map(ToString::to_string).collect();
+    if failed.is_empty() { Ok(results.len()) } else { Err(failed.join("\n")) }
+}
+
 /// Reads an `eventlift.toml`, whose stores may be left out.
 fn read_project(place: &str, text: &str, table: &toml::Table) -> Result<(), String> {
     let mut text = text.to_owned();
@@ -270,6 +278,14 @@ fn every_definition_passes_its_tests_and_every_project_is_one() {
                     continue;
                 }
             };
+            if files[0].0.starts_with("projections") {
+                match run_projections(files) {
+                    Ok(0) => wrong.push(format!("{place}: a definition without test cases proves nothing")),
+                    Ok(found) => cases += found,
+                    Err(failure) => wrong.push(format!("{place}: {failure}")),
+                }
+                continue;
+            }
             let is_definition = ["type", "upcast", "rule", "current"].iter().any(|key| table.contains_key(*key));
             if is_definition {
                 match run_definitions(files) {

@@ -26,11 +26,12 @@ pub(crate) fn shop_folder() -> PathBuf {
 fn copied() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let shop = folder.path().join("shop");
-    for (from, to) in [(shop_folder(), shop.clone()), (shop_folder().join("transformers"), shop.join("transformers"))] {
+    for part in ["", "transformers", "projections"] {
+        let (from, to) = (shop_folder().join(part), shop.join(part));
         fs::create_dir(&to).unwrap();
         for file in fs::read_dir(from).unwrap().map(|file| file.unwrap().path()) {
             let name = file.file_name().unwrap().to_str().unwrap();
-            if file.is_file() && !name.starts_with("shop.db") {
+            if file.is_file() && !name.contains(".db") {
                 fs::copy(&file, to.join(name)).unwrap();
             }
         }

@@ -55,13 +55,41 @@ enum Action {
     DropOld,
 }
 
-const UNCHANGED: &str = "unchanged";
+/// What was done with a projection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Done {
+    /// Built by a migration, of the events that it appended.
+    BuiltInTheSamePass,
+    Rebuilt,
+    BroughtUpToDate,
+    /// Left alone: what is live was built by the same definition.
+    Unchanged,
+    /// By a rehearsal.
+    WouldBeRebuilt,
+    SwappedBack,
+    OldDropped,
+}
+
+impl fmt::Display for Done {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::BuiltInTheSamePass => "built in the same pass",
+            Self::Rebuilt => "rebuilt",
+            Self::BroughtUpToDate => "brought up to date",
+            Self::Unchanged => "unchanged",
+            Self::WouldBeRebuilt => "would be rebuilt",
+            Self::SwappedBack => "swapped back to the build before",
+            Self::OldDropped => "the build before was dropped",
+        })
+    }
+}
 
 /// What became of a projection.
 #[derive(Debug, Serialize)]
 pub(super) struct ProjectionLine {
     pub(super) projection: String,
-    action: &'static str,
+    action: Done,
     reason: String,
     events: u64,
     rows: u64,
@@ -149,7 +177,7 @@ async fn build(
         let Some(rehearsed) = rehearsed else { return Ok(RebuildReport { state: State::Stopped, ..report }) };
         for found in rehearsed {
             report.projections.push(ProjectionLine {
-                action: "would be rebuilt",
+                action: Done::WouldBeRebuilt,
                 reason: reason_of(&reasons, &found.projection),
                 projection: found.projection,
                 events: found.events,
@@ -165,7 +193,7 @@ async fn build(
             Action::Update => watched(format, total, rebuild.progress(), rebuild.update()).await?,
             _ => watched(format, total, rebuild.progress(), rebuild.run()).await?,
         };
-        let done = if action == Action::Update { "brought up to date" } else { "rebuilt" };
+        let done = if action == Action::Update { Done::BroughtUpToDate } else { Done::Rebuilt };
         let Outcome { done: ended, built, resumed_events } = outcome;
         report.projections.extend(built.into_iter().map(|built| ProjectionLine::of(built, done, &reasons)));
         report.resumed_events = resumed_events;
@@ -258,7 +286,7 @@ async fn undo(
         let store = models.open()?;
         let done = recorded(&*store, name, RebuildAction::Undo, "--undo", store.undo(name)).await;
         done?;
-        report.projections.push(ProjectionLine::plain(name, "swapped back to the build before", &*store).await?);
+        report.projections.push(ProjectionLine::plain(name, Done::SwappedBack, &*store).await?);
     }
     if report.projections.is_empty() {
         return Err(CommandError::NothingToUndo { projections: all_names(&models.projections) });
@@ -278,7 +306,7 @@ async fn drop_old(models: &ReadModels, named: Vec<Arc<dyn Projection>>) -> Resul
         }
         let store = models.open()?;
         recorded(&*store, name, RebuildAction::DropOld, "--drop-old", store.drop_previous(name)).await?;
-        report.projections.push(ProjectionLine::plain(name, "the build before was dropped", &*store).await?);
+        report.projections.push(ProjectionLine::plain(name, Done::OldDropped, &*store).await?);
     }
     report.seconds = begun.elapsed().as_secs_f64();
     Ok(report)
@@ -338,7 +366,7 @@ fn reason_of(reasons: &[(String, String)], projection: &str) -> String {
 }
 
 impl ProjectionLine {
-    pub(super) fn of(built: Built, action: &'static str, reasons: &[(String, String)]) -> Self {
+    pub(super) fn of(built: Built, action: Done, reasons: &[(String, String)]) -> Self {
         Self {
             action,
             reason: reason_of(reasons, &built.projection),
@@ -353,7 +381,7 @@ impl ProjectionLine {
     fn unchanged(projection: &dyn Projection) -> Self {
         Self {
             projection: projection.name().to_owned(),
-            action: UNCHANGED,
+            action: Done::Unchanged,
             reason: "what is live was built by the same definition".to_owned(),
             events: 0,
             rows: 0,
@@ -362,7 +390,7 @@ impl ProjectionLine {
         }
     }
 
-    async fn plain(name: &str, action: &'static str, store: &dyn ReadModelStore) -> Result<Self, CommandError> {
+    async fn plain(name: &str, action: Done, store: &dyn ReadModelStore) -> Result<Self, CommandError> {
         let live = store.builds(name).await?.live;
         Ok(Self {
             projection: name.to_owned(),
@@ -400,7 +428,7 @@ impl fmt::Display for RebuildReport {
             (State::Stopped, _) => write!(f, "stopped; the live tables are what they were, the same command goes on"),
             (State::NothingWritten, _) => write!(f, "nothing was written ({:.1} s)", self.seconds),
             (State::Done, _) if self.projections.is_empty() => write!(f, "there was nothing to do"),
-            (State::Done, Action::Rebuild) if self.projections.iter().all(|line| line.action == UNCHANGED) => {
+            (State::Done, Action::Rebuild) if self.projections.iter().all(|line| line.action == Done::Unchanged) => {
                 write!(f, "nothing to rebuild; --since applies new events, --all rebuilds all the same")
             }
             (State::Done, _) => write!(f, "done in {:.1} s", self.seconds),
