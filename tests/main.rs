@@ -31,6 +31,7 @@ mod memory;
 mod project;
 #[cfg(all(feature = "sqlite", feature = "file", unix))]
 mod resume;
+mod rollups;
 #[cfg(all(feature = "sqlite", feature = "file"))]
 mod rulebook;
 mod serve;
