@@ -29,6 +29,7 @@ mod laws;
 mod memory;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod project;
+mod rebuilder;
 #[cfg(all(feature = "sqlite", feature = "file", unix))]
 mod resume;
 mod rollups;
