@@ -316,8 +316,29 @@ fn project(projection: &dyn Projection, events: &[Event]) -> Vec<Projected> {
 }
 
 fn snapshot_position(table: &Table, row: &Row) -> Option<Position> {
-    match (table.kind, &row.0[snapshot_columns::POSITION]) {
-        (TableKind::Snapshots, Value::Text(position)) => position.parse().ok(),
+    if table.kind != TableKind::Snapshots {
+        return None;
+    }
+    match row.0.get(snapshot_columns::POSITION) {
+        Some(Value::Text(position)) => position.parse().ok(),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use eventlift_projections::ColumnType;
+
+    use super::*;
+
+    #[test]
+    fn only_snapshots_have_a_position() {
+        let narrow = Table::read_model("counts", [("id", ColumnType::Text), ("count", ColumnType::Integer)]);
+        assert_eq!(snapshot_position(&narrow, &Row([Value::text("a"), Value::Integer(1)].into())), None);
+        let text = || Value::text("7");
+        let wide = Row([text(), text(), text(), text(), text()].into());
+        let columns = ["a", "b", "c", "d", "e"].map(|name| (name, ColumnType::Text));
+        assert_eq!(snapshot_position(&Table::read_model("texts", columns), &wide), None);
+        assert_eq!(snapshot_position(&Table::of_snapshots("snapshots"), &wide), Some(Position::new(7)));
     }
 }
