@@ -246,9 +246,11 @@ fn run_definitions(files: Vec<(PathBuf, String)>) -> Result<usize, String> {
     if failed.is_empty() { Ok(results.len()) } else { Err(failed.join("\n")) }
 }
 
-/// Loads projections and runs their test cases. Returns how many there are, or what is wrong.
-fn run_projections(files: Vec<(PathBuf, String)>) -> Result<usize, String> {
-    let definitions = eventlift::projections::Definitions::load(files).map_err(|errors| errors.to_string())?;
+/// The same with the definition of a projection or an aggregate, whose file the first line names.
+fn run_folds(block: &Block) -> Result<usize, String> {
+    let path = block.text.lines().next().unwrap_or_default().trim_start_matches("# ");
+    let file = (PathBuf::from(path), block.text.clone());
+    let definitions = eventlift::projections::Definitions::load([file]).map_err(|errors| errors.to_string())?;
     let results = definitions.test();
     let failed: Vec<String> = results.iter().filter(|result| !result.passed()).map(ToString::to_string).collect();
     if failed.is_empty() { Ok(results.len()) } else { Err(failed.join("\n")) }
@@ -278,9 +280,9 @@ fn every_definition_passes_its_tests_and_every_project_is_one() {
                     continue;
                 }
             };
-            if files[0].0.starts_with("projections") {
-                match run_projections(files) {
-                    Ok(0) => wrong.push(format!("{place}: a definition without test cases proves nothing")),
+            if block.text.starts_with("# projections/") {
+                match run_folds(&block) {
+                    Ok(0) => wrong.push(format!("{place}: a fold without test cases proves nothing")),
                     Ok(found) => cases += found,
                     Err(failure) => wrong.push(format!("{place}: {failure}")),
                 }

@@ -29,8 +29,10 @@ mod laws;
 mod memory;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod project;
+mod rebuilder;
 #[cfg(all(feature = "sqlite", feature = "file", unix))]
 mod resume;
+mod rollups;
 #[cfg(all(feature = "sqlite", feature = "file"))]
 mod rulebook;
 mod serve;

@@ -13,6 +13,8 @@ use tempfile::TempDir;
 use super::command_line::{assert_session, eventlift, session};
 
 // Each holds a test that runs it.
+#[path = "../examples/fold_in_rust.rs"]
+mod fold_in_rust;
 #[path = "../examples/upcast_in_rust.rs"]
 mod upcast_in_rust;
 #[path = "../examples/upcast_on_read.rs"]

@@ -207,7 +207,9 @@ fn of_rebuild(error: &RebuildError) -> ExitCode {
     match error {
         RebuildError::Source(error) | RebuildError::ReadModels(error) => of_store(error),
         RebuildError::Lift(error) => of_pipeline(error),
-        RebuildError::Fold(_) | RebuildError::Refused(RebuildRefusal::NotUnderstood { .. }) => ExitCode::Rule,
+        RebuildError::Fold(_)
+        | RebuildError::SumUp { .. }
+        | RebuildError::Refused(RebuildRefusal::NotUnderstood { .. }) => ExitCode::Rule,
         RebuildError::PutAside { .. } => ExitCode::Store,
         RebuildError::Unreadable { .. } | RebuildError::Refused(_) => ExitCode::Refused,
     }

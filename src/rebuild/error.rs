@@ -40,6 +40,14 @@ pub enum RebuildError {
         /// Why.
         reason: Reason,
     },
+    /// The rows of a table can't be summed up.
+    #[error("failed to sum up {table}: {reason}")]
+    SumUp {
+        /// The table that is made.
+        table: String,
+        /// Why.
+        reason: Reason,
+    },
     /// It would mix things up, or make something that is wrong.
     #[error("refused: {0}")]
     Refused(#[from] RebuildRefusal),
@@ -62,6 +70,17 @@ pub enum RebuildRefusal {
     StatefulRule {
         /// The rule.
         rule: String,
+    },
+    /// Rules that move events to other streams leave it open where a stream's events are.
+    #[error("the rules may move events to other streams, so a part of the store can't be folded alone")]
+    MovingRules,
+    /// The tables that a projection declares are none.
+    #[error("the tables of {projection} can't be made: {problem}")]
+    BadTables {
+        /// The projection.
+        projection: String,
+        /// What is wrong.
+        problem: String,
     },
     /// The live tables were not built by the projection as it is now.
     #[error("the live tables of {projection} are not what it would build now: {}", .changes.join("; "))]
@@ -122,6 +141,7 @@ impl RebuildError {
             Self::Source(error) | Self::ReadModels(error) => error.hint.clone(),
             Self::Lift(error) => error.hint(),
             Self::Fold(error) => error.reason.hint.clone(),
+            Self::SumUp { .. } => Some("a column of the type numeric holds 38 digits".to_owned()),
             Self::Unreadable { .. } => Some("rebuild it".to_owned()),
             Self::PutAside { .. } => Some("is there room and permission?".to_owned()),
             Self::Refused(refusal) => Some(refusal.hint().to_owned()),
@@ -136,6 +156,8 @@ impl RebuildRefusal {
                 "fold them with an [[on]], leave them out by `ignore`, or add upcasters for them"
             }
             Self::StatefulRule { .. } => "migrate first, and rebuild from the target",
+            Self::MovingRules => "fold the whole store, or migrate first",
+            Self::BadTables { .. } => "correct the projection",
             Self::Changed { .. } => "rebuild it",
             Self::OtherContent { .. } => "is it the same store? if so, rebuild",
             Self::TooManyQuarantined { .. } => "rebuild with the policy `stop`: its error names the first of them",

@@ -11,10 +11,12 @@ use eventlift_transformers::Reason;
 
 use super::error::RebuildError;
 use super::fold::{Fold, Folded};
-use super::options::FoldOptions;
+use super::options::{FailurePolicy, FoldOptions};
 
 /// A roll-up under way: it is shown every row of the table that it is of.
 pub(super) struct RollingUp {
+    /// The table that is made.
+    name: String,
     rollup: Rollup,
     fold: Fold,
     stream: StreamName,
@@ -29,7 +31,7 @@ impl RollingUp {
         rollup: &Rollup,
         options: &FoldOptions,
     ) -> Result<Self, RebuildError> {
-        let name = format!("{} → {}", projection.name(), projection.tables()[rollup.table].name);
+        let name = projection.tables()[rollup.table].name.clone();
         let unreadable =
             |error: InvalidName| RebuildError::Unreadable { table: name.clone(), reason: Reason::new(error) };
         let stream = StreamName::new(name.clone()).map_err(unreadable)?;
@@ -41,9 +43,10 @@ impl RollingUp {
             made: Arc::new([projection.tables()[rollup.table].clone()]),
             rollup: rollup.clone(),
         });
-        let options = FoldOptions { folder: None, ..options.clone() };
+        // A row that can't be summed up is no event that could be quarantined: the sum would be wrong from then on.
+        let options = FoldOptions { folder: None, on_failure: FailurePolicy::Stop, ..options.clone() };
         let fold = Fold::begin(vec![summing], "", &options)?;
-        Ok(Self { rollup: rollup.clone(), fold, stream, event_type, seen: 0 })
+        Ok(Self { name, rollup: rollup.clone(), fold, stream, event_type, seen: 0 })
     }
 
     /// The place of the table that is made.
@@ -79,13 +82,22 @@ impl RollingUp {
         }
         match events.is_empty() {
             true => Ok(()),
-            false => self.fold.push(events, Position::new(self.seen)).await,
+            false => self.fold.push(events, Position::new(self.seen)).await.map_err(|error| failed(&self.name, error)),
         }
     }
 
     /// What came of it: one projection with one table.
     pub(super) async fn finish(self) -> Result<Folded, RebuildError> {
-        self.fold.finish().await
+        let Self { name, fold, .. } = self;
+        fold.finish().await.map_err(|error| failed(&name, error))
+    }
+}
+
+/// Its events are nobody's: the error is about the table.
+fn failed(table: &str, error: RebuildError) -> RebuildError {
+    match error {
+        RebuildError::Fold(error) => RebuildError::SumUp { table: table.to_owned(), reason: error.reason },
+        error => error,
     }
 }
 

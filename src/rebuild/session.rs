@@ -9,6 +9,7 @@ use eventlift_projections::{
 };
 use tokio::sync::watch;
 
+use super::coverage::prove_tables;
 use super::error::RebuildError;
 use super::feed::{Feed, Reading};
 use super::fold::{Folded, Rows};
@@ -71,6 +72,9 @@ impl Session {
         schedule: Option<(String, Timestamp)>,
         progress: watch::Sender<RebuildProgress>,
     ) -> Result<Self, RebuildError> {
+        for Wanted { projection, .. } in wanted {
+            prove_tables(&**projection)?;
+        }
         let mut ordered: Vec<&Wanted> = wanted.iter().collect();
         // In one order everywhere, so that no two sessions wait for each other.
         ordered.sort_by(|one, other| one.projection.name().cmp(other.projection.name()));
