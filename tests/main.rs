@@ -18,6 +18,8 @@ mod edges;
 mod faults;
 #[cfg(feature = "file")]
 mod file_store;
+#[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
+mod history;
 #[cfg(all(feature = "sqlite", feature = "file"))]
 mod laws;
 #[cfg(any(feature = "sqlite", feature = "file"))]

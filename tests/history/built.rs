@@ -1,0 +1,107 @@
+//! However the tables are built, they hold what the script says.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use super::log::log;
+use super::script::expected;
+use super::tables::{assert_same, bytes, rows};
+use super::{project, text};
+use crate::project::Project;
+
+const EVENTS: usize = 5_000;
+const NONE: [&str; 0] = [];
+
+fn with_events(settings: &str, lines: &[String]) -> Project {
+    let project = project(settings);
+    project.write("events.ndjson", text(lines));
+    project
+}
+
+fn database(project: &Project) -> PathBuf {
+    project.path("read_models.db")
+}
+
+/// Fails unless the tables hold what the script makes of the project's log.
+#[track_caller]
+fn assert_as_expected(project: &Project) {
+    assert_same(&rows(&database(project)), &expected(&project.path("events.ndjson")));
+}
+
+/// `EVENTLIFT_HISTORY=LOG cargo test --release --test main history -- --nocapture` does it with a real log, plain or
+/// compressed, and prints what it took.
+#[test]
+fn a_migration_builds_the_tables_in_the_same_pass() {
+    let project = match std::env::var_os("EVENTLIFT_HISTORY") {
+        Some(log) => {
+            let project = project("");
+            std::os::unix::fs::symlink(Path::new(&log).canonicalize().unwrap(), project.path("events.ndjson")).unwrap();
+            project
+        }
+        None => with_events("", &log(EVENTS, 1)),
+    };
+    project.run("check", NONE).succeeds();
+    let begun = Instant::now();
+    let said = project.migrate().succeeds();
+    let seconds = begun.elapsed().as_secs_f64();
+    assert_as_expected(&project);
+    project.verify().succeeds();
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for (table, _) in rows(&database(&project)).into_keys() {
+        *counts.entry(table).or_default() += 1;
+    }
+    println!("{said}\n{counts:?} in {seconds:.2} seconds");
+}
+
+#[test]
+fn the_way_they_are_built_makes_no_difference() {
+    let lines = log(EVENTS, 2);
+    // Where no row may stay in memory, every one is put aside.
+    for memory in ["0 B", "64 KiB", "256 MiB"] {
+        let project = with_events(&format!("[rebuild]\nmemory = \"{memory}\"\n"), &lines);
+        project.migrate().succeeds();
+        assert_as_expected(&project);
+        let migrated = bytes(&database(&project));
+        for (workers, batch) in [("1", "1000"), ("2", "7"), ("5", "333")] {
+            let ways = ["--all", "--workers", workers, "--batch", batch, "--from"];
+            project.run("rebuild", ways.into_iter().chain(["target"])).succeeds();
+            assert_eq!(bytes(&database(&project)), migrated, "{memory}, {workers} workers, batches of {batch}");
+            project.run("rebuild", ways.into_iter().chain(["source"])).succeeds();
+            assert_as_expected(&project);
+        }
+    }
+}
+
+/// Logs grow in the middle of a commit as well.
+const GROWTH: [usize; 5] = [EVENTS * 6 / 10, EVENTS * 6 / 10 + 1, EVENTS * 7 / 10, EVENTS * 9 / 10, EVENTS];
+
+#[test]
+fn events_that_come_later_are_folded_in_by_the_next_migration() {
+    let lines = log(EVENTS, 3);
+    let project = with_events("", &lines[..1]);
+    for events in GROWTH {
+        project.write("events.ndjson", text(&lines[..events]));
+        project.migrate().succeeds();
+        assert_as_expected(&project);
+    }
+    let grown = bytes(&database(&project));
+    project.run("rebuild", ["--all"]).succeeds();
+    assert_eq!(bytes(&database(&project)), grown);
+}
+
+#[test]
+fn or_by_a_rebuild_since_the_last_one() {
+    let lines = log(EVENTS, 4);
+    let project = with_events("", &lines[..GROWTH[0]]);
+    project.run("rebuild", ["--all", "--from", "source"]).succeeds();
+    assert_as_expected(&project);
+    for events in &GROWTH[1..] {
+        project.write("events.ndjson", text(&lines[..*events]));
+        project.run("rebuild", ["--since", "--from", "source"]).succeeds();
+        assert_as_expected(&project);
+    }
+    let grown = bytes(&database(&project));
+    project.run("rebuild", ["--all", "--from", "source"]).succeeds();
+    assert_eq!(bytes(&database(&project)), grown);
+}
