@@ -1,5 +1,8 @@
 //! A project: `eventlift.toml` and the folders beside it.
 
+mod rebuild_settings;
+mod schedules;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -8,7 +11,10 @@ use eventlift_transformers::Keys;
 use serde::Deserialize;
 
 use crate::pipeline::Policies;
-use crate::stores::{InvalidStore, StoreConfig};
+use crate::serve::Schedule;
+use crate::stores::{InvalidStore, ReadModelConfig, StoreConfig};
+
+pub use rebuild_settings::RebuildSettings;
 
 /// The file that makes a folder a project.
 pub const FILE_NAME: &str = "eventlift.toml";
@@ -20,14 +26,24 @@ pub struct Project {
     pub folder: PathBuf,
     /// Where events are read from.
     pub source: StoreConfig,
-    /// Where events are written to.
-    pub target: StoreConfig,
+    /// Where events are written to; none in a project that only builds read models from the source.
+    pub target: Option<StoreConfig>,
+    /// Where read models are kept; none in a project that only migrates.
+    pub read_models: Option<ReadModelConfig>,
     /// What is allowed in the source.
     pub policies: Policies,
     /// The folder of the transformers' definitions.
     pub transformers: PathBuf,
     /// Whether `eventlift.toml` names that folder itself, so that it has to be there.
     names_transformers: bool,
+    /// The folder of the projections' definitions.
+    pub projections: PathBuf,
+    /// Whether `eventlift.toml` names that folder itself, so that it has to be there.
+    names_projections: bool,
+    /// How read models are built.
+    pub rebuild: RebuildSettings,
+    /// What is built when, in the order of the names.
+    pub schedules: Vec<Schedule>,
     /// Named secrets, and the environment variables that hold them.
     pub keys: BTreeMap<String, KeySource>,
 }
@@ -45,18 +61,25 @@ pub struct KeySource {
 #[serde(deny_unknown_fields)]
 struct Written {
     source: toml::Table,
-    target: toml::Table,
+    target: Option<toml::Table>,
+    read_models: Option<toml::Table>,
     #[serde(default)]
     policy: Policies,
     #[serde(default)]
-    transformers: TransformersSection,
+    transformers: DefinitionsSection,
+    #[serde(default)]
+    projections: DefinitionsSection,
+    #[serde(default)]
+    rebuild: rebuild_settings::Written,
+    #[serde(default)]
+    schedule: BTreeMap<String, schedules::Written>,
     #[serde(default)]
     keys: BTreeMap<String, KeySource>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct TransformersSection {
+struct DefinitionsSection {
     folder: Option<PathBuf>,
 }
 
@@ -115,22 +138,73 @@ impl Project {
             let line = error.span().map(|span| line_at(text, span.start));
             ConfigError { line, hint: misspelt(error.message()), ..ConfigError::new(&path, error.message()) }
         })?;
+        let invalid_store = |section: &str, invalid: InvalidStore| {
+            let message = format!("[{section}]: {invalid}");
+            let line = store_line(text, section, &invalid);
+            ConfigError { line, hint: misspelt(&message), ..ConfigError::new(&path, message) }
+        };
         let store = |section: &str, table: toml::Table| {
-            StoreConfig::from_table(table, folder).map_err(|invalid| {
-                let line = store_line(text, section, &invalid);
-                let message = format!("[{section}]: {invalid}");
-                ConfigError { line, hint: misspelt(&message), ..ConfigError::new(&path, message) }
-            })
+            StoreConfig::from_table(table, folder).map_err(|invalid| invalid_store(section, invalid))
+        };
+        let read_models = |table: toml::Table| {
+            ReadModelConfig::from_table(table, folder).map_err(|invalid| invalid_store("read_models", invalid))
+        };
+        let wrong_value = |wrong: WrongValue| {
+            let keys: Vec<&str> = wrong.keys.iter().map(String::as_str).collect();
+            let line = line_of(text, &keys);
+            ConfigError { line, hint: wrong.hint, ..ConfigError::new(&path, wrong.message) }
         };
         Ok(Self {
             folder: folder.to_owned(),
             source: store("source", written.source)?,
-            target: store("target", written.target)?,
+            target: written.target.map(|table| store("target", table)).transpose()?,
+            read_models: written.read_models.map(read_models).transpose()?,
             policies: written.policy,
             names_transformers: written.transformers.folder.is_some(),
             transformers: folder.join(written.transformers.folder.as_deref().unwrap_or(Path::new("transformers"))),
+            names_projections: written.projections.folder.is_some(),
+            projections: folder.join(written.projections.folder.as_deref().unwrap_or(Path::new("projections"))),
+            rebuild: written.rebuild.settings(folder).map_err(wrong_value)?,
+            schedules: schedules::read(written.schedule).map_err(wrong_value)?,
             keys: written.keys,
         })
+    }
+
+    /// Where events are written to. Fails where the project has no target.
+    pub fn require_target(&self) -> Result<&StoreConfig, ConfigError> {
+        self.target.as_ref().ok_or_else(|| {
+            ConfigError::new(&self.folder.join(FILE_NAME), "there is no [target]")
+                .hint("name the store that lifted events are written to; only read models can be built without one")
+        })
+    }
+
+    /// Where read models are kept. Fails where the project keeps none.
+    pub fn require_read_models(&self) -> Result<&ReadModelConfig, ConfigError> {
+        self.read_models.as_ref().ok_or_else(|| {
+            ConfigError::new(&self.folder.join(FILE_NAME), "there is no [read_models]")
+                .hint("name the database that read models are kept in: store = \"sqlite\", path = \"read_models.db\"")
+        })
+    }
+
+    /// What is built when. Fails where the project has no schedule.
+    pub fn require_schedules(&self) -> Result<&[Schedule], ConfigError> {
+        match self.schedules.is_empty() {
+            false => Ok(&self.schedules),
+            true => Err(ConfigError::new(&self.folder.join(FILE_NAME), "there is no [schedule.NAME]")
+                .hint("for example [schedule.nightly] with cron = \"0 2 * * *\" and rebuild = \"changed\"")),
+        }
+    }
+
+    /// The names of the projections that schedules name, each with the schedule's name, in the order of the schedules.
+    pub fn scheduled_projections(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.schedules.iter().flat_map(|schedule| {
+            schedule.task().names().unwrap_or_default().iter().map(|name| (schedule.name(), name.as_str()))
+        })
+    }
+
+    /// The file in which `serve` remembers its schedules.
+    pub fn seen_schedules_file(&self) -> PathBuf {
+        self.folder.join(".eventlift").join("schedules.json")
     }
 
     /// The definition files (`.toml`) and the schemas that they may refer to (`.json`), path and text each, in the
@@ -138,16 +212,33 @@ impl Project {
     /// folder. No folder means no definitions, unless `eventlift.toml` names it. Each folder is read once, whatever
     /// links lead to it.
     pub fn definitions(&self) -> Result<Vec<(PathBuf, String)>, ConfigError> {
+        self.require_folder(&self.transformers, self.names_transformers, "transformers")?;
+        self.texts_in(&self.transformers, &["toml", "json"])
+    }
+
+    /// The projections' definition files (`.toml`), in the same way, from the projections' folder and the folders in
+    /// it.
+    pub fn projections(&self) -> Result<Vec<(PathBuf, String)>, ConfigError> {
+        self.require_folder(&self.projections, self.names_projections, "projections")?;
+        self.texts_in(&self.projections, &["toml"])
+    }
+
+    fn require_folder(&self, folder: &Path, is_named: bool, section: &str) -> Result<(), ConfigError> {
+        if is_named && is_missing(folder) {
+            return Err(ConfigError::new(folder, "it does not exist")
+                .hint(format_args!("correct `folder` under [{section}] in eventlift.toml")));
+        }
+        Ok(())
+    }
+
+    /// The files with these extensions in a folder and the folders in it; none where there is no such folder.
+    fn texts_in(&self, folder: &Path, extensions: &[&str]) -> Result<Vec<(PathBuf, String)>, ConfigError> {
         let failed = |path: &Path, error: std::io::Error| ConfigError::new(path, error.kind());
-        if std::fs::symlink_metadata(&self.transformers).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound) {
-            return match self.names_transformers {
-                true => Err(ConfigError::new(&self.transformers, "it does not exist")
-                    .hint("correct `folder` under [transformers] in eventlift.toml")),
-                false => Ok(Vec::new()),
-            };
+        if is_missing(folder) {
+            return Ok(Vec::new());
         }
         let mut paths = Vec::new();
-        let mut folders = vec![self.transformers.clone()];
+        let mut folders = vec![folder.to_owned()];
         let mut seen = BTreeSet::new();
         while let Some(folder) = folders.pop() {
             if !seen.insert(folder.canonicalize().map_err(|e| failed(&folder, e))?) {
@@ -160,7 +251,7 @@ impl Project {
             for path in entries {
                 if path.is_dir() {
                     folders.push(path);
-                } else if path.extension().is_some_and(|extension| extension == "toml" || extension == "json") {
+                } else if path.extension().is_some_and(|found| extensions.iter().any(|extension| found == *extension)) {
                     paths.push(path);
                 }
             }
@@ -198,22 +289,45 @@ pub(crate) fn in_this_folder(folder: &Path) -> PathBuf {
     folder.strip_prefix(".").unwrap_or(folder).to_owned()
 }
 
+fn is_missing(folder: &Path) -> bool {
+    std::fs::symlink_metadata(folder).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound)
+}
+
+/// A value in `eventlift.toml` that is wrong.
+struct WrongValue {
+    /// The keys that lead to it, the outermost first.
+    keys: Vec<String>,
+    message: String,
+    hint: Option<String>,
+}
+
+/// The line of the last of these keys that is there, each in the table of the one before it.
+fn line_of(text: &str, keys: &[&str]) -> Option<usize> {
+    let document = toml::de::DeTable::parse(text).ok()?;
+    let mut table = document.get_ref();
+    let mut offset = None;
+    for key in keys {
+        let Some((found, value)) = table.get_key_value(*key) else { break };
+        offset = Some(found.span().start);
+        let Some(inner) = value.get_ref().as_table() else { break };
+        table = inner;
+    }
+    offset.map(|offset| line_at(text, offset))
+}
+
 fn line_at(text: &str, offset: usize) -> usize {
     text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
 }
 
 /// The line of the key that is wrong with a store, or of its section.
 fn store_line(text: &str, section: &str, invalid: &InvalidStore) -> Option<usize> {
-    let document = toml::de::DeTable::parse(text).ok()?;
-    let (header, value) = document.get_ref().get_key_value(section)?;
     let key = match invalid {
-        InvalidStore::UnknownKind(_) => Some("store".to_owned()),
-        InvalidStore::Key(message) => quoted(message).map(str::to_owned),
+        InvalidStore::UnknownKind(_) | InvalidStore::NoReadModels(_) => Some("store"),
+        InvalidStore::Key(message) => quoted(message),
         InvalidStore::NoKind => None,
     };
-    let table = value.get_ref().as_table()?;
-    let place = key.and_then(|key| table.get_key_value(&*key).map(|(key, _)| key.span().start));
-    Some(line_at(text, place.unwrap_or(header.span().start)))
+    let keys: Vec<&str> = std::iter::once(section).chain(key).collect();
+    line_of(text, &keys)
 }
 
 /// The first name between back quotes.
@@ -228,6 +342,11 @@ fn misspelt(message: &str) -> Option<String> {
     let found = names.next()?;
     let expected: Vec<&str> =
         if message.contains("there is no store") { crate::stores::KINDS.to_vec() } else { names.collect() };
+    did_you_mean(found, expected)
+}
+
+/// The closest of the names that could be meant, if one is close.
+fn did_you_mean<'a>(found: &str, expected: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let closest = expected
         .into_iter()
         .max_by(|a, b| strsim::jaro_winkler(found, a).total_cmp(&strsim::jaro_winkler(found, b)))?;
@@ -267,6 +386,6 @@ mod tests {
         let text = "[source]\nstore = \"sqlite\"\npath = \"a.db\"\n[target]\nstore = \"sqlite\"\npath = \"/b.db\"\n";
         let project = Project::parse(Path::new("shop"), text).unwrap();
         assert_eq!(project.source.local_file(), Some(Path::new("shop/a.db")));
-        assert_eq!(project.target.local_file(), Some(Path::new("/b.db")));
+        assert_eq!(project.target.unwrap().local_file(), Some(Path::new("/b.db")));
     }
 }

@@ -71,6 +71,7 @@ pub mod config;
 pub mod ledger;
 pub mod pipeline;
 pub mod rebuild;
+pub mod serve;
 pub mod stores;
 
 pub use eventlift_events as events;

@@ -6,6 +6,8 @@
 mod bad_input;
 #[cfg(all(feature = "cli", feature = "jq", feature = "schema"))]
 mod command_line;
+#[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
+mod configuration;
 #[cfg(all(feature = "sqlite", feature = "file"))]
 mod content;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
@@ -18,6 +20,9 @@ mod edges;
 mod faults;
 #[cfg(feature = "file")]
 mod file_store;
+mod fold;
+#[cfg(unix)]
+mod fold_kill;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod history;
 #[cfg(all(feature = "sqlite", feature = "file"))]
@@ -30,10 +35,13 @@ mod project;
 mod resume;
 #[cfg(all(feature = "sqlite", feature = "file"))]
 mod rulebook;
+mod serve;
 #[cfg(all(feature = "cli", feature = "jq", feature = "schema"))]
 mod shop;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod signals;
+#[cfg(all(feature = "sqlite", feature = "file", unix))]
+mod sqlite_read_models;
 #[cfg(feature = "sqlite")]
 mod sqlite_store;
 #[cfg(all(feature = "cli", feature = "jq", feature = "schema"))]

@@ -3,7 +3,8 @@
 use toml::de::DeValue;
 
 /// A value's text, the same for every way to write it in TOML: comments, white space, quotes and the order of a
-/// table's keys make no difference. The order does count below `value`, which is the order in the JSON it makes.
+/// table's keys make no difference. The order does count below `value` and `default`, which is the order in the JSON they
+/// make.
 pub fn canonical(value: &DeValue<'_>) -> String {
     let mut out = String::new();
     push(&mut out, value, false);
@@ -37,7 +38,7 @@ fn push(out: &mut String, value: &DeValue<'_>, ordered: bool) {
             for (key, value) in entries {
                 push_text(out, key);
                 out.push(':');
-                push(out, value, ordered || *key == "value");
+                push(out, value, ordered || matches!(key.as_ref(), "value" | "default"));
                 out.push(',');
             }
             out.push('}');

@@ -4,6 +4,8 @@
 //! projection has at most three: the **live** one, which readers see under the tables' own names; the **shadow**, which
 //! is being made beside it; and the **previous** one, kept after a swap until it is dropped.
 
+use std::fmt;
+
 use async_trait::async_trait;
 use eventlift_events::{EventId, Position, Revision, StoreError, StoreIdentity, StreamName, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -64,6 +66,37 @@ pub enum Side {
     Shadow,
     /// What readers saw before the last swap.
     Previous,
+}
+
+impl Side {
+    /// All three.
+    pub const ALL: [Self; 3] = [Self::Live, Self::Shadow, Self::Previous];
+
+    /// How ledgers and messages call it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Shadow => "shadow",
+            Self::Previous => "previous",
+        }
+    }
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl Builds {
+    /// The build of a side, if there is one.
+    pub fn side(&self, side: Side) -> Option<&Build> {
+        match side {
+            Side::Live => self.live.as_ref(),
+            Side::Shadow => self.shadow.as_ref(),
+            Side::Previous => self.previous.as_ref(),
+        }
+    }
 }
 
 /// What becomes of a row.
@@ -265,3 +298,8 @@ pub trait SnapshotStore: Send + Sync {
     /// another fingerprint than the snapshot.
     async fn save(&self, aggregate: &str, snapshot: &Snapshot) -> Result<(), StoreError>;
 }
+
+/// A store of read models that keeps snapshots as well, as one object for both.
+pub trait ReadModels: ReadModelStore + SnapshotStore {}
+
+impl<S: ReadModelStore + SnapshotStore> ReadModels for S {}

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::value::ColumnType;
+use crate::row::Row;
+use crate::value::{ColumnType, Value};
 
 /// A table of a read model, or the table of an aggregate's snapshots.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -121,6 +122,41 @@ impl Table {
         unfit.map(|column| {
             format!("the column `{}` is of the type {}, which can't be a key", column.name, column.column_type)
         })
+    }
+
+    /// What is wrong with the tables of a projection, if anything: with one of them, or that a name is there twice.
+    pub fn problem_of_all(tables: &[Self]) -> Option<String> {
+        if tables.is_empty() {
+            return Some("there is no table".to_owned());
+        }
+        for (number, table) in tables.iter().enumerate() {
+            if let Some(problem) = table.problem() {
+                return Some(format!("table `{}`: {problem}", table.name));
+            }
+            if tables[..number].iter().any(|other| other.name.eq_ignore_ascii_case(&table.name)) {
+                return Some(format!("the table `{}` is there twice", table.name));
+            }
+        }
+        None
+    }
+
+    /// Why a row can't be one of this table, if it can't: too many or too few values, or one of another type. Nulls
+    /// in the key are left to [`Row::key`].
+    pub fn misfit(&self, row: &Row) -> Option<String> {
+        if row.0.len() != self.columns.len() {
+            return Some(format!("a row has {} values, the table {} columns", row.0.len(), self.columns.len()));
+        }
+        let fits = |(column, value): &(&Column, &Value)| value.column_type().is_none_or(|t| t == column.column_type);
+        let (column, value) = self.columns.iter().zip(&row.0).find(|pair| !fits(pair))?;
+        Some(format!("the column `{}` is of the type {}, but {value} is not", column.name, column.column_type))
+    }
+
+    /// Says that two rows have these values in a unique index.
+    pub fn same_values(&self, index: &Index, values: &[&Value]) -> String {
+        let names: Vec<&str> = index.columns.iter().map(|place| &*self.columns[*place].name).collect();
+        let values: Vec<String> = values.iter().map(|value| format!("`{value}`")).collect();
+        let values = values.join(", ");
+        format!("two rows have the same values in the unique index of {}: {values}", names.join(", "))
     }
 }
 

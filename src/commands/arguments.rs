@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use eventlift_events::{EventType, Scope, StreamName};
+
+use super::read_models::From;
 
 /// Lifts an event store to a new schema, a new shape or a new store.
 #[derive(Debug, Parser)]
@@ -20,6 +22,7 @@ Examples:
   eventlift plan shop                           see what would happen, event type by event type
   eventlift migrate shop                        do it; the same command again resumes
   eventlift verify shop                         read both sides back
+  eventlift rebuild shop                        build changed read models anew, beside the live ones
 
 Exit codes:
   0  done                                  5  refused: it would mix things up
@@ -64,6 +67,8 @@ Examples:
 
 Writes nothing. SIGINT or SIGTERM (Ctrl-C) ends it, and nothing is proved then.")]
     Verify(MigrationArguments),
+    /// Build snapshots and read models anew, beside the live ones, and swap them in.
+    Rebuild(RebuildArguments),
     /// Where the target's run stands.
     Status(ProjectArguments),
     /// Every run into the target.
@@ -108,6 +113,63 @@ pub struct MigrationArguments {
     /// Go on although rules, policies or source are not those the run was started with.
     #[arg(long)]
     pub accept_changes: bool,
+}
+
+/// Which projections of which project, and how.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  eventlift rebuild shop                      those whose definition, or whose upcasters, have changed
+  eventlift rebuild shop customers orders     these two, changed or not
+  eventlift rebuild shop --all                all, in one scan
+  eventlift rebuild shop --since              apply what came since the last time to the live tables
+  eventlift rebuild shop --dry-run            fold everything, write nothing
+  eventlift rebuild shop customers --undo     swap back to the build before
+  eventlift rebuild shop --drop-old           drop the builds before
+
+Readers see the live tables all the time; the new ones take their place in one transaction.
+SIGINT or SIGTERM (Ctrl-C) ends it and leaves the live tables as they are. A second one ends at once.")]
+pub struct RebuildArguments {
+    /// The folder of eventlift.toml, where it is not this one, and the names of projections and aggregates.
+    #[arg(value_name = "PROJECT | NAME")]
+    pub project_and_names: Vec<String>,
+    /// Rebuild what has not changed as well.
+    #[arg(long)]
+    pub all: bool,
+    /// Only apply the events since the checkpoints, to the live tables, in transactions with their checkpoints.
+    #[arg(long, conflicts_with = "all")]
+    pub since: bool,
+    /// Build in this SQLite database instead of the one under [read_models].
+    #[arg(long, value_name = "PATH")]
+    pub into: Option<PathBuf>,
+    /// Fold everything and say what would come of it. Writes nothing.
+    #[arg(long, conflicts_with = "since")]
+    pub dry_run: bool,
+    /// Swap back to the build before.
+    #[arg(long, conflicts_with_all = ["all", "since", "dry_run", "from"])]
+    pub undo: bool,
+    /// Drop the builds that were live before.
+    #[arg(long, conflicts_with_all = ["all", "since", "dry_run", "from", "undo"])]
+    pub drop_old: bool,
+    /// Which store to fold events from [default: the target where the project has one].
+    #[arg(long, value_name = "STORE")]
+    pub from: Option<From>,
+    /// Threads that fold [default: one a core].
+    #[arg(long, value_name = "N")]
+    pub workers: Option<NonZeroUsize>,
+    /// Events a batch.
+    #[arg(long, value_name = "N", default_value = "1000")]
+    pub batch: NonZeroUsize,
+}
+
+impl RebuildArguments {
+    /// The project's folder and the names: the first argument is a folder if it is a project's.
+    pub fn project_and_names(&self, is_project: impl Fn(&Path) -> bool) -> (&Path, &[String]) {
+        match self.project_and_names.split_first() {
+            Some((first, names)) if is_project(Path::new(first)) => (Path::new(first), names),
+            _ => (Path::new("."), &self.project_and_names),
+        }
+    }
 }
 
 /// What to look at, and how much to show.

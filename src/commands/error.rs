@@ -5,6 +5,8 @@ use eventlift_transformers::{DefinitionErrors, RegistryErrors};
 
 use crate::config::ConfigError;
 use crate::pipeline::PipelineError;
+use crate::rebuild::{RebuildError, RebuildRefusal};
+use crate::serve::ServeError;
 
 /// The documented exit codes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,7 +26,7 @@ pub enum ExitCode {
     Refused = 5,
     /// `verify` found a difference.
     Differs = 6,
-    /// A rule failed, or nothing covers an event.
+    /// A rule or a fold failed, or nothing covers an event.
     Rule = 7,
     /// A store can't be read or written.
     Store = 8,
@@ -73,6 +75,43 @@ pub enum CommandError {
     /// A run ended before it was done.
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
+    /// A projection's definition is wrong.
+    #[error("failed to read the projections: {0}")]
+    Projections(#[from] eventlift_projections::DefinitionErrors),
+    /// A rebuild ended before it was done.
+    #[error(transparent)]
+    Rebuild(#[from] RebuildError),
+    /// There are no projections.
+    #[error("failed to rebuild: there are no projections in {folder}")]
+    NoProjections {
+        /// The folder of definitions.
+        folder: String,
+    },
+    /// A name that no projection has.
+    #[error("failed to find a projection named {name:?}: the project has {}", .known.join(", "))]
+    UnknownProjection {
+        /// The name.
+        name: String,
+        /// The names there are.
+        known: Vec<String>,
+    },
+    /// Nothing was migrated that could be folded.
+    #[error("failed to fold {target}: {problem}")]
+    NotMigrated {
+        /// The target.
+        target: String,
+        /// Why not.
+        problem: &'static str,
+    },
+    /// There is no build to go back to.
+    #[error("failed to undo: there is no build before the live one of {}", .projections.join(", "))]
+    NothingToUndo {
+        /// The projections.
+        projections: Vec<String>,
+    },
+    /// Schedules can't be served.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
     /// A file can't be written.
     #[error("failed to write {path}: {source}")]
     Write {
@@ -112,6 +151,16 @@ impl CommandError {
             Self::Config(error) => error.hint.clone(),
             Self::Store(error) => error.hint.clone(),
             Self::Pipeline(error) => error.hint(),
+            Self::Rebuild(error) => error.hint(),
+            Self::NoProjections { .. } => Some("write a definition, such as those in docs/projections.md".to_owned()),
+            Self::UnknownProjection { name, known } => {
+                eventlift_language::problem::did_you_mean(name, known.iter().map(|known| &**known))
+            }
+            Self::NotMigrated { .. } => {
+                Some("run `eventlift migrate` first, or fold the source with --from source".to_owned())
+            }
+            Self::NothingToUndo { .. } => None,
+            Self::Serve(error) => error.hint(),
             Self::Exists(_) => Some("name another folder, or move the file away".to_owned()),
             Self::NothingInScope { .. } => Some(
                 "check the spelling; `eventlift plan` of everything shows the types, and events with their streams"
@@ -119,26 +168,44 @@ impl CommandError {
             ),
             Self::BesideEvents(error) => error.hint(),
             Self::NothingToVerify { .. } => Some("run `eventlift migrate` first".to_owned()),
-            Self::Definitions(_) | Self::Registry(_) | Self::Write { .. } => None,
+            Self::Definitions(_) | Self::Projections(_) | Self::Registry(_) | Self::Write { .. } => None,
         }
     }
 
     /// The exit code.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Config(_) | Self::Definitions(_) | Self::Registry(_) => ExitCode::Project,
+            Self::Config(_) | Self::Definitions(_) | Self::Projections(_) | Self::Registry(_) => ExitCode::Project,
+            Self::NoProjections { .. } | Self::UnknownProjection { .. } => ExitCode::Project,
             Self::Store(error) => of_store(error),
-            Self::Pipeline(error) => match error {
-                PipelineError::Source(error) | PipelineError::Target(error) => of_store(error),
-                PipelineError::Transform(_) | PipelineError::Uncovered { .. } => ExitCode::Rule,
-                PipelineError::Refused(crate::pipeline::Refusal::Uncovered { .. }) => ExitCode::Rule,
-                PipelineError::Refused(_) | PipelineError::Attributes { .. } => ExitCode::Refused,
-                PipelineError::Audit { .. } => ExitCode::Source,
-            },
-            Self::Write { .. } | Self::Exists(_) => ExitCode::Store,
+            Self::Pipeline(error) => of_pipeline(error),
+            Self::Rebuild(error) => of_rebuild(error),
+            Self::NotMigrated { .. } | Self::NothingToUndo { .. } => ExitCode::Refused,
+            Self::Serve(ServeError::Ledger(error)) => of_store(error),
+            Self::Serve(_) | Self::Write { .. } | Self::Exists(_) => ExitCode::Store,
             Self::BesideEvents(error) => error.exit_code(),
             Self::NothingToVerify { .. } | Self::NothingInScope { .. } => ExitCode::Refused,
         }
+    }
+}
+
+fn of_pipeline(error: &PipelineError) -> ExitCode {
+    match error {
+        PipelineError::Source(error) | PipelineError::Target(error) => of_store(error),
+        PipelineError::Transform(_) | PipelineError::Uncovered { .. } => ExitCode::Rule,
+        PipelineError::Refused(crate::pipeline::Refusal::Uncovered { .. }) => ExitCode::Rule,
+        PipelineError::Refused(_) | PipelineError::Attributes { .. } => ExitCode::Refused,
+        PipelineError::Audit { .. } => ExitCode::Source,
+    }
+}
+
+fn of_rebuild(error: &RebuildError) -> ExitCode {
+    match error {
+        RebuildError::Source(error) | RebuildError::ReadModels(error) => of_store(error),
+        RebuildError::Lift(error) => of_pipeline(error),
+        RebuildError::Fold(_) | RebuildError::Refused(RebuildRefusal::NotUnderstood { .. }) => ExitCode::Rule,
+        RebuildError::PutAside { .. } => ExitCode::Store,
+        RebuildError::Unreadable { .. } | RebuildError::Refused(_) => ExitCode::Refused,
     }
 }
 

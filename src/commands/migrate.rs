@@ -14,6 +14,7 @@ use super::progress_line::ProgressLine;
 use super::rules::registry;
 use crate::config::Project;
 use crate::pipeline::{Migration, MigrationOptions, PipelineError, Refusal, Stop, StopHandle, SurveyOptions, survey};
+use crate::stores::StoreConfig;
 
 /// What a migration did.
 #[derive(Debug, Serialize)]
@@ -44,8 +45,9 @@ pub(super) struct MigrateReport {
 /// Migrates a project.
 pub(super) async fn migrate(arguments: &MigrationArguments, format: Format) -> Result<MigrateReport, CommandError> {
     let project = Project::load(&arguments.project.project)?;
-    let migrated = migrate_project(&project, arguments, format).await;
-    match project.target.is_standard_stream() {
+    let target = project.require_target()?;
+    let migrated = migrate_project(&project, target, arguments, format).await;
+    match target.is_standard_stream() {
         true => migrated.map_err(|error| CommandError::BesideEvents(Box::new(error))),
         false => migrated,
     }
@@ -53,20 +55,21 @@ pub(super) async fn migrate(arguments: &MigrationArguments, format: Format) -> R
 
 async fn migrate_project(
     project: &Project,
+    target_config: &StoreConfig,
     arguments: &MigrationArguments,
     format: Format,
 ) -> Result<MigrateReport, CommandError> {
     let registry = Arc::new(registry(project)?);
     let options = migration_options(arguments, project);
-    if project.source.is_same(&project.target) {
+    if project.source.is_same(target_config) {
         let store = project.source.reader()?.identity().to_string();
         return Err(PipelineError::from(Refusal::SameStore { store }).into());
     }
     let source = project.source.reader()?;
-    let target = project.target.writer()?;
+    let target = target_config.writer()?;
     let (source_name, target_name) = (source.identity().to_string(), target.identity().to_string());
     let can_be_verified =
-        source.is_rereadable() && target.capabilities().explicit_positions && !project.target.is_standard_stream();
+        source.is_rereadable() && target.capabilities().explicit_positions && !target_config.is_standard_stream();
     let stop = stop_on_signals();
 
     let begun = Instant::now();
@@ -130,7 +133,7 @@ async fn migrate_project(
         written_now: outcome.counts.written - done_before.written,
         seconds: begun.elapsed().as_secs_f64(),
         project: arguments.project.project.display().to_string(),
-        to_standard_output: project.target.is_standard_stream(),
+        to_standard_output: target_config.is_standard_stream(),
         can_be_verified,
         scope: arguments.scope.to_string(),
     })

@@ -10,8 +10,12 @@ mod migrate;
 mod output;
 mod plan;
 mod progress_line;
+mod read_models;
+mod rebuild;
 mod rules;
 mod runs;
+#[expect(dead_code, reason = "a command as soon as there is something to build read models with")]
+mod serve;
 mod status;
 mod verify;
 
@@ -23,6 +27,7 @@ use check::check;
 use init::init;
 use migrate::migrate;
 use plan::plan;
+use rebuild::rebuild;
 use runs::runs;
 use status::status;
 use verify::verify;
@@ -36,6 +41,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Plan(plan_arguments) => plan(&plan_arguments, format).await.map(|r| print_report(format, &r)),
         Command::Migrate(migration) => migrate(&migration, format).await.map(|r| print_report(format, &r)),
         Command::Verify(migration) => verify(&migration, format).await.map(|r| print_report(format, &r)),
+        Command::Rebuild(arguments) => rebuild(&arguments, format).await.map(|r| print_report(format, &r)),
         Command::Status(project) => status(&project).await.map(|r| print_report(format, &r)),
         Command::Runs(project) => runs(&project).await.map(|r| print_report(format, &r)),
     };

@@ -15,10 +15,11 @@ use super::migrate::stop_on_signals;
 use super::output::{Format, Report, command};
 use super::progress_line::ProgressLine;
 use super::rules::registry;
-use crate::config::Project;
+use crate::config::{FILE_NAME, Project};
 use crate::pipeline::{
     Covered, MigrationOptions, Rehearsal, RehearsalOptions, Survey, SurveyOptions, rehearse, survey,
 };
+use crate::stores::StoreConfig;
 
 /// Events that are written for a trial, to estimate time and size.
 const TRIAL: usize = 20_000;
@@ -27,7 +28,7 @@ const TRIAL: usize = 20_000;
 #[derive(Debug, Serialize)]
 pub(super) struct PlanReport {
     source: String,
-    target: String,
+    target: Option<String>,
     /// Whether every event of the source was looked at.
     complete: bool,
     events: u64,
@@ -141,9 +142,16 @@ fn report(
     let proof = found.prove(&source.identity().to_string(), project.policies).map_err(CommandError::from);
     let mut obstacles: Vec<String> = Vec::new();
     let mut exit_code = ExitCode::Done;
-    if project.source.is_same(&project.target) {
-        obstacles.push(format!("{} is both source and target", source.identity()));
-        exit_code = ExitCode::Refused;
+    match project.require_target() {
+        Ok(target) if project.source.is_same(target) => {
+            obstacles.push(format!("{} is both source and target", source.identity()));
+            exit_code = ExitCode::Refused;
+        }
+        Ok(_) => {}
+        Err(_) => {
+            obstacles.push(format!("{FILE_NAME} has no [target]"));
+            exit_code = ExitCode::Project;
+        }
     }
     if let Err(error) = &proof {
         obstacles.push(error.to_string());
@@ -162,7 +170,7 @@ fn report(
     }
     PlanReport {
         source: source.identity().to_string(),
-        target: project.target.to_string(),
+        target: project.target.as_ref().map(StoreConfig::to_string),
         complete: found.complete,
         events: found.events(),
         samples: samples(registry, &found, arguments.show),
@@ -265,7 +273,7 @@ async fn estimate(project: &Project, rehearsal: &Rehearsal, read_seconds: f64) -
         return None;
     }
     let folder = tempfile::tempdir().ok()?;
-    let trial = project.target.trial_in(folder.path())?;
+    let trial = project.target.as_ref()?.trial_in(folder.path())?;
     let begun = Instant::now();
     let mut writer = trial.writer().ok()?;
     let events: Vec<Event> = (0..).zip(&rehearsal.first).map(|(number, event)| numbered(event, number)).collect();
@@ -293,7 +301,8 @@ impl Report for PlanReport {
 
 impl fmt::Display for PlanReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} → {}\n", self.source, self.target)?;
+        let target = self.target.as_deref().unwrap_or("no target");
+        writeln!(f, "{} → {target}\n", self.source)?;
         self.write_types(f)?;
         writeln!(f, "\n{}", self.numbering)?;
         let part = if self.complete { "" } else { " (a part of the source)" };

@@ -9,6 +9,7 @@ use super::arguments::ProjectArguments;
 use super::error::CommandError;
 use super::output::Report;
 use crate::config::Project;
+use crate::stores::StoreConfig;
 
 /// Every run into a target, the latest last.
 #[derive(Debug, Serialize)]
@@ -36,12 +37,13 @@ pub(super) struct RunLine {
 /// Lists the runs into a project's target.
 pub(super) async fn runs(arguments: &ProjectArguments) -> Result<RunsReport, CommandError> {
     let project = Project::load(&arguments.project)?;
-    Ok(RunsReport { target: project.target.to_string(), runs: run_lines(&project).await? })
+    let target = project.require_target()?;
+    Ok(RunsReport { target: target.to_string(), runs: run_lines(target).await? })
 }
 
-/// The runs into a project's target, the latest last; none where there is no target yet.
-pub(super) async fn run_lines(project: &Project) -> Result<Vec<RunLine>, CommandError> {
-    let Some(ledger) = project.target.ledger()? else { return Ok(Vec::new()) };
+/// The runs into a target, the latest last; none where it is not there yet.
+pub(super) async fn run_lines(target: &StoreConfig) -> Result<Vec<RunLine>, CommandError> {
+    let Some(ledger) = target.ledger()? else { return Ok(Vec::new()) };
     let mut lines = Vec::new();
     for record in ledger.runs().await? {
         lines.push(run_line(record, &*ledger).await?);

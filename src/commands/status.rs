@@ -27,7 +27,8 @@ pub(super) struct StatusReport {
 /// Looks at the target of a project.
 pub(super) async fn status(arguments: &ProjectArguments) -> Result<StatusReport, CommandError> {
     let project = Project::load(&arguments.project)?;
-    let (run, busy) = match run_lines(&project).await {
+    let target = project.require_target()?;
+    let (run, busy) = match run_lines(target).await {
         Ok(mut runs) => (runs.pop(), false),
         // Building indexes takes the database for itself.
         Err(CommandError::Store(error)) if matches!(error.kind, StoreErrorKind::Locked(_)) => (None, true),
@@ -35,8 +36,8 @@ pub(super) async fn status(arguments: &ProjectArguments) -> Result<StatusReport,
     };
     Ok(StatusReport {
         source: project.source.to_string(),
-        target: project.target.to_string(),
-        running: project.target.is_being_written(),
+        target: target.to_string(),
+        running: target.is_being_written(),
         run,
         busy,
         project: arguments.project.display().to_string(),

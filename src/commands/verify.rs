@@ -42,19 +42,20 @@ struct DifferenceView {
 /// Verifies the target of a project against its source.
 pub(super) async fn verify(arguments: &MigrationArguments, format: Format) -> Result<VerifyReport, CommandError> {
     let project = Project::load(&arguments.project.project)?;
+    let target_config = project.require_target()?;
     let registry = Arc::new(registry(&project)?);
     let source = project.source.reader()?;
     let nothing = |problem: &str| CommandError::NothingToVerify {
-        target: project.target.to_string(),
+        target: target_config.to_string(),
         problem: problem.to_owned(),
     };
-    let Some(ledger) = project.target.ledger()? else { return Err(nothing("no run has filled it yet")) };
+    let Some(ledger) = target_config.ledger()? else { return Err(nothing("no run has filled it yet")) };
     let run = ledger.runs().await?.pop().ok_or_else(|| nothing("no run has filled it yet"))?;
     if run.state != RunState::Done {
         return Err(nothing("its run has not ended"));
     }
     let options = migration_options(arguments, &project);
-    let target = project.target.reader()?;
+    let target = target_config.reader()?;
     let fingerprint =
         Fingerprint::of(&registry, &options.scope, &options.policies).of_stores(source.reading(), target.reading());
     if !options.accept_changes

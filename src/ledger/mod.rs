@@ -11,7 +11,6 @@ mod runs;
 mod schema;
 
 pub use database::LedgerDatabase;
-#[cfg(any(feature = "sqlite", feature = "file"))]
 pub(crate) use database::as_file;
 #[cfg(feature = "sqlite")]
 pub(crate) use database::open_to_read;

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use eventlift_events::StoreError;
+use eventlift_events::{Event, Position, StoreError};
 use eventlift_projections::FoldError;
+use eventlift_transformers::Reason;
 
 use crate::pipeline::PipelineError;
 
@@ -31,6 +32,14 @@ pub enum RebuildError {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A row is not what the projection's tables hold.
+    #[error("failed to read a row of {table}: {reason}")]
+    Unreadable {
+        /// The table.
+        table: String,
+        /// Why.
+        reason: Reason,
+    },
     /// It would mix things up, or make something that is wrong.
     #[error("refused: {0}")]
     Refused(#[from] RebuildRefusal),
@@ -48,6 +57,62 @@ pub enum RebuildRefusal {
         /// Types, versions and numbers of events.
         events: Vec<String>,
     },
+    /// Rules that keep state between events can't lift on the fly.
+    #[error("the rule {rule} keeps state between the events of a stream, so it can't lift them on the fly")]
+    StatefulRule {
+        /// The rule.
+        rule: String,
+    },
+    /// The live tables were not built by the projection as it is now.
+    #[error("the live tables of {projection} are not what it would build now: {}", .changes.join("; "))]
+    Changed {
+        /// The projection.
+        projection: String,
+        /// What is different.
+        changes: Vec<String>,
+    },
+    /// The event that the build ended at is not in the store any more.
+    #[error("{store} holds no event at position {end}, where {projection} ended")]
+    OtherContent {
+        /// The projection.
+        projection: String,
+        /// The store of events.
+        store: String,
+        /// The checkpoint.
+        end: Position,
+    },
+    /// More events can't be folded than anybody would look at.
+    #[error("more than {limit} events can't be folded, or wait for one that can't be")]
+    TooManyQuarantined {
+        /// How many are allowed.
+        limit: u64,
+    },
+    /// A row does not have the key it was made under.
+    #[error("{projection} makes a row of the table `{table}` whose key is not the one that it named")]
+    OtherKey {
+        /// The projection.
+        projection: String,
+        /// The table.
+        table: String,
+    },
+    /// Somebody else puts rows aside in the folder.
+    #[error("the folder {folder} is used by another fold")]
+    FolderInUse {
+        /// The folder.
+        folder: String,
+    },
+    /// The fold has failed before, or its caller has given it up.
+    #[error("the fold has ended with an error before")]
+    Ended,
+}
+
+impl RebuildRefusal {
+    /// An event is of a type or version that a projection neither folds nor leaves out.
+    pub fn not_understood(projection: &str, event: &Event) -> Self {
+        let Event { event_type, version, stream, revision, .. } = event;
+        let events = vec![format!("{event_type} version {version} (stream {stream}, revision {revision})")];
+        Self::NotUnderstood { projection: projection.to_owned(), events }
+    }
 }
 
 impl RebuildError {
@@ -57,10 +122,26 @@ impl RebuildError {
             Self::Source(error) | Self::ReadModels(error) => error.hint.clone(),
             Self::Lift(error) => error.hint(),
             Self::Fold(error) => error.reason.hint.clone(),
+            Self::Unreadable { .. } => Some("rebuild it".to_owned()),
             Self::PutAside { .. } => Some("is there room and permission?".to_owned()),
-            Self::Refused(RebuildRefusal::NotUnderstood { .. }) => {
-                Some("fold them with an [[on]], leave them out by `ignore`, or add upcasters for them".to_owned())
+            Self::Refused(refusal) => Some(refusal.hint().to_owned()),
+        }
+    }
+}
+
+impl RebuildRefusal {
+    fn hint(&self) -> &'static str {
+        match self {
+            Self::NotUnderstood { .. } => {
+                "fold them with an [[on]], leave them out by `ignore`, or add upcasters for them"
             }
+            Self::StatefulRule { .. } => "migrate first, and rebuild from the target",
+            Self::Changed { .. } => "rebuild it",
+            Self::OtherContent { .. } => "is it the same store? if so, rebuild",
+            Self::TooManyQuarantined { .. } => "rebuild with the policy `stop`: its error names the first of them",
+            Self::OtherKey { .. } => "a change of a row leaves the columns of its key what they are",
+            Self::FolderInUse { .. } => "wait until it has ended, or give this one another folder",
+            Self::Ended => "its first error says why",
         }
     }
 }

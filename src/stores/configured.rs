@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use eventlift_events::{CheckpointStore, EventReader, EventWriter, StoreError};
+#[cfg(feature = "sqlite")]
+use eventlift_projections::ReadModels;
 use serde::Deserialize;
 
 #[cfg(feature = "file")]
 use super::file::{FileConfig, FileReader, FileWriter};
 use super::local_file;
 #[cfg(feature = "sqlite")]
-use super::sqlite::{SqliteConfig, SqliteReader, SqliteWriter};
+use super::sqlite::{SqliteConfig, SqliteReadModels, SqliteReader, SqliteWriter};
 use crate::ledger::LedgerDatabase;
 
 /// A store of any kind that this program was built with.
@@ -43,6 +45,9 @@ pub enum InvalidStore {
     /// There is no such kind of store, or this program was built without it.
     #[error("there is no store `{0}` (one of {known})", known = KINDS.join(", "))]
     UnknownKind(String),
+    /// A store that events can be in, but no read models.
+    #[error("the store `{0}` can't hold read models (one of sqlite)")]
+    NoReadModels(String),
     /// A key is wrong; the text is the parser's.
     #[error("{0}")]
     Key(String),
@@ -168,6 +173,72 @@ impl fmt::Display for StoreConfig {
             #[cfg(feature = "file")]
             Self::File(config) => write!(f, "file:{}", config.path.display()),
             #[cfg(feature = "sqlite")]
+            Self::Sqlite(config) => write!(f, "sqlite:{}", config.path.display()),
+        }
+    }
+}
+
+/// A store of read models and snapshots of any kind that this program was built with.
+#[cfg(feature = "sqlite")]
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum ReadModelConfig {
+    /// Tables in a SQLite database.
+    Sqlite(SqliteConfig),
+}
+
+/// The kinds of stores for read models that this program was built with.
+#[cfg(feature = "sqlite")]
+pub const READ_MODEL_KINDS: &[&str] = &["sqlite"];
+
+#[cfg(feature = "sqlite")]
+impl ReadModelConfig {
+    /// Reads the table of a store, as [`StoreConfig::from_table`] does.
+    pub fn from_table(table: toml::Table, folder: &Path) -> Result<Self, InvalidStore> {
+        match table.get("store").and_then(toml::Value::as_str) {
+            Some(kind) if KINDS.contains(&kind) && !READ_MODEL_KINDS.contains(&kind) => {
+                return Err(InvalidStore::NoReadModels(kind.to_owned()));
+            }
+            _ => {}
+        }
+        match StoreConfig::from_table(table, folder)? {
+            StoreConfig::Sqlite(config) => Ok(Self::Sqlite(config)),
+            #[cfg(feature = "file")]
+            StoreConfig::File(_) => Err(InvalidStore::NoReadModels("file".to_owned())),
+        }
+    }
+
+    /// Opens the store for building and reading, and creates it where there is none.
+    pub fn open(&self) -> Result<Arc<dyn ReadModels>, StoreError> {
+        match self {
+            Self::Sqlite(config) => Ok(Arc::new(SqliteReadModels::open(config.clone())?)),
+        }
+    }
+
+    /// Opens the store to look at it, without creating or changing anything; none where there is no store yet. What
+    /// changes something fails as read-only.
+    pub fn look(&self) -> Result<Option<Arc<dyn ReadModels>>, StoreError> {
+        match self {
+            Self::Sqlite(config) => {
+                let store = SqliteReadModels::look(config.clone())?;
+                Ok(store.map(|store| Arc::new(store) as Arc<dyn ReadModels>))
+            }
+        }
+    }
+
+    /// The local file that holds the store, if one does.
+    pub fn local_file(&self) -> Option<&Path> {
+        match self {
+            Self::Sqlite(config) => Some(&config.path),
+        }
+    }
+}
+
+#[cfg(feature = "sqlite")]
+impl fmt::Display for ReadModelConfig {
+    /// As [`StoreIdentity`](eventlift_events::StoreIdentity) prints it once the store is open.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Self::Sqlite(config) => write!(f, "sqlite:{}", config.path.display()),
         }
     }

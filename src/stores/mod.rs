@@ -11,3 +11,5 @@ pub mod sqlite;
 
 #[cfg(any(feature = "sqlite", feature = "file"))]
 pub use configured::{InvalidStore, KINDS, StoreConfig};
+#[cfg(feature = "sqlite")]
+pub use configured::{READ_MODEL_KINDS, ReadModelConfig};

@@ -30,12 +30,13 @@ pub type Verdict = Result<(), Failure>;
 pub struct Failure(String);
 
 impl Failure {
-    pub(super) fn new(message: impl fmt::Display) -> Self {
+    /// A promise broken in this way.
+    pub fn new(message: impl fmt::Display) -> Self {
         Self(message.to_string())
     }
 
     /// The same, with the situation it happened in.
-    pub(super) fn when(self, situation: impl fmt::Display) -> Self {
+    pub fn when(self, situation: impl fmt::Display) -> Self {
         Self(format!("{situation}: {}", self.0))
     }
 }

@@ -38,6 +38,9 @@ impl<'a> Document<'a> {
     /// The JSON text of the value a pointer leads to; the first such value for a pointer with wildcards. `None` where
     /// it is missing. Fails where the pointer leads through a scalar or a key that is there twice.
     pub fn get(&mut self, pointer: &Pointer) -> Result<Option<Cow<'_, str>>, Reason> {
+        if !pointer.has_wildcard() {
+            return Ok(self.root.get(pointer.segments(), &Place::ROOT)?.map(|node| node.json()));
+        }
         let mut found = None;
         self.find(pointer.segments(), &mut |node| {
             found = Some(node.json().into_owned());

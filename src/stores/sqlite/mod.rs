@@ -4,12 +4,16 @@
 //! SELECT type, schema_version, count(*) FROM events GROUP BY 1, 2;
 //! SELECT data ->> '$.full_name' FROM events WHERE stream = 'user-1' ORDER BY revision;
 //! ```
+//!
+//! And read models and snapshots, in the same database or another: [`SqliteReadModels`].
 
 mod config;
 mod layout;
+mod read_models;
 mod reader;
 mod writer;
 
 pub use config::SqliteConfig;
+pub use read_models::SqliteReadModels;
 pub use reader::SqliteReader;
 pub use writer::SqliteWriter;

@@ -111,13 +111,22 @@ fn prepare(connection: &Connection, content: Content) -> rusqlite::Result<()> {
     connection.busy_timeout(std::time::Duration::from_secs(30))?;
     // New pages need no journal, so an append writes each byte once; a write-ahead log would write it twice. While
     // loading, the journal's file stays from one transaction to the next.
-    let journal = if content == Content::Sealed { "DELETE" } else { "TRUNCATE" };
-    connection.pragma_update_and_check(None, "journal_mode", journal, |_| Ok(()))?;
+    set_journal(connection, if content == Content::Sealed { "DELETE" } else { "TRUNCATE" })?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update(None, "threads", 2)?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(())
+}
+
+/// Sets the kind of journal, unless the database has a write-ahead log: it holds read models as well, whose readers
+/// must never be blocked.
+fn set_journal(connection: &Connection, journal: &str) -> rusqlite::Result<()> {
+    let current: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
+    if current.eq_ignore_ascii_case("wal") {
+        return Ok(());
+    }
+    connection.pragma_update_and_check(None, "journal_mode", journal, |_| Ok(()))
 }
 
 #[async_trait]
@@ -228,8 +237,7 @@ impl Database {
         }
         transaction.commit().map_err(failed)?;
         // Nothing bulky comes any more, so the journal need not stay between transactions.
-        let settled = self.connection.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()));
-        settled.map_err(failed)?;
+        set_journal(&self.connection, "DELETE").map_err(failed)?;
         self.sealed = true;
         self.sparse = !dense;
         Ok(())

@@ -1,0 +1,426 @@
+//! `rebuild`: snapshots and read models, built beside the live ones and swapped in; or brought up to date.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use eventlift_events::Timestamp;
+use eventlift_projections::{Projection, ReadModelStore, RebuildAction, RebuildOutcome, RebuildRun};
+use serde::Serialize;
+use tokio::sync::watch;
+
+use super::arguments::RebuildArguments;
+use super::error::{CommandError, ExitCode};
+use super::migrate::stop_on_signals;
+use super::output::{Format, Report};
+use super::progress_line::ProgressLine;
+use super::read_models::{ReadModels, feed, read_models};
+use crate::config::{FILE_NAME, Project};
+use crate::rebuild::{
+    Built, Feed, FoldOptions, Outcome, Phase, Reading, Rebuild, RebuildError, RebuildProgress, Wanted, changes, origin,
+    rehearse,
+};
+
+/// What a rebuild did.
+#[derive(Debug, Serialize)]
+pub(super) struct RebuildReport {
+    source: String,
+    read_models: String,
+    /// `done`, `stopped`, or `nothing was written`.
+    state: State,
+    projections: Vec<ProjectionLine>,
+    /// How many events a rebuild that was killed had folded, and were gone on from.
+    resumed_events: u64,
+    seconds: f64,
+    #[serde(skip)]
+    action: Action,
+}
+
+/// How it ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum State {
+    Done,
+    Stopped,
+    NothingWritten,
+}
+
+/// What is done with projections.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Action {
+    Rebuild,
+    Rehearse,
+    Update,
+    Undo,
+    DropOld,
+}
+
+const UNCHANGED: &str = "unchanged";
+
+/// What became of a projection.
+#[derive(Debug, Serialize)]
+struct ProjectionLine {
+    projection: String,
+    action: &'static str,
+    reason: String,
+    events: u64,
+    rows: u64,
+    quarantined: u64,
+    checkpoint: Option<String>,
+}
+
+/// Rebuilds projections of a project.
+pub(super) async fn rebuild(arguments: &RebuildArguments, format: Format) -> Result<RebuildReport, CommandError> {
+    let (folder, names) = arguments.project_and_names(|path| path.join(FILE_NAME).is_file());
+    let project = Project::load(folder)?;
+    let models = read_models(&project, arguments.into.as_deref())?
+        .ok_or_else(|| CommandError::NoProjections { folder: project.projections.display().to_string() })?;
+    let named = models.named(names)?;
+    match action(arguments) {
+        Action::Undo => undo(&models, named, names).await,
+        Action::DropOld => drop_old(&models, named).await,
+        action => build(arguments, &project, &models, named, names, action, format).await,
+    }
+}
+
+fn action(arguments: &RebuildArguments) -> Action {
+    match arguments {
+        RebuildArguments { undo: true, .. } => Action::Undo,
+        RebuildArguments { drop_old: true, .. } => Action::DropOld,
+        RebuildArguments { dry_run: true, .. } => Action::Rehearse,
+        RebuildArguments { since: true, .. } => Action::Update,
+        _ => Action::Rebuild,
+    }
+}
+
+async fn build(
+    arguments: &RebuildArguments,
+    project: &Project,
+    models: &ReadModels,
+    named: Vec<Arc<dyn Projection>>,
+    names: &[String],
+    action: Action,
+    format: Format,
+) -> Result<RebuildReport, CommandError> {
+    let begun = Instant::now();
+    let feed = feed(project, arguments.from).await?;
+    let looked = models.look()?;
+    let everything = arguments.all || !names.is_empty();
+    let asked = if names.is_empty() { "--all" } else { "asked for by name" };
+    let (mut wanted, mut lines) = (Vec::new(), Vec::new());
+    for projection in named {
+        let why = match &looked {
+            Some(store) => changes_of(&**store, &feed, &*projection).await?,
+            None => vec!["it has never been built".to_owned()],
+        };
+        match (action, why.is_empty()) {
+            (Action::Update, _) => wanted.push(Wanted { projection, reason: "--since".to_owned() }),
+            (_, false) => wanted.push(Wanted { projection, reason: why.join("; ") }),
+            (_, true) if everything => wanted.push(Wanted { projection, reason: asked.to_owned() }),
+            (_, true) => lines.push(ProjectionLine::unchanged(&*projection)),
+        }
+    }
+    let reasons: Vec<(String, String)> =
+        wanted.iter().map(|w| (w.projection.name().to_owned(), w.reason.clone())).collect();
+    let (source, read_models) = (feed.reader().identity().to_string(), models.config.to_string());
+    let mut report = RebuildReport {
+        source,
+        read_models,
+        state: State::Done,
+        projections: lines,
+        resumed_events: 0,
+        seconds: 0.0,
+        action,
+    };
+    if wanted.is_empty() {
+        return Ok(report);
+    }
+
+    let options = fold_options(arguments, project);
+    let total = feed.types().await.ok().flatten().map(|types| types.iter().map(|(_, _, events)| events).sum());
+    let total = total.filter(|_| action != Action::Update);
+    let stop = stop_on_signals();
+    if action == Action::Rehearse {
+        let projections = wanted.into_iter().map(|wanted| wanted.projection).collect();
+        let (sender, receiver) = watch::channel(RebuildProgress::default());
+        let reading = reading(arguments);
+        let rehearsal = rehearse(&feed, projections, &options, &reading, &stop, &sender);
+        let rehearsed = watched(format, total, receiver, rehearsal).await?;
+        let Some(rehearsed) = rehearsed else { return Ok(RebuildReport { state: State::Stopped, ..report }) };
+        for found in rehearsed {
+            report.projections.push(ProjectionLine {
+                action: "would be rebuilt",
+                reason: reason_of(&reasons, &found.projection),
+                projection: found.projection,
+                events: found.events,
+                rows: found.rows,
+                quarantined: found.quarantined,
+                checkpoint: None,
+            });
+        }
+        report.state = State::NothingWritten;
+    } else {
+        let rebuild = Rebuild::new(feed, models.open()?, wanted, options).reading(reading(arguments)).stop_on(stop);
+        let outcome = match action {
+            Action::Update => watched(format, total, rebuild.progress(), rebuild.update()).await?,
+            _ => watched(format, total, rebuild.progress(), rebuild.run()).await?,
+        };
+        let done = if action == Action::Update { "brought up to date" } else { "rebuilt" };
+        let Outcome { done: ended, built, resumed_events } = outcome;
+        report.projections.extend(built.into_iter().map(|built| ProjectionLine::of(built, done, &reasons)));
+        report.resumed_events = resumed_events;
+        report.state = if ended { State::Done } else { State::Stopped };
+    }
+    report.projections.sort_by(|one, other| one.projection.cmp(&other.projection));
+    report.seconds = begun.elapsed().as_secs_f64();
+    Ok(report)
+}
+
+/// Runs a rebuild, with a line that shows how far it is.
+async fn watched<T>(
+    format: Format,
+    total: Option<u64>,
+    mut progress: watch::Receiver<RebuildProgress>,
+    run: impl Future<Output = Result<T, RebuildError>>,
+) -> Result<T, RebuildError> {
+    let mut line = ProgressLine::new(format, "folding", total, 0);
+    let outcome = {
+        let mut running = std::pin::pin!(run);
+        let mut phase = Phase::Folding;
+        loop {
+            tokio::select! {
+                outcome = &mut running => break outcome,
+                Ok(()) = progress.changed() => {
+                    let now = *progress.borrow_and_update();
+                    line.set(now.events);
+                    if now.phase != phase {
+                        phase = now.phase;
+                        line.now(phase_name(phase));
+                    }
+                }
+            }
+        }
+    };
+    line.end();
+    outcome
+}
+
+fn phase_name(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Folding => "folding",
+        Phase::Loading => "loading",
+        Phase::Indexing => "indexing",
+        Phase::CatchingUp => "catching up",
+        Phase::Swapping => "swapping",
+        Phase::Updating => "updating",
+    }
+}
+
+/// Why what is live is not what would be built now; nothing where it is.
+pub(super) async fn changes_of(
+    store: &dyn ReadModelStore,
+    feed: &Feed,
+    projection: &dyn Projection,
+) -> Result<Vec<String>, CommandError> {
+    let builds = store.builds(projection.name()).await?;
+    Ok(changes(builds.live.as_ref(), &origin(feed, projection)))
+}
+
+fn fold_options(arguments: &RebuildArguments, project: &Project) -> FoldOptions {
+    let options = project.rebuild.fold_options();
+    FoldOptions { workers: arguments.workers.unwrap_or(options.workers), ..options }
+}
+
+fn reading(arguments: &RebuildArguments) -> Reading {
+    let workers = arguments.workers.unwrap_or(Reading::default().workers);
+    Reading { batch_events: arguments.batch, workers }
+}
+
+async fn undo(
+    models: &ReadModels,
+    named: Vec<Arc<dyn Projection>>,
+    names: &[String],
+) -> Result<RebuildReport, CommandError> {
+    let begun = Instant::now();
+    let Some(store) = models.look()? else {
+        return Err(CommandError::NothingToUndo { projections: all_names(&named) });
+    };
+    let mut report = report_of(models, Action::Undo);
+    for projection in named {
+        let builds = store.builds(projection.name()).await?;
+        if builds.previous.is_none() {
+            if names.is_empty() {
+                continue;
+            }
+            return Err(CommandError::NothingToUndo { projections: vec![projection.name().to_owned()] });
+        }
+        let name = projection.name();
+        let store = models.open()?;
+        let done = recorded(&*store, name, RebuildAction::Undo, "--undo", store.undo(name)).await;
+        done?;
+        report.projections.push(ProjectionLine::plain(name, "swapped back to the build before", &*store).await?);
+    }
+    if report.projections.is_empty() {
+        return Err(CommandError::NothingToUndo { projections: all_names(&models.projections) });
+    }
+    report.seconds = begun.elapsed().as_secs_f64();
+    Ok(report)
+}
+
+async fn drop_old(models: &ReadModels, named: Vec<Arc<dyn Projection>>) -> Result<RebuildReport, CommandError> {
+    let begun = Instant::now();
+    let mut report = report_of(models, Action::DropOld);
+    let Some(looked) = models.look()? else { return Ok(report) };
+    for projection in named {
+        let name = projection.name();
+        if looked.builds(name).await?.previous.is_none() {
+            continue;
+        }
+        let store = models.open()?;
+        recorded(&*store, name, RebuildAction::DropOld, "--drop-old", store.drop_previous(name)).await?;
+        report.projections.push(ProjectionLine::plain(name, "the build before was dropped", &*store).await?);
+    }
+    report.seconds = begun.elapsed().as_secs_f64();
+    Ok(report)
+}
+
+/// Does something to a projection as its holder, and records it in the ledger.
+async fn recorded<T>(
+    store: &dyn ReadModelStore,
+    projection: &str,
+    action: RebuildAction,
+    reason: &str,
+    work: impl Future<Output = Result<T, eventlift_events::StoreError>>,
+) -> Result<T, CommandError> {
+    let _hold = store.hold(projection).await?;
+    let now = Timestamp::now();
+    let mut run = RebuildRun {
+        number: 0,
+        projection: projection.to_owned(),
+        action,
+        reason: reason.to_owned(),
+        schedule: None,
+        outcome: RebuildOutcome::Running,
+        begun_at: now,
+        updated_at: now,
+        events: 0,
+        rows: 0,
+    };
+    run.number = store.record_run(&run).await?;
+    let done = work.await;
+    run.outcome = match &done {
+        Ok(_) => RebuildOutcome::Done,
+        Err(error) => RebuildOutcome::Failed(error.to_string()),
+    };
+    run.updated_at = Timestamp::now();
+    store.record_run(&run).await?;
+    Ok(done?)
+}
+
+fn report_of(models: &ReadModels, action: Action) -> RebuildReport {
+    RebuildReport {
+        source: String::new(),
+        read_models: models.config.to_string(),
+        state: State::Done,
+        projections: Vec::new(),
+        resumed_events: 0,
+        seconds: 0.0,
+        action,
+    }
+}
+
+fn all_names(projections: &[Arc<dyn Projection>]) -> Vec<String> {
+    projections.iter().map(|projection| projection.name().to_owned()).collect()
+}
+
+fn reason_of(reasons: &[(String, String)], projection: &str) -> String {
+    reasons.iter().find(|(name, _)| name == projection).map(|(_, reason)| reason.clone()).unwrap_or_default()
+}
+
+impl ProjectionLine {
+    fn of(built: Built, action: &'static str, reasons: &[(String, String)]) -> Self {
+        Self {
+            action,
+            reason: reason_of(reasons, &built.projection),
+            projection: built.projection,
+            events: built.events,
+            rows: built.rows,
+            quarantined: built.quarantined,
+            checkpoint: built.checkpoint.map(|position| position.to_string()),
+        }
+    }
+
+    fn unchanged(projection: &dyn Projection) -> Self {
+        Self {
+            projection: projection.name().to_owned(),
+            action: UNCHANGED,
+            reason: "what is live was built by the same definition".to_owned(),
+            events: 0,
+            rows: 0,
+            quarantined: 0,
+            checkpoint: None,
+        }
+    }
+
+    async fn plain(name: &str, action: &'static str, store: &dyn ReadModelStore) -> Result<Self, CommandError> {
+        let live = store.builds(name).await?.live;
+        Ok(Self {
+            projection: name.to_owned(),
+            action,
+            reason: String::new(),
+            events: 0,
+            rows: 0,
+            quarantined: 0,
+            checkpoint: live.and_then(|live| live.checkpoint).map(|position| position.to_string()),
+        })
+    }
+}
+
+impl Report for RebuildReport {
+    fn exit_code(&self) -> ExitCode {
+        if self.state == State::Stopped { ExitCode::Stopped } else { ExitCode::Done }
+    }
+}
+
+impl fmt::Display for RebuildReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.source.is_empty() {
+            true => writeln!(f, "{}", self.read_models)?,
+            false => writeln!(f, "{} → {}", self.source, self.read_models)?,
+        }
+        let width = self.projections.iter().map(|line| line.projection.len()).max().unwrap_or(0);
+        for line in &self.projections {
+            writeln!(f, "  {:width$}  {line}", line.projection)?;
+        }
+        if self.resumed_events > 0 {
+            writeln!(f, "went on behind the {} events that were folded before it was killed", self.resumed_events)?;
+        }
+        match (self.state, self.action) {
+            (State::Stopped, Action::Update) => write!(f, "stopped; the same command goes on"),
+            (State::Stopped, _) => write!(f, "stopped; the live tables are what they were, the same command goes on"),
+            (State::NothingWritten, _) => write!(f, "nothing was written ({:.1} s)", self.seconds),
+            (State::Done, _) if self.projections.is_empty() => write!(f, "there was nothing to do"),
+            (State::Done, Action::Rebuild) if self.projections.iter().all(|line| line.action == UNCHANGED) => {
+                write!(f, "nothing to rebuild; --since applies new events, --all rebuilds all the same")
+            }
+            (State::Done, _) => write!(f, "done in {:.1} s", self.seconds),
+        }
+    }
+}
+
+impl fmt::Display for ProjectionLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.action)?;
+        if self.events > 0 || self.rows > 0 {
+            write!(f, ": {} events, {} rows", self.events, self.rows)?;
+        }
+        if !self.reason.is_empty() {
+            write!(f, " ({})", self.reason)?;
+        }
+        match self.quarantined {
+            0 => Ok(()),
+            1 => write!(f, ", 1 event in quarantine"),
+            events => write!(f, ", {events} events in quarantine"),
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! Whether projections understand what a store holds, before anything is folded.
+
+use eventlift_events::{EventType, SchemaVersion};
+use eventlift_projections::{Concern, Projection};
+
+use super::error::RebuildRefusal;
+
+/// Refuses a projection that neither folds nor leaves out a type and version of the store. One that is about some
+/// categories only is not judged here: which types they hold is known when they are read.
+pub fn prove_understood(
+    projection: &dyn Projection,
+    types: &[(EventType, SchemaVersion, u64)],
+) -> Result<(), RebuildRefusal> {
+    let understood = projection.understood();
+    if !understood.categories.is_empty() {
+        return Ok(());
+    }
+    let is_strange = |event_type: &EventType, version| {
+        matches!(understood.concern_of(event_type, version), Concern::UnknownType | Concern::UnknownVersion)
+    };
+    let strange: Vec<String> = types
+        .iter()
+        .filter(|(event_type, version, _)| is_strange(event_type, *version))
+        .map(|(event_type, version, events)| {
+            format!("{event_type} version {version} ({events} {})", if *events == 1 { "event" } else { "events" })
+        })
+        .collect();
+    match strange.is_empty() {
+        true => Ok(()),
+        false => Err(RebuildRefusal::NotUnderstood { projection: projection.name().to_owned(), events: strange }),
+    }
+}

@@ -1,0 +1,196 @@
+//! Where the events of a rebuild come from: a store, and the rules that they go through on the fly.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use eventlift_events::{Event, EventReader, EventType, Position, ReadRequest, SchemaVersion, Scope};
+use eventlift_transformers::{Outcome, Registry, Schema};
+use futures_util::stream::{BoxStream, StreamExt};
+
+use super::error::{RebuildError, RebuildRefusal};
+use crate::pipeline::{Origins, Policies, Stop, lift_batches};
+
+/// The events of a store, lifted on the fly where there are rules.
+///
+/// Lifted events keep the revision and the position of the event they came from, since that is what the store knows
+/// them by; the parts of a split share both.
+#[derive(Clone)]
+pub struct Feed {
+    reader: Arc<dyn EventReader>,
+    rules: Option<(Arc<Registry>, Policies)>,
+    scope: Scope,
+    filled_by: Option<String>,
+}
+
+/// Some events, in order.
+#[derive(Debug)]
+pub struct FedBatch {
+    /// What is to be folded.
+    pub events: Vec<Event>,
+    /// The position of the last event that was read for it.
+    pub until: Position,
+    /// How many events were read for it.
+    pub read: u64,
+}
+
+/// Batches in order, until the store ends, the first error, or a request to stop.
+pub type Fed = BoxStream<'static, Result<FedBatch, RebuildError>>;
+
+impl Feed {
+    /// The events of a store as they are.
+    pub fn of(reader: Arc<dyn EventReader>) -> Self {
+        Self { reader, rules: None, scope: Scope::All, filled_by: None }
+    }
+
+    /// The same, each event lifted by rules. Fails with rules that keep state between the events of a stream: what
+    /// they make of an event depends on where the reading begins.
+    pub fn lifted_by(self, registry: Arc<Registry>, policies: Policies) -> Result<Self, RebuildRefusal> {
+        if let Some(rule) = registry.stateful().first() {
+            return Err(RebuildRefusal::StatefulRule { rule: rule.name().to_owned() });
+        }
+        let rules = (!registry.is_empty()).then_some((registry, policies));
+        Ok(Self { rules, ..self })
+    }
+
+    /// The same, of a part of the store.
+    pub fn within(self, scope: Scope) -> Self {
+        Self { scope, ..self }
+    }
+
+    /// The same, of a store that a migration filled: its run is part of what read models are made of, so that they are
+    /// built again when the store is filled again.
+    pub fn filled_by(self, run: Option<String>) -> Self {
+        Self { filled_by: run, ..self }
+    }
+
+    /// The store.
+    pub fn reader(&self) -> &dyn EventReader {
+        &*self.reader
+    }
+
+    /// The rules that events go through, if there are any.
+    pub fn rules(&self) -> Option<&Registry> {
+        self.rules.as_ref().map(|(registry, _)| &**registry)
+    }
+
+    /// The run that filled the store, if a migration did.
+    pub fn run(&self) -> Option<&str> {
+        self.filled_by.as_deref()
+    }
+
+    /// The events behind a position and up to another one.
+    pub fn events(&self, after: Option<Position>, until: Option<Position>, reading: &Reading, stop: &Stop) -> Fed {
+        let request = ReadRequest::new(self.scope.clone()).after(after).until(until).batch_events(reading.batch_events);
+        let batches = self.reader.read(request);
+        let Some((registry, policies)) = &self.rules else {
+            let batches = batches.take_until(stop.clone().asked());
+            return batches.filter_map(|batch| std::future::ready(as_read(batch))).boxed();
+        };
+        let lifted = lift_batches(
+            batches,
+            Arc::clone(registry),
+            *policies,
+            Origins::Implied,
+            reading.workers.get(),
+            stop.clone(),
+        );
+        let batches = lifted.flat_map(|batch| {
+            let (batch, failed) = match batch {
+                Ok(mut batch) => {
+                    let failed = batch.failed.take().map(|error| Err(RebuildError::Lift(error)));
+                    let fed = FedBatch { events: batch.events, until: batch.source, read: batch.read };
+                    ((fed.read > 0).then_some(Ok(fed)), failed)
+                }
+                Err(error) => (None, Some(Err(RebuildError::Lift(error)))),
+            };
+            futures_util::stream::iter(batch.into_iter().chain(failed))
+        });
+        // Nothing comes behind an error.
+        batches
+            .scan(false, |failed, batch| {
+                let ended = std::mem::replace(failed, batch.is_err());
+                std::future::ready((!ended).then_some(batch))
+            })
+            .boxed()
+    }
+
+    /// Whether the store holds an event at a position: what was read up to there is still what is read up to there.
+    pub async fn holds(&self, position: Position) -> Result<bool, RebuildError> {
+        let request = ReadRequest::new(self.scope.clone()).after(position.just_before()).until(Some(position));
+        let batch = self.reader.read(request).next().await.transpose().map_err(RebuildError::Source)?;
+        Ok(batch.and_then(|batch| batch.last().map(|event| event.position)) == Some(position))
+    }
+
+    /// The part of the store, as text.
+    pub(super) fn scope_text(&self) -> String {
+        format!("{:?}", self.scope)
+    }
+
+    /// The types and versions that reach the folds, with how many events of the store each comes from, where the
+    /// store can tell without being read. What general rules make of types is not known.
+    pub async fn types(&self) -> Result<Option<Vec<(EventType, SchemaVersion, u64)>>, RebuildError> {
+        if self.rules().is_some_and(Registry::has_general_rules) {
+            return Ok(None);
+        }
+        let census = self.reader.census(&self.scope, None).await.map_err(RebuildError::Source)?;
+        let Some(census) = census else { return Ok(None) };
+        let mut types = Vec::new();
+        for ((event_type, version), tally) in census {
+            for Schema { event_type, version } in self.becomes(event_type, version) {
+                types.push((event_type, version, tally.events));
+            }
+        }
+        Ok(Some(types))
+    }
+
+    /// Where the chains of a type and version end.
+    fn becomes(&self, event_type: EventType, version: SchemaVersion) -> Vec<Schema> {
+        let coverage = self.rules().map(|registry| registry.coverage(&event_type, version));
+        let Some(Outcome::Lifted(steps)) = coverage.map(|coverage| coverage.outcome) else {
+            return vec![Schema { event_type, version }];
+        };
+        let mut ends: Vec<Schema> = Vec::new();
+        for target in steps.iter().flat_map(|step| &step.to) {
+            let goes_on = steps.iter().any(|step| step.from == *target);
+            if !goes_on && !ends.contains(target) {
+                ends.push(target.clone());
+            }
+        }
+        ends
+    }
+}
+
+impl std::fmt::Debug for Feed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Feed")
+            .field("store", self.reader.identity())
+            .field("scope", &self.scope)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How events are read. Never changes the result.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading {
+    /// Events a batch.
+    pub batch_events: NonZeroUsize,
+    /// Batches that are lifted at the same time.
+    pub workers: NonZeroUsize,
+}
+
+impl Default for Reading {
+    fn default() -> Self {
+        const BATCH: NonZeroUsize = NonZeroUsize::new(1_000).unwrap(); // not zero, which the compiler checks
+        Self { batch_events: BATCH, workers: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN) }
+    }
+}
+
+fn as_read(batch: Result<Vec<Event>, eventlift_events::StoreError>) -> Option<Result<FedBatch, RebuildError>> {
+    match batch {
+        Ok(events) => {
+            let (until, read) = (events.last()?.position, events.len() as u64);
+            Some(Ok(FedBatch { events, until, read }))
+        }
+        Err(error) => Some(Err(RebuildError::Source(error))),
+    }
+}

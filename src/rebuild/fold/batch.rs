@@ -1,0 +1,59 @@
+//! What is handed from the map stage to the workers.
+
+use std::sync::Arc;
+
+use eventlift_events::{Event, Position};
+use eventlift_projections::{Change, Quarantined, RowKey};
+
+/// A change of a row that waits to be made.
+pub(super) struct Pending {
+    /// The hash of slot and key.
+    pub(super) hash: u64,
+    /// The place of its event in the batch.
+    pub(super) event: u32,
+    /// Which of the changes that its projection makes for the event.
+    pub(super) change_number: u32,
+    pub(super) slot: usize,
+    pub(super) key: RowKey,
+    pub(super) change: Change,
+}
+
+/// An event that could not be folded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Record {
+    /// The number of the event over all batches.
+    pub(super) event: u64,
+    pub(super) projection: usize,
+    pub(super) quarantined: Quarantined,
+}
+
+/// How far the events are in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Checkpoint {
+    /// The position of the last source event.
+    pub(super) position: Position,
+    /// How many events there were up to it.
+    pub(super) events: u64,
+}
+
+/// A worker's part of a batch.
+pub(super) struct Share {
+    pub(super) events: Arc<Vec<Event>>,
+    /// The number of the first event over all batches.
+    pub(super) first: u64,
+    /// How far the events are in when this batch is; none where an event in it stopped the fold.
+    pub(super) end: Option<Checkpoint>,
+    /// In the order of the events; those of one event to one row stand together.
+    pub(super) changes: Vec<Pending>,
+    /// Events that failed before their rows were known.
+    pub(super) quarantined: Vec<Record>,
+}
+
+/// What a worker is told.
+pub(super) enum Message {
+    Batch(Share),
+    /// Everything is in: hand over the rows.
+    Finish,
+    /// Put everything aside and end.
+    Suspend,
+}

@@ -1,0 +1,378 @@
+//! A worker: makes the changes of the rows that fall to it, and puts rows aside when it has too many.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry as Place;
+use std::iter::Peekable;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use eventlift_events::Event;
+use eventlift_projections::{FoldError, Row, RowKey, Table};
+use eventlift_transformers::Reason;
+use tokio::sync::mpsc;
+
+use super::aside::{Aside, Changed, Left, Problem, Site};
+use super::batch::{Checkpoint, Message, Pending, Record, Share};
+use super::failure::{Failure, Order};
+use super::folder::put_aside;
+use super::map::{Mapping, quarantined};
+use super::memory::{Entry, Key, RowMap};
+use crate::rebuild::{FailurePolicy, RebuildError, RebuildRefusal};
+
+/// More events than this are not quarantined: then it is the fold that is wrong.
+pub(super) const MOST_QUARANTINED: u64 = 100_000;
+
+/// What all workers of a fold see.
+pub(super) struct Common {
+    pub(super) mapping: Mapping,
+    /// Whether one of them has failed.
+    pub(super) has_failed: AtomicBool,
+    /// Whether nobody waits for the result any more.
+    pub(super) is_given_up: AtomicBool,
+    /// How many records of quarantined events there are.
+    pub(super) quarantined: AtomicU64,
+}
+
+/// How much a worker keeps in memory, and for how long.
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) bytes: usize,
+    /// None: nobody goes on from what is put aside.
+    pub(super) save_every: Option<Duration>,
+}
+
+/// The rows of a worker after the last event.
+pub(super) struct Part {
+    pub(super) rows: PartRows,
+    /// The number of rows of each slot.
+    pub(super) counts: Vec<u64>,
+    pub(super) quarantined: Vec<Record>,
+}
+
+/// Where the rows of a worker are.
+pub(super) enum PartRows {
+    /// In memory: for each slot in ascending order of the keys.
+    Memory(Vec<Vec<(RowKey, Row)>>),
+    /// All in its file.
+    Aside(Aside),
+}
+
+pub(super) struct Worker {
+    common: Arc<Common>,
+    site: Site,
+    limits: Limits,
+    /// The rows in memory, by slot.
+    tables: Vec<RowMap>,
+    /// About how many bytes they occupy.
+    bytes: usize,
+    /// The number of rows, by slot, in memory or not.
+    counts: Vec<u64>,
+    aside: Option<Aside>,
+    checkpoint: Option<Checkpoint>,
+    /// Rows that wait for an event, by slot.
+    held: Vec<HashMap<RowKey, Box<str>>>,
+    /// Those of them that are not put aside yet.
+    held_since: Vec<(usize, RowKey, Box<str>)>,
+    /// Quarantined since rows were put aside.
+    quarantined: Vec<Record>,
+    saved_at: Instant,
+    failure: Option<Failure>,
+}
+
+type Changes = Peekable<std::vec::IntoIter<Pending>>;
+
+impl Worker {
+    pub(super) fn new(common: Arc<Common>, site: Site, limits: Limits, left: Option<Left>) -> Self {
+        let slots = common.mapping.tables.count();
+        let mut worker = Self {
+            common,
+            site,
+            limits,
+            tables: (0..slots).map(|_| RowMap::default()).collect(),
+            bytes: 0,
+            counts: vec![0; slots],
+            aside: None,
+            checkpoint: None,
+            held: vec![HashMap::new(); slots],
+            held_since: Vec::new(),
+            quarantined: Vec::new(),
+            saved_at: Instant::now(),
+            failure: None,
+        };
+        let Some(left) = left else { return worker };
+        for (slot, key, event) in left.held {
+            if let Some(held) = worker.held.get_mut(slot) {
+                held.insert(key, event);
+            }
+        }
+        worker.aside = Some(left.aside);
+        worker.checkpoint = Some(left.checkpoint);
+        worker.counts = left.rows;
+        worker
+    }
+
+    /// Works until it is told to finish, or nobody tells it anything any more. None: it was not asked for its rows.
+    pub(super) fn run(mut self, mut messages: mpsc::Receiver<Message>) -> Result<Option<Part>, Failure> {
+        loop {
+            match messages.blocking_recv() {
+                Some(Message::Batch(share)) => self.take(share),
+                Some(Message::Finish) => return self.finish().map(Some),
+                Some(Message::Suspend) => return self.suspend().map(|()| None),
+                None => return self.failure.map_or(Ok(None), Err),
+            }
+        }
+    }
+
+    fn take(&mut self, share: Share) {
+        if self.failure.is_some() || self.common.is_given_up.load(Ordering::Relaxed) {
+            return;
+        }
+        let end = share.end;
+        let before = self.quarantined.len();
+        self.apply(share);
+        if self.failure.is_none() {
+            self.count_quarantined(before);
+        }
+        if self.failure.is_none() {
+            self.failure = self.end_batch(end).err();
+        }
+        if self.failure.is_some() {
+            self.common.has_failed.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn end_batch(&mut self, end: Option<Checkpoint>) -> Result<(), Failure> {
+        // Without an end the rows are those of no checkpoint, and must not be put aside any more.
+        let end = end.ok_or_else(Failure::ended)?;
+        // After a resume others may be behind this one.
+        if self.checkpoint.is_none_or(|checkpoint| checkpoint.position < end.position) {
+            self.checkpoint = Some(end);
+        }
+        self.put_aside_if_due().map_err(Failure::of_place)
+    }
+
+    fn apply(&mut self, share: Share) {
+        let Share { events, first, changes, quarantined, .. } = share;
+        self.quarantined.extend(quarantined);
+        let mut changes = changes.into_iter().peekable();
+        while let Some(pending) = changes.next() {
+            let number = first + u64::from(pending.event);
+            // The other changes of the event that failed are made all the same: an earlier one may fail as well.
+            if self.failure.as_ref().is_some_and(|failure| failure.order.event < number) {
+                return;
+            }
+            let Some(event) = events.get(pending.event as usize) else { continue };
+            if self.common.is_given_up.load(Ordering::Relaxed) {
+                // The checkpoint must not move over what is left out.
+                self.failure = Some(Failure::ended());
+                return;
+            }
+            if let Err(failure) = self.change_row(event, number, pending, &mut changes) {
+                Failure::keep_first(&mut self.failure, failure);
+            }
+        }
+    }
+
+    /// Makes all changes of an event to one row.
+    fn change_row(&mut self, event: &Event, number: u64, first: Pending, others: &mut Changes) -> Result<(), Failure> {
+        let Pending { hash, event: place, change_number, slot, key, change } = first;
+        let tables = &self.common.mapping.tables;
+        let table = tables.table(slot);
+        let (projection, table_place) = tables.place(slot);
+        let of_same_row = |next: &Pending, key: &RowKey| next.event == place && next.slot == slot && next.key == *key;
+
+        if let Some(failed) = self.held[slot].get(&key) {
+            while others.next_if(|next| of_same_row(next, &key)).is_some() {}
+            let reason = format!("waits for event {failed}");
+            let quarantined = quarantined(event, Some((table_place, key)), reason);
+            self.quarantined.push(Record { event: number, projection, quarantined });
+            return Ok(());
+        }
+
+        let mut entry = match self.tables[slot].entry(Key { hash, key }) {
+            Place::Occupied(entry) => entry,
+            Place::Vacant(vacant) => {
+                let row = match &self.aside {
+                    Some(aside) => aside.row(slot, table, &vacant.key().key),
+                    None => Ok(None),
+                };
+                let row = row.map_err(|problem| failed_to_put_aside(&self.site, problem))?;
+                let mut entry = Entry { row, bytes: 0, is_changed: false };
+                entry.bytes = entry.measure(vacant.key());
+                self.bytes += entry.bytes;
+                vacant.insert_entry(entry)
+            }
+        };
+        let had_row = entry.get().row.is_some();
+        let may_quarantine = self.common.mapping.on_failure == FailurePolicy::Quarantine;
+        let before = if may_quarantine { entry.get().row.clone() } else { None };
+
+        let row = &mut entry.get_mut().row;
+        let mut outcome = change(event, row).and_then(|()| fits(row.as_ref(), table)).map_err(|e| (change_number, e));
+        while let Some(next) = others.next_if(|next| of_same_row(next, &entry.key().key)) {
+            if outcome.is_ok() {
+                let row = &mut entry.get_mut().row;
+                let changed = (next.change)(event, row).and_then(|()| fits(row.as_ref(), table));
+                outcome = changed.map_err(|reason| (next.change_number, reason));
+            }
+        }
+        match outcome {
+            Ok(()) => entry.get_mut().is_changed = true,
+            Err((change, reason)) if !may_quarantine => {
+                let name = tables.projections[projection].name();
+                let error = RebuildError::Fold(Box::new(FoldError::new(name, event, reason)));
+                return Err(Failure { order: Order { event: number, projection, change }, error });
+            }
+            Err((_, reason)) => {
+                entry.get_mut().row = before;
+                let key = entry.key().key.clone();
+                let quarantined = quarantined(event, Some((table_place, key.clone())), reason.to_string());
+                let id: Box<str> = quarantined.id.to_string().into();
+                self.held[slot].insert(key.clone(), id.clone());
+                self.held_since.push((slot, key, id));
+                self.quarantined.push(Record { event: number, projection, quarantined });
+            }
+        }
+
+        let bytes = entry.get().measure(entry.key());
+        self.bytes = self.bytes + bytes - entry.get().bytes;
+        entry.get_mut().bytes = bytes;
+        let has_row = entry.get().row.is_some();
+        match (had_row, has_row) {
+            (false, true) => self.counts[slot] += 1,
+            (true, false) => self.counts[slot] -= 1,
+            _ => {}
+        }
+        if !has_row && self.aside.is_none() {
+            // Nothing was put aside that it would have to be deleted from.
+            self.bytes -= bytes;
+            entry.remove();
+        }
+        Ok(())
+    }
+
+    fn count_quarantined(&mut self, before: usize) {
+        let more = (self.quarantined.len() - before) as u64;
+        let all = self.common.quarantined.fetch_add(more, Ordering::Relaxed) + more;
+        if all > MOST_QUARANTINED {
+            let error = RebuildRefusal::TooManyQuarantined { limit: MOST_QUARANTINED };
+            self.failure = Some(Failure::of_place(error.into()));
+        }
+    }
+
+    fn put_aside_if_due(&mut self) -> Result<(), RebuildError> {
+        if self.bytes > self.limits.bytes {
+            self.put_aside()?;
+            self.empty();
+        } else if self.limits.save_every.is_some_and(|every| self.saved_at.elapsed() >= every) {
+            self.put_aside()?;
+            self.drop_deleted();
+        }
+        Ok(())
+    }
+
+    /// Brings the file to the checkpoint.
+    fn put_aside(&mut self) -> Result<(), RebuildError> {
+        let Some(checkpoint) = self.checkpoint else { return Ok(()) };
+        let put = self.open_aside().and_then(|mut aside| {
+            let put = aside.put(Changed {
+                tables: &mut self.tables,
+                held: &self.held_since,
+                quarantined: &self.quarantined,
+                checkpoint,
+                rows: &self.counts,
+            });
+            self.aside = Some(aside);
+            put
+        });
+        put.map_err(|problem| failed_to_put_aside(&self.site, problem).error)?;
+        self.held_since.clear();
+        self.quarantined.clear();
+        self.saved_at = Instant::now();
+        Ok(())
+    }
+
+    fn open_aside(&mut self) -> Result<Aside, Problem> {
+        match self.aside.take() {
+            Some(aside) => Ok(aside),
+            None => Aside::create(&self.site),
+        }
+    }
+
+    fn empty(&mut self) {
+        self.tables.iter_mut().for_each(RowMap::clear);
+        self.bytes = 0;
+    }
+
+    /// Forgets the keys without a row: the file has no row of them either.
+    fn drop_deleted(&mut self) {
+        for table in &mut self.tables {
+            table.retain(|_, entry| {
+                let is_there = entry.row.is_some();
+                self.bytes -= if is_there { 0 } else { entry.bytes };
+                is_there
+            });
+        }
+    }
+
+    fn suspend(mut self) -> Result<(), Failure> {
+        match self.failure.take() {
+            Some(failure) => Err(failure),
+            None => self.put_aside().map_err(Failure::of_place),
+        }
+    }
+
+    fn finish(mut self) -> Result<Part, Failure> {
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
+        }
+        if self.aside.is_some() {
+            self.put_aside().map_err(Failure::of_place)?;
+        }
+        let Some(aside) = self.aside else {
+            let rows = self.tables.into_iter().map(sorted).collect();
+            return Ok(Part { rows: PartRows::Memory(rows), counts: self.counts, quarantined: self.quarantined });
+        };
+        let quarantined = aside.quarantined().map_err(|problem| failed_to_put_aside(&self.site, problem))?;
+        Ok(Part { rows: PartRows::Aside(aside), counts: self.counts, quarantined })
+    }
+}
+
+fn sorted(table: RowMap) -> Vec<(RowKey, Row)> {
+    let rows = table.into_iter().filter_map(|(key, entry)| entry.row.map(|row| (key.key, row)));
+    let mut rows: Vec<(RowKey, Row)> = rows.collect();
+    rows.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+    rows
+}
+
+/// Whether a row has the columns of its table: one that has not can't be put aside and read back.
+fn fits(row: Option<&Row>, table: &Table) -> Result<(), Reason> {
+    let Some(row) = row else { return Ok(()) };
+    if row.0.len() != table.columns.len() {
+        let (has, needs) = (row.0.len(), table.columns.len());
+        return Err(Reason::new(format_args!(
+            "a row of the table `{}` has {has} columns instead of {needs}",
+            table.name
+        )));
+    }
+    let unfit = table
+        .columns
+        .iter()
+        .zip(&row.0)
+        .find(|(column, value)| value.column_type().is_some_and(|column_type| column_type != column.column_type));
+    match unfit {
+        None => Ok(()),
+        Some((column, _)) => Err(Reason::new(format_args!(
+            "the value of the column `{}` of the table `{}` is not of the type {}",
+            column.name, table.name, column.column_type
+        ))),
+    }
+}
+
+fn failed_to_put_aside(site: &Site, problem: Problem) -> Failure {
+    let temporary = std::env::temp_dir();
+    let folder = site.path.as_deref().and_then(Path::parent).unwrap_or(&temporary);
+    Failure::of_place(put_aside(folder, problem))
+}

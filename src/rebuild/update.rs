@@ -1,0 +1,309 @@
+//! Applying new events to a build that is there already, in transactions with its checkpoint.
+
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use eventlift_events::{Event, Position};
+use eventlift_projections::{
+    Changes, Concern, EventView, FoldError, Projection, Quarantined, ReadModelStore, Row, RowChange, RowKey, RowUpdate,
+    Side, Step, Table, TableKind, Value, snapshot_columns,
+};
+use eventlift_transformers::Reason;
+use futures_util::StreamExt;
+
+use super::error::{RebuildError, RebuildRefusal};
+use super::feed::{FedBatch, Feed, Reading};
+use super::options::FailurePolicy;
+use super::stamp::stamp;
+use crate::pipeline::Stop;
+
+/// A build that is brought up to date.
+pub(super) struct Update<'u> {
+    pub(super) store: &'u dyn ReadModelStore,
+    pub(super) side: Side,
+    pub(super) projection: Arc<dyn Projection>,
+    /// Written into the snapshots.
+    pub(super) fingerprint: &'u str,
+    pub(super) on_failure: FailurePolicy,
+}
+
+/// What an update did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Updated {
+    /// How many events were read.
+    pub events: u64,
+    /// How many rows were changed, created or deleted, counted anew in every transaction.
+    pub rows: u64,
+    /// How many events were quarantined.
+    pub quarantined: u64,
+    /// The last event that is in the build.
+    pub checkpoint: Option<Position>,
+}
+
+/// A transaction ends with the batch that brings it to this many events.
+const STEP_EVENTS: u64 = 10_000;
+/// Or to this many rows in memory.
+const STEP_ROWS: usize = 50_000;
+
+impl Update<'_> {
+    /// Applies everything that the feed holds behind the checkpoint. What was committed before an error, or before a
+    /// request to stop, stays; `seen` hears of every commit.
+    pub(super) async fn run(
+        &self,
+        feed: &Feed,
+        checkpoint: Option<Position>,
+        reading: &Reading,
+        stop: &Stop,
+        mut seen: impl FnMut(Updated),
+    ) -> Result<Updated, RebuildError> {
+        let mut done = Updated { checkpoint, ..Updated::default() };
+        let mut pending = Pending::new(checkpoint);
+        for held in self.store.quarantined(self.side, self.projection.name()).await.map_err(RebuildError::ReadModels)? {
+            if let Some(place) = held.held {
+                pending.held.entry(place).or_insert(held.id.to_string());
+            }
+        }
+        let mut batches = feed.events(checkpoint, None, reading, stop);
+        while let Some(batch) = batches.next().await {
+            self.apply(batch?, &mut pending).await?;
+            if pending.events >= STEP_EVENTS || pending.rows.len() >= STEP_ROWS {
+                self.commit(&mut pending, &mut done).await?;
+                seen(done);
+            }
+        }
+        self.commit(&mut pending, &mut done).await?;
+        seen(done);
+        Ok(done)
+    }
+
+    /// Folds a batch into the rows of the open step. Where it fails, the open step must not be taken.
+    async fn apply(&self, batch: FedBatch, pending: &mut Pending) -> Result<(), RebuildError> {
+        let FedBatch { events, until, read } = batch;
+        let projection = Arc::clone(&self.projection);
+        let projected = tokio::task::spawn_blocking(move || {
+            let projected = project(&*projection, &events);
+            (events, projected)
+        });
+        let (events, projected) = match projected.await {
+            Ok(projected) => projected,
+            // A projection's own code panicked: that is the caller's bug, and the caller hears of it.
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        };
+        self.fetch(&projected, pending).await?;
+        for (place, outcome) in projected {
+            let event = &events[place];
+            match outcome {
+                Ok(changes) => self.apply_changes(event, changes, pending)?,
+                Err(Unprojected::Refused(refusal)) => return Err(refusal.into()),
+                Err(Unprojected::Failed(reason)) => self.failed(event, reason, None, pending)?,
+            }
+        }
+        pending.until = Some(until);
+        pending.events += read;
+        Ok(())
+    }
+
+    /// Brings the rows that the changes are about into the open step.
+    async fn fetch(&self, projected: &[Projected], pending: &mut Pending) -> Result<(), RebuildError> {
+        let mut wanted: Vec<Vec<RowKey>> = vec![Vec::new(); self.projection.tables().len()];
+        for change in projected.iter().filter_map(|(_, outcome)| outcome.as_ref().ok()).flatten() {
+            if let Entry::Vacant(entry) = pending.rows.entry((change.table, change.key.clone())) {
+                entry.insert(OpenRow::default());
+                wanted[change.table].push(change.key.clone());
+            }
+        }
+        for (table, keys) in wanted.into_iter().enumerate() {
+            if keys.is_empty() {
+                continue;
+            }
+            let spec = &self.projection.tables()[table];
+            let rows = self.store.rows(self.side, self.projection.name(), table, &keys).await;
+            for (key, row) in keys.into_iter().zip(rows.map_err(RebuildError::ReadModels)?) {
+                let floor = row.as_ref().and_then(|row| snapshot_position(spec, row));
+                let before = row.clone().filter(|_| self.projection.rollups().iter().any(|rollup| rollup.of == table));
+                pending.rows.insert((table, key), OpenRow { row, before, floor, is_changed: false });
+            }
+        }
+        Ok(())
+    }
+
+    fn apply_changes(&self, event: &Event, changes: Vec<RowChange>, pending: &mut Pending) -> Result<(), RebuildError> {
+        // What the rows were before the event, for those that it turns out it can't be folded into.
+        let mut before: Vec<((usize, RowKey), OpenRow)> = Vec::new();
+        for RowChange { table, key, change } in changes {
+            let place = (table, key);
+            if let Some(id) = pending.held.get(&place) {
+                let waits = Reason::new(format_args!("it waits for event {id}, which could not be folded"));
+                self.failed(event, waits, Some(place), pending)?;
+                continue;
+            }
+            let open = pending.rows.entry(place.clone()).or_default();
+            if open.floor.is_some_and(|floor| event.position <= floor) {
+                // Somebody has saved a later snapshot.
+                continue;
+            }
+            if self.on_failure == FailurePolicy::Quarantine && !before.iter().any(|(known, _)| *known == place) {
+                before.push((place.clone(), open.clone()));
+            }
+            open.is_changed = true;
+            if let Err(reason) = change(event, &mut open.row) {
+                if let Some((_, whole)) = before.iter().find(|(known, _)| *known == place) {
+                    *open = whole.clone();
+                }
+                self.failed(event, reason, Some(place), pending)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops, or puts the event into quarantine and holds the row that it could not be folded into.
+    fn failed(
+        &self,
+        event: &Event,
+        reason: Reason,
+        held: Option<(usize, RowKey)>,
+        pending: &mut Pending,
+    ) -> Result<(), RebuildError> {
+        let error = FoldError::new(self.projection.name(), event, reason);
+        if self.on_failure == FailurePolicy::Stop {
+            return Err(Box::new(error).into());
+        }
+        let FoldError { id, stream, revision, position, reason, .. } = error;
+        if let Some(place) = &held {
+            pending.held.entry(place.clone()).or_insert(id.to_string());
+        }
+        let reason = reason.to_string();
+        pending.quarantined.push(Quarantined { held, id, stream, revision, position, reason });
+        Ok(())
+    }
+
+    /// The rows that sum up the changed ones.
+    async fn summed_up(&self, changed: &[((usize, RowKey), OpenRow)]) -> Result<Vec<RowUpdate>, RebuildError> {
+        let tables = self.projection.tables();
+        let mut updates = Vec::new();
+        for rollup in self.projection.rollups() {
+            let made = &tables[rollup.table];
+            let unreadable = |reason| RebuildError::Unreadable { table: made.name.clone(), reason };
+            let members = || changed.iter().filter(|((table, _), _)| *table == rollup.of).map(|(_, open)| open);
+            let mut groups: BTreeMap<RowKey, Option<Row>> = BTreeMap::new();
+            for row in members().flat_map(|open| open.before.iter().chain(&open.row)) {
+                groups.extend(rollup.group_of(row).map_err(unreadable)?.map(|key| (key, None)));
+            }
+            let keys: Vec<RowKey> = groups.keys().cloned().collect();
+            let found = self.store.rows(self.side, self.projection.name(), rollup.table, &keys).await;
+            for (group, row) in groups.values_mut().zip(found.map_err(RebuildError::ReadModels)?) {
+                *group = row;
+            }
+            // First what joins: a group does not go because its members change places.
+            for row in members().filter_map(|open| open.row.as_ref()) {
+                if let Some(key) = rollup.group_of(row).map_err(unreadable)? {
+                    rollup.add(made, groups.entry(key.clone()).or_default(), &key, row).map_err(unreadable)?;
+                }
+            }
+            for row in members().filter_map(|open| open.before.as_ref()) {
+                if let Some(key) = rollup.group_of(row).map_err(unreadable)? {
+                    rollup.remove(made, groups.entry(key).or_default(), row).map_err(unreadable)?;
+                }
+            }
+            updates.extend(groups.into_iter().map(|(key, row)| RowUpdate { table: rollup.table, key, row }));
+        }
+        Ok(updates)
+    }
+
+    async fn commit(&self, pending: &mut Pending, done: &mut Updated) -> Result<(), RebuildError> {
+        let Some(to) = pending.until.filter(|until| Some(*until) != pending.from) else { return Ok(()) };
+        let changed: Vec<_> = pending.rows.drain().filter(|(_, open)| open.is_changed).collect();
+        let mut rows: Vec<RowUpdate> = self.summed_up(&changed).await?;
+        rows.extend(changed.into_iter().map(|((table, key), OpenRow { mut row, .. })| {
+            stamp(&self.projection.tables()[table], row.as_mut(), self.fingerprint);
+            RowUpdate { table, key, row }
+        }));
+        // The order in which they are written is the same on every run, and the one of the tables.
+        rows.sort_by(|one, other| (one.table, &one.key).cmp(&(other.table, &other.key)));
+        let step = Step {
+            from: pending.from,
+            to,
+            events: pending.events,
+            rows,
+            quarantined: std::mem::take(&mut pending.quarantined),
+        };
+        self.store.step(self.side, self.projection.name(), &step).await.map_err(RebuildError::ReadModels)?;
+        done.events += step.events;
+        done.rows += step.rows.len() as u64;
+        done.quarantined += step.quarantined.len() as u64;
+        done.checkpoint = Some(to);
+        pending.from = Some(to);
+        pending.events = 0;
+        Ok(())
+    }
+}
+
+/// The step that is open.
+struct Pending {
+    from: Option<Position>,
+    until: Option<Position>,
+    events: u64,
+    rows: HashMap<(usize, RowKey), OpenRow>,
+    /// Rows that wait for an event that could not be folded, and its id.
+    held: HashMap<(usize, RowKey), String>,
+    quarantined: Vec<Quarantined>,
+}
+
+impl Pending {
+    fn new(from: Option<Position>) -> Self {
+        let (rows, held) = (HashMap::new(), HashMap::new());
+        Self { from, until: None, events: 0, rows, held, quarantined: Vec::new() }
+    }
+}
+
+/// A row of the open step.
+#[derive(Clone, Default)]
+struct OpenRow {
+    row: Option<Row>,
+    /// What it was when it was read, where it is summed up.
+    before: Option<Row>,
+    /// The position of the snapshot that was read from the store: everything up to it is in the state.
+    floor: Option<Position>,
+    is_changed: bool,
+}
+
+/// The place of an event in its batch, and what it changes.
+type Projected = (usize, Result<Vec<RowChange>, Unprojected>);
+
+/// Why an event changes nothing.
+enum Unprojected {
+    Refused(RebuildRefusal),
+    Failed(Reason),
+}
+
+/// What the events of a batch change, for those that a projection folds, up to the first that it does not understand.
+fn project(projection: &dyn Projection, events: &[Event]) -> Vec<Projected> {
+    let mut projected = Vec::new();
+    let mut changes = Changes::new();
+    for (place, event) in events.iter().enumerate() {
+        match projection.understood().concern(event) {
+            Concern::Ignored => {}
+            Concern::Folded => match projection.project(&mut EventView::new(event), &mut changes) {
+                Ok(()) => projected.push((place, Ok(changes.drain().collect()))),
+                Err(reason) => {
+                    changes.truncate(0);
+                    projected.push((place, Err(Unprojected::Failed(reason))));
+                }
+            },
+            Concern::UnknownType | Concern::UnknownVersion => {
+                let refusal = RebuildRefusal::not_understood(projection.name(), event);
+                projected.push((place, Err(Unprojected::Refused(refusal))));
+                return projected;
+            }
+        }
+    }
+    projected
+}
+
+fn snapshot_position(table: &Table, row: &Row) -> Option<Position> {
+    match (table.kind, &row.0[snapshot_columns::POSITION]) {
+        (TableKind::Snapshots, Value::Text(position)) => position.parse().ok(),
+        _ => None,
+    }
+}
