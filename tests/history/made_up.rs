@@ -40,14 +40,13 @@ fn it_has_what_real_ones_have() {
     let (mut commits, mut changed, mut deleted) = (HashSet::new(), HashSet::new(), HashSet::new());
     for text in log(5_000, 1) {
         let line: Line = serde_json::from_str(&text).unwrap();
-        let Line { event_type, subject, data, .. } = &line;
-        let sha = line.metadata.correlation_id;
+        let Line { event_type, subject, data, metadata: Metadata { correlation_id: sha }, .. } = &line;
         if event_type == "CommitRecorded" {
-            assert_eq!((data.sha.as_ref(), sha.len()), (Some(&sha), 40));
-            assert!(commits.insert(sha));
+            assert_eq!((data.sha.as_ref(), sha.len()), (Some(sha), 40));
+            assert!(commits.insert(sha.clone()));
         } else {
             // One commit changes a file once, and is known by then.
-            assert!(commits.contains(&sha) && changed.insert((subject.clone(), sha)), "{text}");
+            assert!(commits.contains(sha) && changed.insert((subject.clone(), sha.clone())), "{text}");
         }
         let path = data.path.clone().unwrap_or_default();
         let first = line.streamrevision == 0;
