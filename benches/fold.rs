@@ -2,11 +2,13 @@
 //!
 //! `speed` folds 1,000,000 events over 50,000 keys, in memory, with 1 and 2 workers, and three projections against
 //! one. `memory` folds 5,000,000 events of as many keys with the default memory, and prints the largest size the process
-//! ever had; it must therefore run alone.
+//! ever had; it must
+//! therefore run alone. `folder` does the same in a folder that a killed fold would go on from.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // a program for people to look at
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -100,7 +102,7 @@ fn batch(first: u64, keys: u64) -> Vec<Event> {
     let mut buffer = String::new();
     let mut places = Vec::new();
     for number in first..first + BATCH {
-        let key = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) % keys;
+        let key = number * 48_271 % keys;
         let begin = buffer.len();
         buffer.push_str(&format!("customer-{key:08}"));
         let middle = buffer.len();
@@ -160,12 +162,12 @@ async fn speed() {
     }
 }
 
-async fn memory() {
+async fn memory(folder: Option<PathBuf>) {
     const EVENTS: u64 = 5_000_000;
+    let options = FoldOptions { folder, ..FoldOptions::default() };
     let begun = Instant::now();
     let before = peak();
-    let folded =
-        fold(1, &FoldOptions::default(), (0..EVENTS / BATCH).map(|number| batch(number * BATCH, EVENTS))).await;
+    let folded = fold(1, &options, (0..EVENTS / BATCH).map(|number| batch(number * BATCH, EVENTS))).await;
     println!("5,000,000 keys: folded in {} ms, {} rows", begun.elapsed().as_millis(), folded.row_count(0));
     let mut rows = folded.rows(0, 0, NonZeroUsize::new(1_000).unwrap()).unwrap();
     let mut count = 0;
@@ -177,6 +179,8 @@ async fn memory() {
         begun.elapsed().as_millis(),
         peak()
     );
+    drop(rows);
+    folded.forget().unwrap();
 }
 
 /// The largest size of the process so far, in MiB; 0 where the system does not say.
@@ -192,7 +196,10 @@ async fn main() {
     let is_asked = |name: &str| what.is_empty() || what.iter().any(|what| what == name);
     // First, for the peak is that of the whole process.
     if is_asked("memory") {
-        memory().await;
+        memory(None).await;
+    }
+    if what.iter().any(|what| what == "folder") {
+        memory(Some(std::env::temp_dir().join("eventlift-bench-fold"))).await;
     }
     if is_asked("speed") {
         speed().await;

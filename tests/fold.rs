@@ -436,6 +436,9 @@ proptest! {
     }
 }
 
+/// What is done to a worker's file.
+type Damage = fn(&Path);
+
 async fn unfinished(folder: &Path, key: &str, events: &[Event]) {
     let options = FoldOptions {
         folder: Some(folder.to_owned()),
@@ -451,23 +454,23 @@ async fn unfinished(folder: &Path, key: &str, events: &[Event]) {
 async fn what_is_damaged_or_of_another_key_is_begun_anew() {
     let events = long_log(300, 20, false);
     let expected = reference(&events, FailurePolicy::Stop);
-    let damages: [(&str, bool, &dyn Fn(&Path)); 7] = [
-        ("nothing", true, &|_| ()),
-        ("no database", false, &|file| std::fs::write(file, "something else").unwrap()),
-        ("cut off", false, &|file| {
+    let damages: [(&str, bool, Damage); 7] = [
+        ("nothing", true, |_| ()),
+        ("no database", false, |file| std::fs::write(file, "something else").unwrap()),
+        ("cut off", false, |file| {
             std::fs::File::options().write(true).open(file).unwrap().set_len(5_000).unwrap();
         }),
-        ("empty", false, &|file| std::fs::write(file, "").unwrap()),
-        ("pages overwritten", false, &|file| {
+        ("empty", false, |file| std::fs::write(file, "").unwrap()),
+        ("pages overwritten", false, |file| {
             let mut bytes = std::fs::read(file).unwrap();
             bytes[4_096..12_000].fill(0x5a);
             std::fs::write(file, bytes).unwrap();
         }),
-        ("another version", false, &|file| {
+        ("another version", false, |file| {
             rusqlite::Connection::open(file).unwrap().execute("UPDATE fold SET format = 99", []).unwrap();
         }),
         // Its worker alone begins anew, which takes all the events.
-        ("gone", false, &|file| std::fs::remove_file(file).unwrap()),
+        ("gone", false, |file| std::fs::remove_file(file).unwrap()),
     ];
     for (what, resumes, damage) in damages {
         let folder = tempfile::tempdir().unwrap();

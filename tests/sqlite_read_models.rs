@@ -365,10 +365,9 @@ async fn child_rebuilds() {
     let path = PathBuf::from(std::env::var_os("EVENTLIFT_CHILD_TARGET").unwrap());
     let store = SqliteReadModels::open(SqliteConfig::new(path)).unwrap();
     let _held = store.hold("p").await.unwrap();
-    let first = store.builds("p").await.unwrap().live.map_or(1, |live| live.generation + 1);
-    for round in first.. {
-        let x = round.cast_signed();
-        store.begin("p", &origin(), &[counts("t"), counts("u")]).await.unwrap();
+    loop {
+        let begun = store.begin("p", &origin(), &[counts("t"), counts("u")]).await.unwrap();
+        let x = begun.generation.cast_signed();
         for part in 0..4 {
             for number in 0..2 {
                 let rows = (part * 250..(part + 1) * 250).map(|id| count(id, x)).collect();

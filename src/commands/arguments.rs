@@ -113,6 +113,9 @@ pub struct MigrationArguments {
     /// Go on although rules, policies or source are not those the run was started with.
     #[arg(long)]
     pub accept_changes: bool,
+    /// Leave the read models and snapshots alone.
+    #[arg(long)]
+    pub events_only: bool,
 }
 
 /// Which projections of which project, and how.

@@ -103,6 +103,9 @@ pub enum CommandError {
         /// Why not.
         problem: &'static str,
     },
+    /// Read models can't be fed from a target that can't be read back.
+    #[error("failed to build read models: the target is standard output, which can't be read back")]
+    TargetIsStream,
     /// There is no build to go back to.
     #[error("failed to undo: there is no build before the live one of {}", .projections.join(", "))]
     NothingToUndo {
@@ -160,6 +163,7 @@ impl CommandError {
                 Some("run `eventlift migrate` first, or fold the source with --from source".to_owned())
             }
             Self::NothingToUndo { .. } => None,
+            Self::TargetIsStream => Some("leave the read models alone with --events-only".to_owned()),
             Self::Serve(error) => error.hint(),
             Self::Exists(_) => Some("name another folder, or move the file away".to_owned()),
             Self::NothingInScope { .. } => Some(
@@ -180,7 +184,7 @@ impl CommandError {
             Self::Store(error) => of_store(error),
             Self::Pipeline(error) => of_pipeline(error),
             Self::Rebuild(error) => of_rebuild(error),
-            Self::NotMigrated { .. } | Self::NothingToUndo { .. } => ExitCode::Refused,
+            Self::NotMigrated { .. } | Self::NothingToUndo { .. } | Self::TargetIsStream => ExitCode::Refused,
             Self::Serve(ServeError::Ledger(error)) => of_store(error),
             Self::Serve(_) | Self::Write { .. } | Self::Exists(_) => ExitCode::Store,
             Self::BesideEvents(error) => error.exit_code(),

@@ -9,8 +9,10 @@ use serde::Serialize;
 
 use super::arguments::MigrationArguments;
 use super::error::{CommandError, ExitCode};
-use super::output::{Format, Report, command};
+use super::fed::Fed;
+use super::output::{ErrorView, Format, Report, command};
 use super::progress_line::ProgressLine;
+use super::rebuild::ProjectionLine;
 use super::rules::registry;
 use crate::config::Project;
 use crate::pipeline::{Migration, MigrationOptions, PipelineError, Refusal, Stop, StopHandle, SurveyOptions, survey};
@@ -31,6 +33,12 @@ pub(super) struct MigrateReport {
     read_now: u64,
     written_now: u64,
     seconds: f64,
+    /// What became of the read models and snapshots.
+    read_models: Vec<ProjectionLine>,
+    /// Why they are not what they should be, though the events are in.
+    read_models_error: Option<ErrorView>,
+    #[serde(skip)]
+    exit_code: ExitCode,
     project: String,
     #[serde(skip)]
     to_standard_output: bool,
@@ -78,7 +86,7 @@ async fn migrate_project(
     let start = migration.starting_point().await?;
     let done_before = start.map(|checkpoint| checkpoint.counts).unwrap_or_default();
 
-    let mut total = None;
+    let (mut total, mut surveyed) = (None, None);
     if source.is_rereadable() {
         let mut proving = ProgressLine::new(format, "proving", None, 0);
         let survey_options = SurveyOptions {
@@ -99,13 +107,22 @@ async fn migrate_project(
                 return Err(CommandError::NothingInScope { source_name, scope });
             }
             total = Some(proof.events() + proof.after.map_or(0, |_| done_before.read));
+            surveyed = Some(proof);
         }
     }
+
+    let mut fed = match arguments.events_only {
+        true => Fed::None,
+        false => {
+            let proof = surveyed.as_ref().map(|survey| (survey, &*registry));
+            Fed::begin(project, target_config, start.is_none(), proof).await?
+        }
+    };
 
     let mut line = ProgressLine::new(format, "migrating", total, done_before.read);
     let mut progress = migration.progress();
     let outcome = {
-        let mut running = std::pin::pin!(migration.run());
+        let mut running = std::pin::pin!(fed.run(migration));
         loop {
             tokio::select! {
                 outcome = &mut running => break outcome,
@@ -119,8 +136,27 @@ async fn migrate_project(
             }
         }
     };
+    let outcome = match outcome {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            line.end();
+            // The error of the migration is the one that counts.
+            let _ = fed.finish(project, false, &stop).await;
+            return Err(error.into());
+        }
+    };
+    line.now("read models");
+    let built = fed.finish(project, outcome.done, &stop).await;
     line.end();
-    let outcome = outcome?;
+    let (read_models, failed) = match built {
+        Ok(lines) => (lines, None),
+        Err(error) => (Vec::new(), Some(error)),
+    };
+    let exit_code = match (&failed, outcome.done && !stop.is_asked()) {
+        (Some(error), _) => error.exit_code(),
+        (None, true) => ExitCode::Done,
+        (None, false) => ExitCode::Stopped,
+    };
     Ok(MigrateReport {
         run: outcome.run.to_string(),
         state: if outcome.done { "done" } else { "stopped" },
@@ -132,6 +168,9 @@ async fn migrate_project(
         read_now: outcome.counts.read - done_before.read,
         written_now: outcome.counts.written - done_before.written,
         seconds: begun.elapsed().as_secs_f64(),
+        read_models,
+        read_models_error: failed.as_ref().map(ErrorView::of),
+        exit_code,
         project: arguments.project.project.display().to_string(),
         to_standard_output: target_config.is_standard_stream(),
         can_be_verified,
@@ -206,7 +245,7 @@ impl Signals {
 
 impl Report for MigrateReport {
     fn exit_code(&self) -> ExitCode {
-        if self.state == "done" { ExitCode::Done } else { ExitCode::Stopped }
+        self.exit_code
     }
 
     fn leaves_standard_output(&self) -> bool {
@@ -227,6 +266,13 @@ impl fmt::Display for MigrateReport {
                 writeln!(f, "{} of them written now, behind where the run ended", self.written_now)?;
             }
             writeln!(f, "{:.1} s, {rate:.0} events a second", self.seconds)?;
+        }
+        let width = self.read_models.iter().map(|line| line.projection.len()).max().unwrap_or(0);
+        for line in &self.read_models {
+            writeln!(f, "  {:width$}  {line}", line.projection)?;
+        }
+        if let Some(error) = &self.read_models_error {
+            writeln!(f, "the events are in, but the read models are not: {error}")?;
         }
         if self.state == "done" && !self.can_be_verified {
             write!(f, "done")

@@ -5,6 +5,7 @@ mod arguments;
 mod check;
 mod error;
 mod event_view;
+mod fed;
 mod init;
 mod migrate;
 mod output;

@@ -1,6 +1,6 @@
 //! Printing reports and errors, for people or for machines.
 
-use std::fmt::Display;
+use std::fmt::{Display, Formatter};
 use std::io::Write;
 
 use serde::Serialize;
@@ -36,6 +36,29 @@ pub trait Report: Serialize + Display {
     }
 }
 
+/// An error for machines. Prints as people read it, the hint on a line of its own.
+#[derive(Debug, Serialize)]
+pub(super) struct ErrorView {
+    message: String,
+    hint: Option<String>,
+    exit_code: u8,
+}
+
+impl ErrorView {
+    pub(super) fn of(error: &CommandError) -> Self {
+        Self { message: error.to_string(), hint: error.hint(), exit_code: error.exit_code() as u8 }
+    }
+}
+
+impl Display for ErrorView {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        match &self.hint {
+            Some(hint) => write!(f, "{}\nhint: {hint}", self.message),
+            None => f.write_str(&self.message),
+        }
+    }
+}
+
 /// A command as it is typed for a project; the folder one is in needs no name.
 pub(super) fn command(name: &str, project: &str) -> String {
     if project == "." { format!("eventlift {name}") } else { format!("eventlift {name} {project}") }
@@ -68,9 +91,7 @@ pub fn print_error(format: Format, error: &CommandError) -> ExitCode {
             }
         }
         Format::Json => {
-            let problem = serde_json::json!({
-                "error": { "message": error.to_string(), "hint": error.hint(), "exit_code": code as u8 }
-            });
+            let problem = serde_json::json!({ "error": ErrorView::of(error) });
             if matches!(error, CommandError::BesideEvents(_)) {
                 say_error(problem);
                 return code;

@@ -59,8 +59,8 @@ const UNCHANGED: &str = "unchanged";
 
 /// What became of a projection.
 #[derive(Debug, Serialize)]
-struct ProjectionLine {
-    projection: String,
+pub(super) struct ProjectionLine {
+    pub(super) projection: String,
     action: &'static str,
     reason: String,
     events: u64,
@@ -338,7 +338,7 @@ fn reason_of(reasons: &[(String, String)], projection: &str) -> String {
 }
 
 impl ProjectionLine {
-    fn of(built: Built, action: &'static str, reasons: &[(String, String)]) -> Self {
+    pub(super) fn of(built: Built, action: &'static str, reasons: &[(String, String)]) -> Self {
         Self {
             action,
             reason: reason_of(reasons, &built.projection),

@@ -129,35 +129,45 @@ impl Feed {
     /// The types and versions that reach the folds, with how many events of the store each comes from, where the
     /// store can tell without being read. What general rules make of types is not known.
     pub async fn types(&self) -> Result<Option<Vec<(EventType, SchemaVersion, u64)>>, RebuildError> {
-        if self.rules().is_some_and(Registry::has_general_rules) {
-            return Ok(None);
-        }
         let census = self.reader.census(&self.scope, None).await.map_err(RebuildError::Source)?;
         let Some(census) = census else { return Ok(None) };
-        let mut types = Vec::new();
-        for ((event_type, version), tally) in census {
-            for Schema { event_type, version } in self.becomes(event_type, version) {
-                types.push((event_type, version, tally.events));
-            }
+        let types = census.into_iter().map(|((event_type, version), tally)| (event_type, version, tally.events));
+        match self.rules() {
+            Some(registry) => Ok(reaching(registry, types)),
+            None => Ok(Some(types.collect())),
         }
-        Ok(Some(types))
     }
+}
 
-    /// Where the chains of a type and version end.
-    fn becomes(&self, event_type: EventType, version: SchemaVersion) -> Vec<Schema> {
-        let coverage = self.rules().map(|registry| registry.coverage(&event_type, version));
-        let Some(Outcome::Lifted(steps)) = coverage.map(|coverage| coverage.outcome) else {
-            return vec![Schema { event_type, version }];
-        };
-        let mut ends: Vec<Schema> = Vec::new();
-        for target in steps.iter().flat_map(|step| &step.to) {
-            let goes_on = steps.iter().any(|step| step.from == *target);
-            if !goes_on && !ends.contains(target) {
-                ends.push(target.clone());
-            }
-        }
-        ends
+/// What the types and versions of a store become, with how many events of the store each comes from; none with general
+/// rules, since what those make of types is not known.
+pub fn reaching(
+    registry: &Registry,
+    types: impl Iterator<Item = (EventType, SchemaVersion, u64)>,
+) -> Option<Vec<(EventType, SchemaVersion, u64)>> {
+    if registry.has_general_rules() {
+        return None;
     }
+    let reaching = types.flat_map(|(event_type, version, events)| {
+        let ends = ends(registry, event_type, version);
+        ends.into_iter().map(move |Schema { event_type, version }| (event_type, version, events))
+    });
+    Some(reaching.collect())
+}
+
+/// Where the chains of a type and version end.
+pub fn ends(registry: &Registry, event_type: EventType, version: SchemaVersion) -> Vec<Schema> {
+    let Outcome::Lifted(steps) = registry.coverage(&event_type, version).outcome else {
+        return vec![Schema { event_type, version }];
+    };
+    let mut ends: Vec<Schema> = Vec::new();
+    for target in steps.iter().flat_map(|step| &step.to) {
+        let goes_on = steps.iter().any(|step| step.from == *target);
+        if !goes_on && !ends.contains(target) {
+            ends.push(target.clone());
+        }
+    }
+    ends
 }
 
 impl std::fmt::Debug for Feed {

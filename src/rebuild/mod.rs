@@ -23,7 +23,7 @@ pub use beside::Beside;
 pub use compare::{Comparison, RowDifference, compare_folds, compare_live};
 pub use coverage::prove_understood;
 pub use error::{RebuildError, RebuildRefusal};
-pub use feed::{Fed, FedBatch, Feed, Reading};
+pub use feed::{Fed, FedBatch, Feed, Reading, ends, reaching};
 pub use fold::{Fold, Folded, Rows};
 pub use options::{FailurePolicy, FoldOptions};
 pub use origin::{changes, origin};

@@ -3,18 +3,18 @@
 use std::sync::Arc;
 
 use eventlift_events::{Event, Position};
-use eventlift_projections::{Change, Quarantined, RowKey};
+use eventlift_projections::{Change, Quarantined};
+
+use super::memory::Key;
 
 /// A change of a row that waits to be made.
 pub(super) struct Pending {
-    /// The hash of slot and key.
-    pub(super) hash: u64,
     /// The place of its event in the batch.
     pub(super) event: u32,
     /// Which of the changes that its projection makes for the event.
     pub(super) change_number: u32,
     pub(super) slot: usize,
-    pub(super) key: RowKey,
+    pub(super) key: Key,
     pub(super) change: Change,
 }
 

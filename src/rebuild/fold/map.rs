@@ -9,6 +9,7 @@ use eventlift_transformers::Reason;
 
 use super::batch::{Pending, Record};
 use super::failure::{Failure, Order};
+use super::memory::Key;
 use super::tables::{Tables, hash, worker_of};
 use crate::rebuild::{FailurePolicy, RebuildError, RebuildRefusal};
 
@@ -43,7 +44,9 @@ impl Mapping {
 
     /// Maps the events of a batch up to the first that stops the fold. `first` is the number of its first event.
     pub(super) fn map(&self, events: Vec<Event>, first: u64) -> Mapped {
-        let expected = events.len() / self.workers() + events.len() / 8;
+        // One change an event and projection, a little unevenly spread.
+        let expected = events.len() * self.tables.projections.len() / self.workers();
+        let expected = expected + expected / 8;
         let changes = (0..self.workers()).map(|_| Vec::with_capacity(expected)).collect();
         let mut mapped = Mapped { events, changes, quarantined: Vec::new(), failure: None };
         let events = std::mem::take(&mut mapped.events);
@@ -102,18 +105,18 @@ impl Mapping {
             let hash = hash(slot, key.as_bytes());
             // A batch is far smaller than that, and an event has far fewer changes.
             let (event, change_number) = (place as u32, number as u32);
-            pending.push(Pending { hash, event, change_number, slot, key, change });
+            pending.push(Pending { event, change_number, slot, key: Key { hash, key }, change });
         }
         if pending.len() > 1 {
             // Stable: the changes of one row keep their order.
-            pending.sort_by(|one, other| (one.slot, &one.key).cmp(&(other.slot, &other.key)));
+            pending.sort_by(|one, other| (one.slot, &one.key.key).cmp(&(other.slot, &other.key.key)));
         }
         Ok(())
     }
 
     fn hand_out(&self, event: &Event, scratch: &mut Scratch, mapped: &mut Mapped) {
         for pending in scratch.pending.drain(..) {
-            let worker = worker_of(pending.hash, self.workers());
+            let worker = worker_of(pending.key.hash, self.workers());
             if !self.is_done(worker, event) {
                 mapped.changes[worker].push(pending);
             }

@@ -30,7 +30,7 @@ impl Entry {
     }
 }
 
-/// A key with its hash, which is known before.
+/// A key with the hash of it and its slot, which is known before.
 pub(super) struct Key {
     pub(super) hash: u64,
     pub(super) key: RowKey,
