@@ -1,8 +1,9 @@
 """What the read models of a git history hold, worked out from the log itself.
 
-    python3 expected.py LOG
+    python3 expected.py LOG source|target
 
-LOG holds the events in the versions they were written in, one CloudEvents line each, plain or compressed with gzip.
+LOG holds the events in the versions they were written in, one CloudEvents line each, plain or compressed with gzip. The
+other argument says whose revisions snapshots have: those of the log, or of the store that it is migrated to.
 Standard output gets one JSON object a line, sorted: the table, the key, and what else is in the row.
 
 Nothing here knows of rules or folds: renames are renames, texts are texts.
@@ -58,16 +59,16 @@ def authors_of(commits):
     return authors
 
 
-def snapshots_of(log):
-    """By stream: the revision that its last event gets, and the state. A stream is one file, through all its names."""
+def snapshots_of(log, store):
+    """By stream: the revision of its last event, and the state. A stream is one file, through all its names."""
     snapshots = {}
     for event in log:
         if not event["subject"].startswith("file-"):
             continue
         kind, data = event["type"], event["data"]
         snapshot = snapshots.setdefault(event["subject"], {"revision": -1, "state": {}})
-        # A rename becomes two events.
-        snapshot["revision"] += 2 if kind == "FileRenamed" else 1
+        # A migration makes two events of a rename.
+        snapshot["revision"] += 2 if kind == "FileRenamed" and store == "target" else 1
         added, deleted = changed_lines(data)
         state = snapshot["state"]
         if kind == "FileAdded":
@@ -106,10 +107,10 @@ def files_of(histories):
     return files
 
 
-def main(path):
+def main(path, store):
     log = events(path)
     commits = commits_of(log)
-    snapshots = snapshots_of(log)
+    snapshots = snapshots_of(log, store)
     histories = histories_of(snapshots)
     tables = {
         "authors": authors_of(commits),
@@ -126,4 +127,4 @@ def main(path):
 if __name__ == "__main__":
     # Whatever the machine's own encoding is.
     sys.stdout.reconfigure(encoding="utf-8")
-    main(sys.argv[1])
+    main(*sys.argv[1:])

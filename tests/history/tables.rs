@@ -47,8 +47,11 @@ pub(super) fn rows(database: &Path) -> Rows {
     rows
 }
 
-/// The tables as they are, every byte of every column, rows in the order of their keys.
-pub(super) fn bytes(database: &Path) -> BTreeMap<String, Vec<String>> {
+/// Tables with every byte of every column, rows in the order of their keys.
+pub(super) type Bytes = BTreeMap<String, Vec<String>>;
+
+/// The tables as they are.
+pub(super) fn bytes(database: &Path) -> Bytes {
     let database = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
     let of_table = |table: &str| {
         let mut statement = database.prepare(&format!("SELECT * FROM {table} ORDER BY 1")).unwrap();
