@@ -10,18 +10,23 @@ use std::path::Path;
 
 use crate::project::Project;
 
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/history/project");
+
 /// The project of `tests/history/project`, with these settings behind its `eventlift.toml`, and no events yet.
 fn project(settings: &str) -> Project {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/history/project");
-    let toml = std::fs::read_to_string(folder.join("eventlift.toml")).unwrap();
-    let project = Project::new(&format!("{toml}\n{settings}"));
+    let project = Project::new(&eventlift_toml(settings));
     for definitions in ["transformers", "projections"] {
-        for file in std::fs::read_dir(folder.join(definitions)).unwrap().map(Result::unwrap) {
+        for file in std::fs::read_dir(Path::new(FOLDER).join(definitions)).unwrap().map(Result::unwrap) {
             let name = file.file_name().into_string().unwrap();
             project.write(&format!("{definitions}/{name}"), std::fs::read(file.path()).unwrap());
         }
     }
     project
+}
+
+fn eventlift_toml(settings: &str) -> String {
+    let toml = std::fs::read_to_string(Path::new(FOLDER).join("eventlift.toml")).unwrap();
+    format!("{toml}\n{settings}\n")
 }
 
 /// So many lines of a log, as a file holds them.

@@ -68,6 +68,19 @@ pub(super) fn bytes(database: &Path) -> Bytes {
     TABLES.iter().map(|(table, _)| ((*table).to_owned(), of_table(table))).collect()
 }
 
+/// The first rows that differ, by their places in their tables.
+pub(super) fn first_difference(found: &Bytes, expected: &Bytes) -> Option<String> {
+    assert!(found.keys().eq(expected.keys()));
+    for (table, rows) in found {
+        let others = &expected[table];
+        let differs = |place: &usize| rows.get(*place) != others.get(*place);
+        if let Some(place) = (0..rows.len().max(others.len())).find(differs) {
+            return Some(format!("{table}: {:?} is not {:?}", rows.get(place), others.get(place)));
+        }
+    }
+    None
+}
+
 /// Fails unless both are the same, and names some rows that differ.
 #[track_caller]
 pub(super) fn assert_same(found: &Rows, expected: &Rows) {
