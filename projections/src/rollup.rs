@@ -33,30 +33,47 @@ impl Rollup {
             return Some("a roll-up names a table that is not there".to_owned());
         };
         let column = |table: &Table, place: usize| table.columns.get(place).map(|column| column.column_type);
-        let of_group: Vec<_> = self.group.iter().map(|place| column(of, *place)).collect();
-        let of_key: Vec<_> = made.key_types().into_iter().map(Some).collect();
-        if of_group != of_key {
-            return Some(format!(
-                "the key of {} does not have the types of the columns it groups {} by",
-                made.name, of.name
-            ));
+        let name = |table: &Table, place: usize| table.columns.get(place).map_or("", |column| &column.name).to_owned();
+        if self.group.len() != made.key.len() {
+            return Some(format!("its key has not as many columns as it groups `{}` by", of.name));
+        }
+        let unlike = made.key.iter().zip(&self.group).find(|(key, from)| column(made, **key) != column(of, **from));
+        if let Some((key, from)) = unlike {
+            let (key, from) = (name(made, *key), name(of, *from));
+            return Some(format!("the key's column `{key}` is not of the type of `{from}` in `{}`", of.name));
         }
         if column(made, self.count) != Some(ColumnType::Integer) {
-            return Some(format!("the column that counts the rows of {} is no integer", of.name));
+            return Some(format!("the column `{}` counts rows, but is no integer", name(made, self.count)));
         }
-        let can_be_summed = |(from, into): &(usize, usize)| {
+        let can_be_summed = |(from, into): &&(usize, usize)| {
             let types = (column(of, *from), column(made, *into));
             types.0 == types.1 && matches!(types.0, Some(ColumnType::Integer | ColumnType::Numeric))
         };
-        if !self.sums.iter().all(can_be_summed) {
-            return Some(format!(
-                "a sum over {} needs two columns of the type integer, or of the type numeric",
-                of.name
-            ));
+        if let Some((from, into)) = self.sums.iter().find(|sum| !can_be_summed(sum)) {
+            let (from, into) = (name(of, *from), name(made, *into));
+            return Some(format!("`{into}` and `{from}` in `{}` have to be both integer or both numeric", of.name));
         }
-        let filled = made.key.len() + 1 + self.sums.len();
-        (filled != made.columns.len())
-            .then(|| format!("a column of {} is neither its key, nor its count, nor one of its sums", made.name))
+        let filled = || made.key.iter().chain([&self.count]).chain(self.sums.iter().map(|(_, into)| into));
+        let unfit = (0..made.columns.len()).find(|place| filled().filter(|filled| *filled == place).count() != 1)?;
+        Some(format!("the column `{}` has to be exactly one of: part of the key, the count, a sum", name(made, unfit)))
+    }
+
+    /// What is wrong with the roll-ups among the tables of a projection, if anything: with one of them, that a table is
+    /// made twice, or summed up from one that is summed up itself.
+    pub fn problem_of_all(rollups: &[Self], tables: &[Table]) -> Option<String> {
+        for (number, rollup) in rollups.iter().enumerate() {
+            let name = |place: usize| tables.get(place).map_or("", |table| &table.name);
+            if let Some(problem) = rollup.problem(tables) {
+                return Some(format!("table `{}`: {problem}", name(rollup.table)));
+            }
+            if rollups[..number].iter().any(|other| other.table == rollup.table) {
+                return Some(format!("the table `{}` is summed up twice", name(rollup.table)));
+            }
+            if rollups.iter().any(|other| other.table == rollup.of) {
+                return Some(format!("table `{}`: `{}` is summed up itself", name(rollup.table), name(rollup.of)));
+            }
+        }
+        None
     }
 
     /// The key of the group that a row belongs to, if it belongs to one.

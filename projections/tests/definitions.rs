@@ -171,6 +171,12 @@ fn the_fingerprint_is_of_the_content() {
     ] {
         assert_ne!(of(&base), of(&base.replacen(old, new, 1)), "{new}");
     }
+    let summed = base.clone()
+        + "[table.u]\nof = 't'\nkey = 'n'\ncolumns = { n = 'integer', k = 'integer', s = 'integer' }\ncount = 'k'\nsum = { s = 'n' }\n";
+    for (old, new) in [("count = 'k'\nsum = { s = 'n' }", "count = 's'\nsum = { k = 'n' }"), ("[table.u]", "[table.v]")]
+    {
+        assert_ne!(of(&summed), of(&summed.replacen(old, new, 1)), "{new}");
+    }
     let json = |default: &str| {
         let default = format!("key = '/id'\nset = {{ j = {{ data = '/j', default = {default} }} }}");
         of(&base.replace("at = 'time'", "j = 'json'").replace("key = '/id'", &default))

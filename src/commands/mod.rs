@@ -3,6 +3,7 @@
 
 mod arguments;
 mod check;
+mod compared;
 mod error;
 mod event_view;
 mod fed;

@@ -14,11 +14,13 @@ use super::event_view::{EventView, diff};
 use super::migrate::stop_on_signals;
 use super::output::{Format, Report, command};
 use super::progress_line::ProgressLine;
+use super::read_models::projections;
 use super::rules::registry;
 use crate::config::{FILE_NAME, Project};
 use crate::pipeline::{
     Covered, MigrationOptions, Rehearsal, RehearsalOptions, Survey, SurveyOptions, rehearse, survey,
 };
+use crate::rebuild::{Touched, touched};
 use crate::stores::StoreConfig;
 
 /// Events that are written for a trial, to estimate time and size.
@@ -46,6 +48,8 @@ pub(super) struct PlanReport {
     written_bytes: u64,
     failures: Vec<Failure>,
     estimate: Option<Estimate>,
+    /// What of it reaches the read models and snapshots.
+    read_models: Vec<ReadModelLine>,
     samples: Vec<SampleView>,
     project: String,
     /// The arguments that say which part of the source.
@@ -78,6 +82,16 @@ struct Failure {
     events: u64,
     first: String,
     hint: Option<String>,
+}
+
+/// A projection that a migration touches, or not.
+#[derive(Debug, Serialize)]
+struct ReadModelLine {
+    projection: String,
+    /// How many of the source's events may be folded into it.
+    events: u64,
+    /// The types and versions that reach it lifted, and what they are then.
+    lifted: Vec<[String; 2]>,
 }
 
 /// About what a migration takes.
@@ -127,7 +141,10 @@ pub(super) async fn plan(arguments: &PlanArguments, format: Format) -> Result<Pl
     };
     let seconds = begun.elapsed().as_secs_f64();
     let estimate = if arguments.sample.is_none() { estimate(&project, &rehearsal, seconds).await } else { None };
-    Ok(report(arguments, &project, &registry, &*source, found, rehearsal, estimate))
+    let projections = projections(&project)?.projections();
+    let types = found.types.iter().map(|covered| (covered.event_type.clone(), covered.version, covered.tally.events));
+    let touched = projections.iter().map(|projection| touched(&registry, types.clone(), &**projection)).collect();
+    Ok(report(arguments, &project, &registry, &*source, found, rehearsal, estimate, touched))
 }
 
 fn report(
@@ -138,6 +155,7 @@ fn report(
     found: Survey,
     rehearsal: Rehearsal,
     estimate: Option<Estimate>,
+    touched: Vec<Touched>,
 ) -> PlanReport {
     let proof = found.prove(&source.identity().to_string(), project.policies).map_err(CommandError::from);
     let mut obstacles: Vec<String> = Vec::new();
@@ -168,6 +186,10 @@ fn report(
         obstacles.push(format!("rules fail on {events} events"));
         exit_code = ExitCode::Rule;
     }
+    for Touched { projection, strange, .. } in touched.iter().filter(|touched| !touched.strange.is_empty()) {
+        obstacles.push(format!("{projection} does not understand what would reach it: {}", strange.join(", ")));
+        exit_code = ExitCode::Rule;
+    }
     PlanReport {
         source: source.identity().to_string(),
         target: project.target.as_ref().map(StoreConfig::to_string),
@@ -189,6 +211,14 @@ fn report(
             .map(|(rule, (first, events))| Failure { rule, events, first: first.to_string(), hint: first.reason.hint })
             .collect(),
         estimate,
+        read_models: touched
+            .into_iter()
+            .map(|Touched { projection, events, lifted, .. }| ReadModelLine {
+                projection,
+                events,
+                lifted: lifted.into_iter().map(|(from, to)| [from, to]).collect(),
+            })
+            .collect(),
         project: arguments.project.project.display().to_string(),
         scope: arguments.scope.to_string(),
     }
@@ -316,6 +346,7 @@ impl fmt::Display for PlanReport {
             let megabytes = bytes as f64 / 1e6;
             writeln!(f, "about {seconds:.1} s and {megabytes:.1} MB in the target")?;
         }
+        self.write_read_models(f)?;
         for sample in &self.samples {
             write!(f, "\n{sample}")?;
         }
@@ -339,6 +370,26 @@ impl fmt::Display for PlanReport {
 }
 
 impl PlanReport {
+    fn write_read_models(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.read_models.is_empty() {
+            return Ok(());
+        }
+        writeln!(f, "\nread models and snapshots")?;
+        let width = self.read_models.iter().map(|line| line.projection.chars().count()).max().unwrap_or(0);
+        for ReadModelLine { projection, events, lifted } in &self.read_models {
+            write!(f, "  {projection:width$}  ")?;
+            match (events, &lifted[..]) {
+                (0, _) => writeln!(f, "untouched: nothing of this reaches it")?,
+                (_, []) => writeln!(f, "folds {events} events, none of them upcast")?,
+                (_, lifted) => {
+                    let lifted: Vec<String> = lifted.iter().map(|[from, to]| format!("{from} → {to}")).collect();
+                    writeln!(f, "folds {events} events, touched by {}", lifted.join(", "))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn write_types(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = self.types.iter().map(|line| line.event_type.chars().count()).max().unwrap_or(0).max(4);
         writeln!(f, "{:width$}  version      events  becomes", "type")?;

@@ -4,10 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use eventlift_events::RunState;
+use eventlift_events::{Event, RunState};
+use futures_util::stream::BoxStream;
 use serde::Serialize;
 
 use super::arguments::MigrationArguments;
+use super::compared::{ComparedLine, compare_aggregates, compare_read_models};
 use super::error::{CommandError, ExitCode};
 use super::event_view::{EventView, diff};
 use super::migrate::{migration_options, stop_on_signals};
@@ -15,21 +17,34 @@ use super::output::{Format, Report};
 use super::progress_line::ProgressLine;
 use super::rules::registry;
 use crate::config::Project;
-use crate::pipeline::{self, Fingerprint, PipelineError, Refusal};
+use crate::pipeline::{self, Fingerprint, PipelineError, Refusal, Stop};
 
 /// What a verification found.
 #[derive(Debug, Serialize)]
 pub(super) struct VerifyReport {
     source: String,
+    /// Whether everything is what it should be.
+    agrees: bool,
+    complete: bool,
+    #[serde(flatten)]
+    events: Option<EventsView>,
+    read_models: Vec<ComparedLine>,
+    seconds: f64,
+}
+
+/// How the target's events fared.
+#[derive(Debug, Serialize)]
+struct EventsView {
     target: String,
     /// Whether the target holds exactly what it should.
+    #[serde(skip)]
     agrees: bool,
+    #[serde(skip)]
     complete: bool,
     expected: u64,
     found: u64,
     differing_buckets: usize,
     first_difference: Option<DifferenceView>,
-    seconds: f64,
 }
 
 /// The first event that differs.
@@ -39,11 +54,43 @@ struct DifferenceView {
     found: Option<EventView>,
 }
 
-/// Verifies the target of a project against its source.
+/// Verifies the target of a project against its source, and what was folded from it.
 pub(super) async fn verify(arguments: &MigrationArguments, format: Format) -> Result<VerifyReport, CommandError> {
+    let begun = Instant::now();
     let project = Project::load(&arguments.project.project)?;
+    let (source, stop) = (project.source.to_string(), stop_on_signals());
+    let (mut events, mut read_models) = (None, Vec::new());
+    // A project without a target has read models alone.
+    if project.target.is_some() || project.read_models.is_none() {
+        let verified = verify_events(&project, arguments, format, &stop).await?;
+        events = Some(verified.view);
+        if let Some(expected) = verified.expected.filter(|_| !arguments.events_only && !stop.is_asked()) {
+            read_models.extend(compare_aggregates(&project, expected, format, &stop).await?);
+        }
+    }
+    if !arguments.events_only && !stop.is_asked() {
+        read_models.extend(compare_read_models(&project, format, &stop).await?);
+    }
+    let complete = !stop.is_asked() && events.as_ref().is_none_or(|events| events.complete);
+    let agrees = events.as_ref().is_none_or(|events| events.agrees);
+    let agrees = agrees && complete && read_models.iter().all(|line| line.agrees != Some(false));
+    Ok(VerifyReport { source, agrees, complete, events, read_models, seconds: begun.elapsed().as_secs_f64() })
+}
+
+/// What the comparison of events found, and the events that the target should hold, to be folded.
+struct VerifiedEvents {
+    view: EventsView,
+    expected: Option<BoxStream<'static, Result<Vec<Event>, PipelineError>>>,
+}
+
+async fn verify_events(
+    project: &Project,
+    arguments: &MigrationArguments,
+    format: Format,
+    stop: &Stop,
+) -> Result<VerifiedEvents, CommandError> {
     let target_config = project.require_target()?;
-    let registry = Arc::new(registry(&project)?);
+    let registry = Arc::new(registry(project)?);
     let source = project.source.reader()?;
     let nothing = |problem: &str| CommandError::NothingToVerify {
         target: target_config.to_string(),
@@ -54,7 +101,7 @@ pub(super) async fn verify(arguments: &MigrationArguments, format: Format) -> Re
     if run.state != RunState::Done {
         return Err(nothing("its run has not ended"));
     }
-    let options = migration_options(arguments, &project);
+    let options = migration_options(arguments, project);
     let target = target_config.reader()?;
     let fingerprint =
         Fingerprint::of(&registry, &options.scope, &options.policies).of_stores(source.reading(), target.reading());
@@ -65,15 +112,15 @@ pub(super) async fn verify(arguments: &MigrationArguments, format: Format) -> Re
     }
     let checkpoint = ledger.checkpoint(run.id).await?;
     drop(ledger);
-    let (source_name, target_name) = (source.identity().to_string(), target.identity().to_string());
+    let target_name = target.identity().to_string();
 
-    let begun = Instant::now();
     let total = checkpoint.map(|checkpoint| checkpoint.counts.written);
     let mut line = ProgressLine::new(format, "verifying", total, 0);
-    let verification = match checkpoint {
-        Some(checkpoint) => {
-            let (until, stop) = (Some(checkpoint.source), stop_on_signals());
-            pipeline::verify(source, target, registry, options, until, stop, |seen| {
+    let until = checkpoint.map(|checkpoint| checkpoint.source);
+    let verification = match until {
+        Some(_) => {
+            let (source, registry, options) = (Arc::clone(&source), Arc::clone(&registry), options.clone());
+            pipeline::verify(source, target, registry, options, until, stop.clone(), |seen| {
                 line.set(seen.expected.min(seen.found));
             })
             .await
@@ -83,8 +130,8 @@ pub(super) async fn verify(arguments: &MigrationArguments, format: Format) -> Re
     };
     line.end();
     let verification = verification?;
-    Ok(VerifyReport {
-        source: source_name,
+    let expected = until.map(|_| pipeline::expected_events(source, registry, options, until, stop.clone()));
+    let view = EventsView {
         target: target_name,
         agrees: verification.agrees(),
         complete: verification.complete,
@@ -95,8 +142,8 @@ pub(super) async fn verify(arguments: &MigrationArguments, format: Format) -> Re
             expected: difference.expected.as_ref().map(EventView::of),
             found: difference.found.as_ref().map(EventView::of),
         }),
-        seconds: begun.elapsed().as_secs_f64(),
-    })
+    };
+    Ok(VerifiedEvents { view, expected })
 }
 
 impl Report for VerifyReport {
@@ -111,12 +158,31 @@ impl Report for VerifyReport {
 
 impl fmt::Display for VerifyReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} → {}", self.source, self.target)?;
-        if !self.complete {
-            return write!(f, "stopped after {} of the target's events; nothing is proved", self.found);
+        match &self.events {
+            Some(events) => {
+                writeln!(f, "{} → {}", self.source, events.target)?;
+                if !self.complete {
+                    return write!(f, "stopped after {} of the target's events; nothing is proved", events.found);
+                }
+                writeln!(f, "{events}")?;
+            }
+            None => writeln!(f, "{}", self.source)?,
         }
+        if !self.complete {
+            return write!(f, "stopped; nothing is proved");
+        }
+        self.read_models.iter().try_for_each(|line| writeln!(f, "{line}"))?;
+        match self.agrees {
+            true => write!(f, "verified in {:.1} s", self.seconds),
+            false => write!(f, "verify found differences ({:.1} s)", self.seconds),
+        }
+    }
+}
+
+impl fmt::Display for EventsView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.agrees {
-            return write!(f, "{} events on both sides, all the same ({:.1} s)", self.found, self.seconds);
+            return write!(f, "{} events on both sides, all the same", self.found);
         }
         writeln!(f, "the target differs: {} events expected, {} found", self.expected, self.found)?;
         let Some(first) = &self.first_difference else { return Ok(()) };

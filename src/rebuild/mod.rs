@@ -17,6 +17,7 @@ mod rollup;
 mod scan;
 mod session;
 mod stamp;
+mod touched;
 mod update;
 
 pub use beside::Beside;
@@ -32,4 +33,5 @@ pub use rebuild::{Outcome, Rebuild};
 pub use rebuilder::{Rebuilder, Rebuilt};
 pub use scan::{Rehearsed, rehearse};
 pub use session::{Built, Wanted};
+pub use touched::{Touched, touched};
 pub use update::Updated;

@@ -10,6 +10,7 @@ use super::clause::Clause;
 use super::source::Inputs;
 use crate::aggregate::snapshot_row;
 use crate::projection::{Changes, Projection};
+use crate::rollup::Rollup;
 use crate::row::RowKey;
 use crate::table::Table;
 use crate::understood::Understood;
@@ -24,6 +25,7 @@ pub(super) struct Fold {
     pub(super) fingerprint: String,
     pub(super) understood: Understood,
     pub(super) tables: Vec<Table>,
+    pub(super) rollups: Vec<Rollup>,
     /// The fields of an aggregate's state.
     pub(super) state: Option<Arc<Table>>,
     pub(super) clauses: Clauses,
@@ -65,6 +67,10 @@ impl Projection for Fold {
 
     fn tables(&self) -> &[Table] {
         &self.tables
+    }
+
+    fn rollups(&self) -> &[Rollup] {
+        &self.rollups
     }
 
     fn project(&self, event: &mut EventView<'_>, changes: &mut Changes) -> Result<(), Reason> {

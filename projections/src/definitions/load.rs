@@ -35,6 +35,9 @@ use crate::projection::Projection;
 /// then.customers = [{ id = "c", orders = 1, spent = "10.10" }]
 /// ```
 ///
+/// A table may instead be summed up from the rows of another one ([`Rollup`](crate::Rollup)): `of` names that table,
+/// `count` the column that counts the rows of a group, `sum` the columns that sum up columns there.
+///
 /// The file of an aggregate has `aggregate = "cart"` and `[state]` with its fields and their types instead of tables;
 /// its `[[on]]` change the state of the event's stream, and its snapshots are in `table`, `<name>_snapshots` where it
 /// isn't said.
@@ -42,7 +45,7 @@ use crate::projection::Projection;
 /// | key of `[[on]]` | |
 /// |---|---|
 /// | `event`, `version` | one or several |
-/// | `table` | which, where there are several |
+/// | `table` | which, where events change several |
 /// | `key` | the values of the key's columns |
 /// | `each` | a path: the clause is run for every item it leads to |
 /// | `when` | a [`Condition`](eventlift_language::Condition); with `each`, `path` is in the item |

@@ -12,6 +12,7 @@ mod load;
 mod operation;
 mod read_clause;
 mod read_file;
+mod read_rollup;
 mod read_source;
 mod source;
 mod state;

@@ -27,7 +27,11 @@ const STATE_CLAUSE_KEYS: &[&str] = &[
 
 /// What clauses may change.
 pub(super) enum Targets {
-    Tables(Vec<Arc<Table>>),
+    Tables {
+        tables: Vec<Arc<Table>>,
+        /// Those that no event changes, as they are summed up from another one: places of both.
+        summed_up: Vec<(usize, usize)>,
+    },
     /// The fields of a state, as the columns of a table.
     State(Arc<Table>),
     /// Something that can't be read, so that what clauses do to it can't be checked.
@@ -147,25 +151,34 @@ fn target<'i, 't>(
     table: &mut TomlTable<'i>,
     targets: &'t Targets,
 ) -> Option<(usize, &'t Arc<Table>)> {
-    let tables = match targets {
+    let (tables, summed_up) = match targets {
         Targets::State(fields) => return Some((0, fields)),
-        Targets::Tables(tables) => tables,
+        Targets::Tables { tables, summed_up } => (tables, summed_up),
         Targets::Unreadable => return None,
     };
-    let names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
+    let other_of = |place: usize| summed_up.iter().find(|(made, _)| *made == place).map(|(_, of)| *of);
+    let changed: Vec<_> = tables.iter().enumerate().filter(|(place, _)| other_of(*place).is_none()).collect();
+    let names: Vec<&str> = changed.iter().map(|(_, table)| table.name.as_str()).collect();
     let Some((name, span)) = reader.get_spanned::<String>(table, "table") else {
-        if let [only] = &tables[..] {
-            return Some((0, only));
+        if let [only] = &changed[..] {
+            return Some(*only);
         }
         let hint = format!("the tables are {}", names.join(", "));
         reader.note(&table.span, "[[on]] needs `table`, as there are several", Some(hint));
         return None;
     };
     let found = tables.iter().enumerate().find(|(_, table)| table.name == name);
-    if found.is_none() {
+    let Some((place, _)) = found else {
         let hint = did_you_mean(&name, names.iter().copied())
             .unwrap_or_else(|| format!("the tables are {}", names.join(", ")));
         reader.note(&span, format!("there is no table `{name}`"), Some(hint));
+        return None;
+    };
+    if let Some(of) = other_of(place) {
+        let of = &tables[of].name;
+        let hint = format!("what changes `{of}` changes it as well");
+        reader.note(&span, format!("`{name}` is summed up from `{of}`, no event changes it"), Some(hint));
+        return None;
     }
     found
 }

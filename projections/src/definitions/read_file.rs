@@ -12,15 +12,17 @@ use toml::de::DeValue;
 
 use super::fold::{Clauses, Fold};
 use super::read_clause::{self, Targets, texts, versions};
+use super::read_rollup::SummedUp;
 use super::read_source::column_named;
 use super::test_case::TestCase;
+use crate::rollup::Rollup;
 use crate::table::{Column, Index, Table, TableKind};
 use crate::understood::Understood;
 use crate::value::ColumnType;
 
 const PROJECTION_KEYS: &[&str] = &["projection", "from", "ignore", "table", "on", "test"];
 const AGGREGATE_KEYS: &[&str] = &["aggregate", "from", "ignore", "table", "state", "on", "test"];
-const TABLE_KEYS: &[&str] = &["key", "columns", "indexes"];
+const TABLE_KEYS: &[&str] = &["key", "columns", "indexes", "of", "count", "sum"];
 /// What fingerprints leave out, as it does not change what becomes of events.
 const NOT_IN_FINGERPRINT: &[&str] = &["projection", "aggregate", "test"];
 
@@ -48,21 +50,22 @@ pub(super) fn definition<'i>(reader: &mut Reader<'i>, mut file: TomlTable<'i>, p
         ..Understood::default()
     };
     let problems = reader.problems.len();
-    let (tables, state, places) = match is_aggregate {
+    let (Tables { tables, rollups, places }, state) = match is_aggregate {
         true => {
             let (snapshots, fields, place) = state(reader, &mut file, &name, &span);
-            (vec![snapshots], Some(Arc::new(fields)), vec![place])
+            let tables = Tables { tables: vec![snapshots], rollups: Vec::new(), places: vec![place] };
+            (tables, Some(Arc::new(fields)))
         }
-        false => {
-            let (tables, places) = tables(reader, &mut file);
-            (tables, None, places)
-        }
+        false => (tables(reader, &mut file), None),
     };
     let is_unreadable = reader.problems.len() > problems;
     let targets = match &state {
         _ if is_unreadable => Targets::Unreadable,
         Some(fields) => Targets::State(Arc::clone(fields)),
-        None => Targets::Tables(tables.iter().cloned().map(Arc::new).collect()),
+        None => Targets::Tables {
+            tables: tables.iter().cloned().map(Arc::new).collect(),
+            summed_up: rollups.iter().map(|rollup| (rollup.table, rollup.of)).collect(),
+        },
     };
     let clauses = clauses(reader, &mut file, &targets, &mut understood);
     ignored(reader, &mut file, &mut understood);
@@ -79,6 +82,7 @@ pub(super) fn definition<'i>(reader: &mut Reader<'i>, mut file: TomlTable<'i>, p
         fingerprint: fingerprint.finish(),
         understood,
         tables,
+        rollups,
         state,
         clauses,
     });
@@ -196,21 +200,39 @@ fn columns<'i>(reader: &mut Reader<'i>, value: TomlValue<'i>, what: &str) -> Vec
     columns
 }
 
-/// The tables of `[table.…]`, and where each is.
-fn tables<'i>(reader: &mut Reader<'i>, file: &mut TomlTable<'i>) -> (Vec<Table>, Vec<Place>) {
-    let (mut tables, mut places) = (Vec::new(), Vec::new());
+/// The tables of `[table.…]`.
+#[derive(Default)]
+struct Tables {
+    tables: Vec<Table>,
+    /// Those that are summed up.
+    rollups: Vec<Rollup>,
+    /// Where each is.
+    places: Vec<Place>,
+}
+
+fn tables<'i>(reader: &mut Reader<'i>, file: &mut TomlTable<'i>) -> Tables {
+    let mut read = Tables::default();
     let Some(value) = file.take("table") else {
         let hint = "write [table.name] with `key` and `columns`; an aggregate has [state]";
         reader.note(&file.span, "a projection needs a table", Some(hint.to_owned()));
-        return (tables, places);
+        return read;
     };
-    let Some(named) = reader.table(value, "`table`") else { return (tables, places) };
+    let Some(named) = reader.table(value, "`table`") else { return read };
+    let problems = reader.problems.len();
+    let mut summed_up = Vec::new();
     for (key, value) in named.entries {
-        let Some(table) = reader.table(value, &format!("`table.{}`", key.get_ref())) else { continue };
-        places.push(reader.place(&key.span()));
-        tables.push(read_table(reader, table, key.get_ref(), &key.span()));
+        let (name, span) = (key.get_ref(), key.span());
+        let Some(mut table) = reader.table(value, &format!("`table.{name}`")) else { continue };
+        read.places.push(reader.place(&span));
+        summed_up.extend(SummedUp::read(reader, &mut table, read.tables.len(), &span));
+        read.tables.push(read_table(reader, table, name, &span));
     }
-    (tables, places)
+    // What names tables and columns can't be checked without them.
+    if reader.problems.len() == problems {
+        let rollups = summed_up.iter().filter_map(|table| table.resolve(reader, &read.tables, &summed_up));
+        read.rollups = rollups.collect();
+    }
+    read
 }
 
 fn read_table<'i>(reader: &mut Reader<'i>, mut table: TomlTable<'i>, name: &str, span: &Range<usize>) -> Table {

@@ -14,6 +14,7 @@ use super::fold::Fold;
 use super::read_source::column_named;
 use super::state::fields_of;
 use crate::projection::{Changes, Projection};
+use crate::rollup::Rollup;
 use crate::row::{Row, RowKey};
 use crate::table::{Table, snapshot_columns};
 use crate::understood::Concern;
@@ -73,6 +74,7 @@ impl TestCase {
     pub(super) fn run(&self, fold: &Fold) -> TestResult {
         let mut rows = Rows::new();
         let outcome = self.given.iter().try_for_each(|event| fold_event(fold, event, &mut rows));
+        let outcome = outcome.and_then(|()| fold.rollups.iter().try_for_each(|rollup| sum_up(fold, rollup, &mut rows)));
         let failure = match (&self.then, outcome) {
             (Then::Fails(part), Err(reason)) if reason.message.contains(part) => None,
             (Then::Fails(part), Err(reason)) => {
@@ -111,6 +113,18 @@ fn fold_event(fold: &Fold, event: &Event, rows: &mut Rows) -> Result<(), Reason>
             rows.insert(place, row);
         }
     }
+    Ok(())
+}
+
+/// Makes the rows of a table that is summed up from another one.
+fn sum_up(fold: &Fold, rollup: &Rollup, rows: &mut Rows) -> Result<(), Reason> {
+    let members = rows.iter().filter(|((table, _), _)| *table == rollup.of).map(|(_, row)| row);
+    let mut groups: BTreeMap<RowKey, Option<Row>> = BTreeMap::new();
+    for row in members {
+        let Some(key) = rollup.group_of(row)? else { continue };
+        rollup.add(&fold.tables[rollup.table], groups.entry(key.clone()).or_default(), &key, row)?;
+    }
+    rows.extend(groups.into_iter().filter_map(|(key, row)| Some(((rollup.table, key), row?))));
     Ok(())
 }
 
