@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use eventlift::projections::Definitions;
+
 use super::log::log;
 use super::script::{From, expected};
 use super::tables::{assert_same, bytes, first_difference, rows};
@@ -27,6 +29,14 @@ fn database(project: &Project) -> PathBuf {
 #[track_caller]
 fn assert_as_expected(project: &Project, from: From) {
     assert_same(&rows(&database(project)), &expected(&project.path("events.ndjson"), from));
+}
+
+#[test]
+fn the_projections_do_what_their_test_cases_say() {
+    let files = eventlift::Project::load(project("").folder()).unwrap().projections().unwrap();
+    let results = Definitions::load(files).unwrap().test();
+    let failed: Vec<_> = results.iter().filter(|result| result.failure.is_some()).collect();
+    assert!(failed.is_empty() && results.len() == 4, "{results:#?}");
 }
 
 /// `EVENTLIFT_HISTORY=LOG cargo test --release --test main history -- --nocapture` does it with a real log, plain or
