@@ -23,6 +23,8 @@ mod file_store;
 mod fold;
 #[cfg(unix)]
 mod fold_kill;
+#[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
+mod history;
 #[cfg(all(feature = "sqlite", feature = "file"))]
 mod laws;
 #[cfg(any(feature = "sqlite", feature = "file"))]
