@@ -78,7 +78,10 @@ impl ProjectJobs {
         let models = read_models(&project, None)?
             .ok_or_else(|| CommandError::NoProjections { folder: project.projections.display().to_string() })?;
         if models.config != self.kept_in {
-            return Err(CommandError::ReadModelsMoved { from: self.kept_in.to_string(), to: models.config.to_string() });
+            return Err(CommandError::ReadModelsMoved {
+                from: self.kept_in.to_string(),
+                to: models.config.to_string(),
+            });
         }
         let mut named = models.named(due.task.names().unwrap_or_default())?;
         named.retain(|projection| !due.answered.iter().any(|answered| answered == projection.name()));

@@ -11,6 +11,7 @@ mod migrate;
 mod output;
 mod plan;
 mod progress_line;
+mod read_model_status;
 mod read_models;
 mod rebuild;
 mod rules;
