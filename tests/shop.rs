@@ -132,8 +132,8 @@ fn the_shops_read_models_without_a_migration() {
     let text = fs::read_to_string(&orders).unwrap().replacen("projection = \"orders\"", "projection = \"sales\"", 1);
     fs::write(&orders, text).unwrap();
     let products = shop.join("projections/products.toml");
-    let text = fs::read_to_string(&products).unwrap().replacen("[table.products]", "[table.prices]", 1);
-    fs::write(&products, text.replace("then.products", "then.prices")).unwrap();
+    let text = fs::read_to_string(&products).unwrap();
+    fs::write(&products, text.replacen("min = { lowest", "max = { lowest", 1)).unwrap();
     run("status", &["status", "shop"]);
     run("runs", &["runs", "shop"]);
 }
