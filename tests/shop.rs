@@ -133,7 +133,7 @@ fn the_shops_read_models_without_a_migration() {
     fs::write(&orders, text).unwrap();
     let products = shop.join("projections/products.toml");
     let text = fs::read_to_string(&products).unwrap();
-    fs::write(&products, text.replacen("min = { lowest", "max = { lowest", 1)).unwrap();
+    fs::write(&products, text.replacen("lowest = \"/price\"", "lowest = \"/stock\"", 1)).unwrap();
     run("status", &["status", "shop"]);
     run("runs", &["runs", "shop"]);
 }
