@@ -37,6 +37,8 @@ mod resume;
 mod rollups;
 #[cfg(all(feature = "sqlite", feature = "file"))]
 mod rulebook;
+#[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
+mod scheduled;
 mod serve;
 #[cfg(all(feature = "cli", feature = "jq", feature = "schema"))]
 mod shop;

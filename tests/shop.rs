@@ -111,6 +111,37 @@ fn the_shop_from_check_to_verify() {
 }
 
 #[test]
+fn the_shops_read_models_without_a_migration() {
+    let folder = copied();
+    let shop = folder.path().join("shop");
+    fs::create_dir_all(shop.join("projections")).unwrap();
+    for file in fs::read_dir(shop_folder().join("projections")).unwrap().map(|file| file.unwrap().path()) {
+        fs::copy(&file, shop.join("projections").join(file.file_name().unwrap())).unwrap();
+    }
+    let project = fs::read_to_string(shop.join("eventlift.toml")).unwrap();
+    let without_target = project.replace("[target]\nstore = \"sqlite\"\npath = \"shop.db\"\n", "");
+    assert_ne!(project, without_target);
+    fs::write(shop.join("eventlift.toml"), without_target).unwrap();
+    let run = |name: &str, arguments: &[&str]| {
+        assert_session(&format!("read_models_{name}"), &session(folder.path(), arguments));
+        let json = [arguments, &["--json"]].concat();
+        assert_session(&format!("read_models_{name}_json"), &session(folder.path(), &json));
+    };
+    run("check", &["check", "shop"]);
+    run("status_before", &["status", "shop"]);
+    assert!(eventlift(folder.path(), &["rebuild", "shop"]).status.success());
+    assert!(eventlift(folder.path(), &["rebuild", "shop", "customers"]).status.success());
+    let orders = shop.join("projections/orders.toml");
+    let text = fs::read_to_string(&orders).unwrap().replacen("projection = \"orders\"", "projection = \"sales\"", 1);
+    fs::write(&orders, text).unwrap();
+    let products = shop.join("projections/products.toml");
+    let text = fs::read_to_string(&products).unwrap();
+    fs::write(&products, text.replacen("lowest = \"/price\"", "lowest = \"/stock\"", 1)).unwrap();
+    run("status", &["status", "shop"]);
+    run("runs", &["runs", "shop"]);
+}
+
+#[test]
 fn the_target_holds_what_the_input_says() {
     let folder = copied();
     assert!(eventlift(folder.path(), &["migrate", "shop"]).status.success());

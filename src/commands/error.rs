@@ -112,6 +112,14 @@ pub enum CommandError {
         /// The projections.
         projections: Vec<String>,
     },
+    /// The read models are kept elsewhere than when the service was started.
+    #[error("refused: eventlift.toml keeps read models in {to} now, and not in {from}")]
+    ReadModelsMoved {
+        /// Where they were kept.
+        from: String,
+        /// Where they would be kept.
+        to: String,
+    },
     /// Schedules can't be served.
     #[error(transparent)]
     Serve(#[from] ServeError),
@@ -164,6 +172,7 @@ impl CommandError {
             }
             Self::NothingToUndo { .. } => None,
             Self::TargetIsStream => Some("leave the read models alone with --events-only".to_owned()),
+            Self::ReadModelsMoved { .. } => Some("start `serve` again".to_owned()),
             Self::Serve(error) => error.hint(),
             Self::Exists(_) => Some("name another folder, or move the file away".to_owned()),
             Self::NothingInScope { .. } => Some(
@@ -184,7 +193,10 @@ impl CommandError {
             Self::Store(error) => of_store(error),
             Self::Pipeline(error) => of_pipeline(error),
             Self::Rebuild(error) => of_rebuild(error),
-            Self::NotMigrated { .. } | Self::NothingToUndo { .. } | Self::TargetIsStream => ExitCode::Refused,
+            Self::NotMigrated { .. }
+            | Self::NothingToUndo { .. }
+            | Self::TargetIsStream
+            | Self::ReadModelsMoved { .. } => ExitCode::Refused,
             Self::Serve(ServeError::Ledger(error)) => of_store(error),
             Self::Serve(_) | Self::Write { .. } | Self::Exists(_) => ExitCode::Store,
             Self::BesideEvents(error) => error.exit_code(),

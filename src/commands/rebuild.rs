@@ -194,7 +194,7 @@ async fn build(
             _ => watched(format, total, rebuild.progress(), rebuild.run()).await?,
         };
         let done = if action == Action::Update { Done::BroughtUpToDate } else { Done::Rebuilt };
-        let Outcome { done: ended, built, resumed_events } = outcome;
+        let Outcome { done: ended, built, resumed_events, .. } = outcome;
         report.projections.extend(built.into_iter().map(|built| ProjectionLine::of(built, done, &reasons)));
         report.resumed_events = resumed_events;
         report.state = if ended { State::Done } else { State::Stopped };

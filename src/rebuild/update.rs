@@ -90,7 +90,8 @@ impl Update<'_> {
             // A projection's own code panicked: that is the caller's bug, and the caller hears of it.
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         };
-        self.fetch(&projected, pending).await?;
+        let missing = self.missing(&projected, pending);
+        self.fetch(missing, pending).await?;
         for (place, outcome) in projected {
             let event = &events[place];
             match outcome {
@@ -104,16 +105,22 @@ impl Update<'_> {
         Ok(())
     }
 
-    /// Brings the rows that the changes are about into the open step.
-    async fn fetch(&self, projected: &[Projected], pending: &mut Pending) -> Result<(), RebuildError> {
-        let mut wanted: Vec<Vec<RowKey>> = vec![Vec::new(); self.projection.tables().len()];
+    /// The keys of the rows that the changes are about and that are not in the open step yet, table by table; they get
+    /// a place in it.
+    fn missing(&self, projected: &[Projected], pending: &mut Pending) -> Vec<Vec<RowKey>> {
+        let mut missing: Vec<Vec<RowKey>> = vec![Vec::new(); self.projection.tables().len()];
         for change in projected.iter().filter_map(|(_, outcome)| outcome.as_ref().ok()).flatten() {
             if let Entry::Vacant(entry) = pending.rows.entry((change.table, change.key.clone())) {
                 entry.insert(OpenRow::default());
-                wanted[change.table].push(change.key.clone());
+                missing[change.table].push(change.key.clone());
             }
         }
-        for (table, keys) in wanted.into_iter().enumerate() {
+        missing
+    }
+
+    /// Brings rows into the open step.
+    async fn fetch(&self, missing: Vec<Vec<RowKey>>, pending: &mut Pending) -> Result<(), RebuildError> {
+        for (table, keys) in missing.into_iter().enumerate() {
             if keys.is_empty() {
                 continue;
             }
