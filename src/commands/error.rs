@@ -162,7 +162,11 @@ impl CommandError {
             Self::NotMigrated { .. } => {
                 Some("run `eventlift migrate` first, or fold the source with --from source".to_owned())
             }
-            Self::NothingToUndo { .. } => None,
+            Self::NothingToUndo { .. } => Some(
+                "the build before is kept from one rebuild to the next, or until --drop-old; build anew with \
+                 `eventlift rebuild --all`"
+                    .to_owned(),
+            ),
             Self::TargetIsStream => Some("leave the read models alone with --events-only".to_owned()),
             Self::Serve(error) => error.hint(),
             Self::Exists(_) => Some("name another folder, or move the file away".to_owned()),
@@ -207,7 +211,9 @@ fn of_rebuild(error: &RebuildError) -> ExitCode {
     match error {
         RebuildError::Source(error) | RebuildError::ReadModels(error) => of_store(error),
         RebuildError::Lift(error) => of_pipeline(error),
-        RebuildError::Fold(_) | RebuildError::Refused(RebuildRefusal::NotUnderstood { .. }) => ExitCode::Rule,
+        RebuildError::Fold(_)
+        | RebuildError::Sum { .. }
+        | RebuildError::Refused(RebuildRefusal::NotUnderstood { .. }) => ExitCode::Rule,
         RebuildError::PutAside { .. } => ExitCode::Store,
         RebuildError::Unreadable { .. } | RebuildError::Refused(_) => ExitCode::Refused,
     }

@@ -40,6 +40,14 @@ pub enum RebuildError {
         /// Why.
         reason: Reason,
     },
+    /// The rows of a table can't be summed up.
+    #[error("failed to sum up {table}: {reason}")]
+    Sum {
+        /// The projection, and the table that is made.
+        table: String,
+        /// Why.
+        reason: Reason,
+    },
     /// It would mix things up, or make something that is wrong.
     #[error("refused: {0}")]
     Refused(#[from] RebuildRefusal),
@@ -121,11 +129,34 @@ impl RebuildError {
         match self {
             Self::Source(error) | Self::ReadModels(error) => error.hint.clone(),
             Self::Lift(error) => error.hint(),
-            Self::Fold(error) => error.reason.hint.clone(),
-            Self::Unreadable { .. } => Some("rebuild it".to_owned()),
-            Self::PutAside { .. } => Some("is there room and permission?".to_owned()),
+            Self::Fold(error) => Some(go_on(&error.reason)),
+            Self::Unreadable { .. } => {
+                Some("something else has written to the table: `eventlift rebuild --all` builds it anew".to_owned())
+            }
+            Self::Sum { reason, .. } => {
+                let hint = reason.hint.clone();
+                Some(hint.unwrap_or_else(|| {
+                    "declare the column as numeric, there and in the table that is summed up; what is live stays whole"
+                        .to_owned()
+                }))
+            }
+            Self::PutAside { .. } => Some(
+                "is there room, and may this user write there? `folder` under [rebuild] in eventlift.toml names \
+                 another place"
+                    .to_owned(),
+            ),
             Self::Refused(refusal) => Some(refusal.hint().to_owned()),
         }
+    }
+}
+
+/// What to do about an event that can't be folded.
+fn go_on(reason: &Reason) -> String {
+    let ways = "correct the definition, or set on_failure = \"quarantine\" under [rebuild] in eventlift.toml to put \
+                such events on record and go on; what is live stays whole";
+    match &reason.hint {
+        Some(hint) => format!("{hint}; or {ways}"),
+        None => ways.to_owned(),
     }
 }
 
@@ -136,9 +167,13 @@ impl RebuildRefusal {
                 "fold them with an [[on]], leave them out by `ignore`, or add upcasters for them"
             }
             Self::StatefulRule { .. } => "migrate first, and rebuild from the target",
-            Self::Changed { .. } => "rebuild it",
-            Self::OtherContent { .. } => "is it the same store? if so, rebuild",
-            Self::TooManyQuarantined { .. } => "rebuild with the policy `stop`: its error names the first of them",
+            Self::Changed { .. } => "`eventlift rebuild` without --since builds it anew, beside what is live",
+            Self::OtherContent { .. } => {
+                "is it the same store, and all of it? if so, `eventlift rebuild --all` builds anew from what it holds now"
+            }
+            Self::TooManyQuarantined { .. } => {
+                "with on_failure = \"stop\" under [rebuild] in eventlift.toml the error names the first of them"
+            }
             Self::OtherKey { .. } => "a change of a row leaves the columns of its key what they are",
             Self::FolderInUse { .. } => "wait until it has ended, or give this one another folder",
             Self::Ended => "its first error says why",

@@ -11,7 +11,7 @@ use eventlift_transformers::Reason;
 
 use super::error::RebuildError;
 use super::fold::{Fold, Folded};
-use super::options::FoldOptions;
+use super::options::{FailurePolicy, FoldOptions};
 
 /// A roll-up under way: it is shown every row of the table that it is of.
 pub(super) struct RollingUp {
@@ -41,7 +41,8 @@ impl RollingUp {
             made: Arc::new([projection.tables()[rollup.table].clone()]),
             rollup: rollup.clone(),
         });
-        let options = FoldOptions { folder: None, ..options.clone() };
+        // A row that is left out of a sum would be a sum that is wrong: the policy is about events.
+        let options = FoldOptions { folder: None, on_failure: FailurePolicy::Stop, ..options.clone() };
         let fold = Fold::begin(vec![summing], "", &options)?;
         Ok(Self { rollup: rollup.clone(), fold, stream, event_type, seen: 0 })
     }
@@ -79,13 +80,24 @@ impl RollingUp {
         }
         match events.is_empty() {
             true => Ok(()),
-            false => self.fold.push(events, Position::new(self.seen)).await,
+            false => {
+                let pushed = self.fold.push(events, Position::new(self.seen)).await;
+                pushed.map_err(|error| not_summed_up(&self.stream, error))
+            }
         }
     }
 
     /// What came of it: one projection with one table.
     pub(super) async fn finish(self) -> Result<Folded, RebuildError> {
-        self.fold.finish().await
+        self.fold.finish().await.map_err(|error| not_summed_up(&self.stream, error))
+    }
+}
+
+/// The rows are events of nobody's but this file's.
+fn not_summed_up(name: &StreamName, error: RebuildError) -> RebuildError {
+    match error {
+        RebuildError::Fold(error) => RebuildError::Sum { table: name.to_string(), reason: error.reason },
+        other => other,
     }
 }
 

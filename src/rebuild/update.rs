@@ -185,6 +185,8 @@ impl Update<'_> {
         for rollup in self.projection.rollups() {
             let made = &tables[rollup.table];
             let unreadable = |reason| RebuildError::Unreadable { table: made.name.clone(), reason };
+            let name = format!("{} → {}", self.projection.name(), made.name);
+            let not_summed_up = |reason| RebuildError::Sum { table: name.clone(), reason };
             let members = || changed.iter().filter(|((table, _), _)| *table == rollup.of).map(|(_, open)| open);
             let mut groups: BTreeMap<RowKey, Option<Row>> = BTreeMap::new();
             for row in members().flat_map(|open| open.before.iter().chain(&open.row)) {
@@ -198,7 +200,7 @@ impl Update<'_> {
             // First what joins: a group does not go because its members change places.
             for row in members().filter_map(|open| open.row.as_ref()) {
                 if let Some(key) = rollup.group_of(row).map_err(unreadable)? {
-                    rollup.add(made, groups.entry(key.clone()).or_default(), &key, row).map_err(unreadable)?;
+                    rollup.add(made, groups.entry(key.clone()).or_default(), &key, row).map_err(not_summed_up)?;
                 }
             }
             for row in members().filter_map(|open| open.before.as_ref()) {

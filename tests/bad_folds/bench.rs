@@ -41,12 +41,14 @@ columns = { id = "text", name = "text", moves = "integer", balance = "numeric", 
 
 [[on]]
 event = "Opened"
+version = 1
 key = "/id"
 set = { name = "/name", opened = { data = "/at" } }
 append = { notes = "/note" }
 
 [[on]]
 event = "Moved"
+version = 1
 key = "/id"
 add = { moves = { data = "/count", default = 1 }, balance = { data = "/amount", default = 0 } }
 "#;
@@ -85,7 +87,7 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) fn new(toml: &str) -> Self {
-        let bench = Self { folder: tempfile::tempdir().unwrap(), said: String::new() };
+        let mut bench = Self { folder: tempfile::tempdir().unwrap(), said: String::new() };
         bench.write("eventlift.toml", toml);
         bench
     }
@@ -106,14 +108,14 @@ impl Bench {
         self.folder.path()
     }
 
-    pub(super) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> &Self {
+    pub(super) fn write(&mut self, name: &str, content: impl AsRef<[u8]>) -> &mut Self {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, content).unwrap();
         self
     }
 
-    pub(super) fn remove(&self, name: &str) -> &Self {
+    pub(super) fn remove(&mut self, name: &str) -> &mut Self {
         std::fs::remove_file(self.path(name)).unwrap();
         self
     }
@@ -195,7 +197,7 @@ impl Bench {
         rows(&Connection::open(self.path("read.db")).unwrap(), query)
     }
 
-    pub(super) fn execute(&self, sql: &str) -> &Self {
+    pub(super) fn execute(&mut self, sql: &str) -> &mut Self {
         Connection::open(self.path("read.db")).unwrap().execute_batch(sql).unwrap();
         self
     }

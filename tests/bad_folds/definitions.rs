@@ -81,7 +81,7 @@ fn names() {
     let mut bench = Bench::built(FROM_FILE);
     bench.write(
         "projections/carts.toml",
-        "from = [\"cart\"]\nstate = { items = \"integer\" }\n[[on]]\nevent = \"ItemAdded\"\nadd = { items = 1 }\n",
+        "from = [\"cart\"]\nstate = { items = \"integer\" }\n[[on]]\nevent = \"ItemAdded\"\nversion = 1\nadd = { items = 1 }\n",
     );
     bench.fails(3, "rebuild p acounts").fails(3, "rebuild p accounts nothing").fails(3, "rebuild p Accounts");
     bench

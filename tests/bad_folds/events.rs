@@ -94,7 +94,7 @@ fn keys_of_every_kind() {
 #[test]
 fn what_is_not_understood() {
     let mut bench = Bench::built(FROM_FILE);
-    let second = line(5, "Moved", 4, r#"{"id":"a"}"#).replace("}\n", ",\"dataschema\":\"urn:x:Moved:2\"}\n");
+    let second = line(5, "Moved", 4, r#"{"id":"a"}"#).replace("}\n", ",\"dataschema\":\"urn:schema:Moved:2\"}\n");
     bench.write("events.ndjson", good_and(&[("Closed", r#"{"id":"a"}"#)]) + &second);
     bench.about("another type, and another version");
     bench.fails(7, "rebuild p").fails(7, "rebuild p --all").fails(7, "rebuild p --since");
@@ -118,7 +118,10 @@ fn what_is_not_understood() {
 #[test]
 fn an_upcast_that_is_missing() {
     let mut bench = Bench::built(FROM_TARGET);
-    bench.write("projections/accounts.toml", ACCOUNTS.replace("event = \"Moved\"", "event = \"Moved\"\nversion = 2"));
+    bench.write(
+        "projections/accounts.toml",
+        ACCOUNTS.replace("event = \"Moved\"\nversion = 1", "event = \"Moved\"\nversion = 2"),
+    );
     bench
         .about("the projection wants version 2, which nothing makes")
         .fails(7, "rebuild p")

@@ -70,3 +70,34 @@ fn more_than_anybody_would_look_at() {
     bench.write("events.ndjson", good_and(&many));
     bench.fails(5, "rebuild p --all").runs("rebuild p --since").is("quarantine_many");
 }
+
+const SUMS: &str = r#"
+[table.sums]
+of = "accounts"
+key = "name"
+columns = { name = "text", members = "integer", moves = "integer" }
+count = "members"
+sum = { moves = "moves" }
+"#;
+
+/// Rows that would be left out of a sum are no events: there is nothing to put in quarantine.
+#[test]
+fn a_sum_of_rows_that_does_not_fit_stops_with_either_policy() {
+    let events = [
+        ("Opened", r#"{"id":"x","name":"N"}"#),
+        ("Opened", r#"{"id":"y","name":"N"}"#),
+        ("Moved", r#"{"id":"x","count":9223372036854775807}"#),
+    ];
+    let over = ("Moved", r#"{"id":"y","count":1}"#);
+    let definition = format!("{}{SUMS}", ACCOUNTS.replace("key = \"/id\"", "table = \"accounts\"\nkey = \"/id\""));
+    for toml in [FROM_FILE.to_owned(), format!("{FROM_FILE}{QUARANTINE}")] {
+        let mut bench = Bench::new(&toml);
+        bench.write("events.ndjson", good_and(&events)).write("projections/accounts.toml", &definition);
+        bench.works("rebuild p").shows("SELECT * FROM sums");
+        bench.write("events.ndjson", good_and(&[&events[..], &[over]].concat()));
+        bench.fails(7, "rebuild p --since").fails(7, "rebuild p --all").shows("SELECT * FROM sums");
+        let numeric = definition.replace("moves = \"integer\"", "moves = \"numeric\"");
+        bench.write("projections/accounts.toml", numeric);
+        bench.works("rebuild p").shows("SELECT * FROM sums").is_as_built_anew().is("sums");
+    }
+}
