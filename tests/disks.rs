@@ -13,21 +13,25 @@ use crate::project::{FILE_TO_FILE, FILE_TO_SQLITE, Output, Project};
 use crate::rulebook;
 
 /// A small file system in memory, mounted on a folder of the project.
-struct Disk {
+pub(crate) struct Disk {
     path: PathBuf,
 }
 
 impl Disk {
     /// None where that is not allowed.
     fn mount(project: &Project, size: &str) -> Option<Self> {
-        let path = project.path("disk");
-        std::fs::create_dir(&path).unwrap();
-        let options = format!("size={size}");
-        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(&path).output();
-        mount.is_ok_and(|output| output.status.success()).then(|| Self { path })
+        Self::mount_at(&project.path("disk"), size)
     }
 
-    fn remount(&self, option: &str) {
+    /// The same on any folder, which is made.
+    pub(crate) fn mount_at(path: &Path, size: &str) -> Option<Self> {
+        std::fs::create_dir(path).unwrap();
+        let options = format!("size={size}");
+        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(path).output();
+        mount.is_ok_and(|output| output.status.success()).then(|| Self { path: path.to_owned() })
+    }
+
+    pub(crate) fn remount(&self, option: &str) {
         let status = Command::new("mount").args(["-o", &format!("remount,{option}")]).arg(&self.path).status().unwrap();
         assert!(status.success());
     }
@@ -41,7 +45,7 @@ impl Drop for Disk {
 }
 
 /// Runs one of these tests in a namespace in which mounting is allowed.
-fn in_a_namespace(test: &str) {
+pub(crate) fn in_a_namespace(test: &str) {
     const MARK: &str = "EVENTLIFT_IN_A_NAMESPACE";
     if std::env::var_os(MARK).is_some() {
         println!("skipped: file systems can't be mounted here");

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+#[cfg(all(feature = "cli", feature = "jq", feature = "schema", feature = "sqlite", feature = "file", unix))]
+mod bad_folds;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod bad_input;
 #[cfg(all(feature = "cli", feature = "jq", feature = "schema"))]

@@ -132,8 +132,12 @@ impl Table {
         if let Some(name) = names.clone().find(|name| !is_identifier(name)) {
             return Some(format!("{name:?} is no name for a table or column (letters, digits and _, 63 at most)"));
         }
-        if self.name.starts_with("eventlift_") {
+        let lower = self.name.to_ascii_lowercase();
+        if lower.starts_with("eventlift_") {
             return Some(format!("{:?} begins with `eventlift_`, as the ledger's own tables do", self.name));
+        }
+        if lower.starts_with("sqlite_") {
+            return Some(format!("{:?} begins with `sqlite_`, which SQLite keeps for itself", self.name));
         }
         for (place, column) in self.columns.iter().enumerate() {
             // Databases don't tell names apart by their case.

@@ -170,7 +170,11 @@ impl CommandError {
             Self::NotMigrated { .. } => {
                 Some("run `eventlift migrate` first, or fold the source with --from source".to_owned())
             }
-            Self::NothingToUndo { .. } => None,
+            Self::NothingToUndo { .. } => Some(
+                "the build before is kept from one rebuild to the next, or until --drop-old; build anew with \
+                 `eventlift rebuild --all`"
+                    .to_owned(),
+            ),
             Self::TargetIsStream => Some("leave the read models alone with --events-only".to_owned()),
             Self::ReadModelsMoved { .. } => Some("start `serve` again".to_owned()),
             Self::Serve(error) => error.hint(),

@@ -1,11 +1,12 @@
 //! `rebuild`: snapshots and read models, built beside the live ones and swapped in; or brought up to date.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use eventlift_events::Timestamp;
-use eventlift_projections::{Projection, ReadModelStore, RebuildAction, RebuildOutcome, RebuildRun};
+use eventlift_events::{StoreError, StoreErrorKind, Timestamp};
+use eventlift_projections::{Projection, ReadModelStore, RebuildAction, RebuildOutcome, RebuildRun, Side};
 use serde::Serialize;
 use tokio::sync::watch;
 
@@ -65,6 +66,8 @@ pub(super) enum Done {
     BroughtUpToDate,
     /// Left alone: what is live was built by the same definition.
     Unchanged,
+    /// Left alone: the project has no such projection any more.
+    LeftOver,
     /// By a rehearsal.
     WouldBeRebuilt,
     SwappedBack,
@@ -78,6 +81,7 @@ impl fmt::Display for Done {
             Self::Rebuilt => "rebuilt",
             Self::BroughtUpToDate => "brought up to date",
             Self::Unchanged => "unchanged",
+            Self::LeftOver => "not in the project any more; its tables stay",
             Self::WouldBeRebuilt => "would be rebuilt",
             Self::SwappedBack => "swapped back to the build before",
             Self::OldDropped => "the build before was dropped",
@@ -100,6 +104,11 @@ pub(super) struct ProjectionLine {
 /// Rebuilds projections of a project.
 pub(super) async fn rebuild(arguments: &RebuildArguments, format: Format) -> Result<RebuildReport, CommandError> {
     let (folder, names) = arguments.project_and_names(|path| path.join(FILE_NAME).is_file());
+    // A folder that is misspelt is meant as one where this one is no project.
+    let folder = match names.first() {
+        Some(first) if folder == Path::new(".") && !Path::new(FILE_NAME).is_file() => Path::new(first),
+        _ => folder,
+    };
     let project = Project::load(folder)?;
     let models = read_models(&project, arguments.into.as_deref())?
         .ok_or_else(|| CommandError::NoProjections { folder: project.projections.display().to_string() })?;
@@ -145,8 +154,16 @@ async fn build(
             (Action::Update, _) => wanted.push(Wanted { projection, reason: "--since".to_owned() }),
             (_, false) => wanted.push(Wanted { projection, reason: why.join("; ") }),
             (_, true) if everything => wanted.push(Wanted { projection, reason: asked.to_owned() }),
-            (_, true) => lines.push(ProjectionLine::unchanged(&*projection)),
+            (_, true) => {
+                let reason = "what is live was built by the same definition";
+                lines.push(ProjectionLine::untouched(projection.name().to_owned(), Done::Unchanged, reason));
+            }
         }
+    }
+    if let Some(store) = looked.as_ref().filter(|_| names.is_empty()) {
+        let left_over = store.projections().await?.into_iter();
+        let left_over = left_over.filter(|name| models.projections.iter().all(|known| known.name() != name));
+        lines.extend(left_over.map(|name| ProjectionLine::untouched(name, Done::LeftOver, "")));
     }
     let reasons: Vec<(String, String)> =
         wanted.iter().map(|w| (w.projection.name().to_owned(), w.reason.clone())).collect();
@@ -251,7 +268,17 @@ pub(super) async fn changes_of(
     projection: &dyn Projection,
 ) -> Result<Vec<String>, CommandError> {
     let builds = store.builds(projection.name()).await?;
-    Ok(changes(builds.live.as_ref(), &origin(feed, projection)))
+    let mut changes = changes(builds.live.as_ref(), &origin(feed, projection));
+    let tables = builds.live.map_or(0, |live| live.tables.len());
+    for table in 0..tables {
+        // No keys: it only looks whether the table is what the record says.
+        match store.rows(Side::Live, projection.name(), table, &[]).await {
+            Ok(_) => {}
+            Err(StoreError { kind: StoreErrorKind::Unexpected(problem), .. }) => changes.push(problem),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(changes)
 }
 
 fn fold_options(arguments: &RebuildArguments, project: &Project) -> FoldOptions {
@@ -318,7 +345,7 @@ async fn recorded<T>(
     projection: &str,
     action: RebuildAction,
     reason: &str,
-    work: impl Future<Output = Result<T, eventlift_events::StoreError>>,
+    work: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, CommandError> {
     let _hold = store.hold(projection).await?;
     let now = Timestamp::now();
@@ -378,16 +405,12 @@ impl ProjectionLine {
         }
     }
 
-    fn unchanged(projection: &dyn Projection) -> Self {
-        Self {
-            projection: projection.name().to_owned(),
-            action: Done::Unchanged,
-            reason: "what is live was built by the same definition".to_owned(),
-            events: 0,
-            rows: 0,
-            quarantined: 0,
-            checkpoint: None,
-        }
+    fn untouched(projection: String, action: Done, reason: &str) -> Self {
+        Self { projection, action, reason: reason.to_owned(), events: 0, rows: 0, quarantined: 0, checkpoint: None }
+    }
+
+    fn is_untouched(&self) -> bool {
+        matches!(self.action, Done::Unchanged | Done::LeftOver)
     }
 
     async fn plain(name: &str, action: Done, store: &dyn ReadModelStore) -> Result<Self, CommandError> {
@@ -428,7 +451,7 @@ impl fmt::Display for RebuildReport {
             (State::Stopped, _) => write!(f, "stopped; the live tables are what they were, the same command goes on"),
             (State::NothingWritten, _) => write!(f, "nothing was written ({:.1} s)", self.seconds),
             (State::Done, _) if self.projections.is_empty() => write!(f, "there was nothing to do"),
-            (State::Done, Action::Rebuild) if self.projections.iter().all(|line| line.action == Done::Unchanged) => {
+            (State::Done, Action::Rebuild) if self.projections.iter().all(ProjectionLine::is_untouched) => {
                 write!(f, "nothing to rebuild; --since applies new events, --all rebuilds all the same")
             }
             (State::Done, _) => write!(f, "done in {:.1} s", self.seconds),
@@ -440,7 +463,9 @@ impl fmt::Display for ProjectionLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.action)?;
         if self.events > 0 || self.rows > 0 {
-            write!(f, ": {} events, {} rows", self.events, self.rows)?;
+            let plural = |count: u64| if count == 1 { "" } else { "s" };
+            let Self { events, rows, .. } = self;
+            write!(f, ": {events} event{}, {rows} row{}", plural(*events), plural(*rows))?;
         }
         if !self.reason.is_empty() {
             write!(f, " ({})", self.reason)?;

@@ -140,12 +140,34 @@ impl RebuildError {
         match self {
             Self::Source(error) | Self::ReadModels(error) => error.hint.clone(),
             Self::Lift(error) => error.hint(),
-            Self::Fold(error) => error.reason.hint.clone(),
-            Self::SumUp { .. } => Some("a column of the type numeric holds 38 digits".to_owned()),
-            Self::Unreadable { .. } => Some("rebuild it".to_owned()),
-            Self::PutAside { .. } => Some("is there room and permission?".to_owned()),
+            Self::Fold(error) => Some(go_on(&error.reason)),
+            Self::Unreadable { .. } => {
+                Some("something else has written to the table: `eventlift rebuild --all` builds it anew".to_owned())
+            }
+            Self::SumUp { reason, .. } => {
+                let hint = reason.hint.clone();
+                Some(hint.unwrap_or_else(|| {
+                    "declare the column as numeric, there and in the table that is summed up; what is live stays whole"
+                        .to_owned()
+                }))
+            }
+            Self::PutAside { .. } => Some(
+                "is there room, and may this user write there? `folder` under [rebuild] in eventlift.toml names \
+                 another place"
+                    .to_owned(),
+            ),
             Self::Refused(refusal) => Some(refusal.hint().to_owned()),
         }
+    }
+}
+
+/// What to do about an event that can't be folded.
+fn go_on(reason: &Reason) -> String {
+    let ways = "correct the definition, or set on_failure = \"quarantine\" under [rebuild] in eventlift.toml to put \
+                such events on record and go on; what is live stays whole";
+    match &reason.hint {
+        Some(hint) => format!("{hint}; or {ways}"),
+        None => ways.to_owned(),
     }
 }
 
@@ -158,9 +180,13 @@ impl RebuildRefusal {
             Self::StatefulRule { .. } => "migrate first, and rebuild from the target",
             Self::MovingRules => "fold the whole store, or migrate first",
             Self::BadTables { .. } => "correct the projection",
-            Self::Changed { .. } => "rebuild it",
-            Self::OtherContent { .. } => "is it the same store? if so, rebuild",
-            Self::TooManyQuarantined { .. } => "rebuild with the policy `stop`: its error names the first of them",
+            Self::Changed { .. } => "`eventlift rebuild` without --since builds it anew, beside what is live",
+            Self::OtherContent { .. } => {
+                "is it the same store, and all of it? if so, `eventlift rebuild --all` builds anew from what it holds now"
+            }
+            Self::TooManyQuarantined { .. } => {
+                "with on_failure = \"stop\" under [rebuild] in eventlift.toml the error names the first of them"
+            }
             Self::OtherKey { .. } => "a change of a row leaves the columns of its key what they are",
             Self::FolderInUse { .. } => "wait until it has ended, or give this one another folder",
             Self::Ended => "its first error says why",

@@ -81,9 +81,12 @@ impl Clause {
         }
         let Rows::Keys(sources) = &self.rows else {
             let mut given = Vec::with_capacity(self.operations.len() + 1);
-            self.add_operands(inputs, &mut given)?;
-            let clause = Arc::clone(self);
             let key = RowKey::text(inputs.view.event().stream.as_str());
+            if let Err(reason) = self.add_operands(inputs, &mut given) {
+                self.add_failure(key, reason, changes);
+                return Ok(());
+            }
+            let clause = Arc::clone(self);
             changes.change(self.target, key, move |event, snapshot| {
                 change_state(&clause.table, event, snapshot, |fields| clause.change(event, fields, given.into()))
             });
@@ -98,8 +101,10 @@ impl Clause {
             given.push(value.map_err(|reason| self.in_key(part, reason))?);
         }
         let key = RowKey::of(&given)?;
-        self.add_operands(inputs, &mut given)?;
-        self.add_change(key, given.into(), changes);
+        match self.add_operands(inputs, &mut given) {
+            Ok(()) => self.add_change(key, given.into(), changes),
+            Err(reason) => self.add_failure(key, reason, changes),
+        }
         Ok(())
     }
 
@@ -123,17 +128,25 @@ impl Clause {
             parts.push(values.map_err(in_key)?);
         }
         let mut operands = Vec::new();
-        self.add_operands(inputs, &mut operands)?;
+        let failure = self.add_operands(inputs, &mut operands).err();
+        if let Some(reason) = failure.clone().filter(|_| parts[several].is_empty()) {
+            return Err(reason);
+        }
         let mut seen = HashSet::new();
         for index in 0..parts[several].len() {
             let part_of =
                 |(part, values): (usize, &Vec<Value>)| values[if part == several { index } else { 0 }].clone();
             let mut given: Vec<Value> = parts.iter().enumerate().map(part_of).collect();
             let key = RowKey::of(&given)?;
-            if seen.insert(key.clone()) {
-                given.extend_from_slice(&operands);
-                self.add_change(key, given.into(), changes);
+            if !seen.insert(key.clone()) {
+                continue;
             }
+            if let Some(reason) = &failure {
+                self.add_failure(key, reason.clone(), changes);
+                continue;
+            }
+            given.extend_from_slice(&operands);
+            self.add_change(key, given.into(), changes);
         }
         Ok(())
     }
@@ -141,6 +154,11 @@ impl Clause {
     fn add_change(self: &Arc<Self>, key: RowKey, given: Given, changes: &mut Changes) {
         let clause = Arc::clone(self);
         changes.change(self.target, key, move |event, row| clause.change(event, row, given));
+    }
+
+    /// The event can't change the row: it fails where the row is known, so that the row can wait for it.
+    fn add_failure(&self, key: RowKey, reason: Reason, changes: &mut Changes) {
+        changes.change(self.target, key, move |_, _| Err(reason));
     }
 
     fn holds(&self, inputs: &mut Inputs<'_, '_>) -> Result<bool, Reason> {

@@ -71,7 +71,12 @@ fn refuse_owned(connection: &Connection, projection: &str, declared: &[Table]) -
             if let Some(table) = declared.iter().find(|table| share_a_name(table, owned)) {
                 let message = format!("the table `{}` belongs to the projection {other}", owned.name);
                 let refusal = Refusal::unexpected(message).at(format_args!("table {}", table.name));
-                return Err(refusal.hint("give the table another name; two projections can't share one").into());
+                return Err(refusal
+                    .hint(format_args!(
+                        "give the table another name: two projections can't share one; if {other} is what this one was \
+                         called before, keep that name with projection = \"{other}\" in its file"
+                    ))
+                    .into());
             }
         }
     }

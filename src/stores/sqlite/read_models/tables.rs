@@ -73,12 +73,16 @@ pub(super) fn rename(connection: &Connection, from: &str, to: &str) -> Result<()
 /// Fails unless a table of a build is there with the columns and the key that it was made with.
 pub(super) fn verify(connection: &Connection, side: Side, table: &Table) -> Result<(), Failure> {
     let name = name_on(side, &table.name);
+    if let Some(kind) = kind_of(connection, &name)?.filter(|kind| kind != "table") {
+        let message = format!("the table `{name}` was changed by something else: there is a {kind} in its place");
+        return Err(Refusal::unexpected(message).hint(format_args!("drop the {kind}, then rebuild")).into());
+    }
     let mut statement = connection.prepare_cached("SELECT name, type, pk FROM pragma_table_xinfo(?1)")?;
     let found = statement.query_map([&name], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     let found: Vec<(String, String, i64)> = found.collect::<Result<_, _>>()?;
     let Some(difference) = difference(table, &found) else { return Ok(()) };
     let message = format!("the table `{name}` was changed by something else: {difference}");
-    Err(Refusal::unexpected(message).hint("rebuild the projection; what else writes to its tables?").into())
+    Err(Refusal::unexpected(message).hint("`eventlift rebuild` builds it anew; what else writes to its tables?").into())
 }
 
 fn difference(table: &Table, found: &[(String, String, i64)]) -> Option<String> {
