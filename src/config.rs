@@ -202,6 +202,26 @@ impl Project {
         })
     }
 
+    /// What is wrong with the schedules, where the project has projections of these names: every name that is not
+    /// among them.
+    pub fn wrong_schedules(&self, projections: &[&str]) -> Vec<ConfigError> {
+        let path = self.folder.join(FILE_NAME);
+        // Where it can't be read again, only the lines are not known.
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        let unknown = self.scheduled_projections().filter(|(_, name)| !projections.contains(name));
+        let problem = |(schedule, name): (&str, &str)| {
+            let message = format!("[schedule.{schedule}]: there is no projection {name:?}");
+            let line = ["rebuild", "update"].iter().find_map(|key| exact_line_of(&text, &["schedule", schedule, key]));
+            let known = || match projections.is_empty() {
+                true => "the project has no projections".to_owned(),
+                false => format!("the project has {}", projections.join(", ")),
+            };
+            let hint = did_you_mean(name, projections.iter().copied()).unwrap_or_else(known);
+            ConfigError { line, hint: Some(hint), ..ConfigError::new(&path, message) }
+        };
+        unknown.map(problem).collect()
+    }
+
     /// The file in which `serve` remembers its schedules.
     pub fn seen_schedules_file(&self) -> PathBuf {
         self.folder.join(".eventlift").join("schedules.json")
@@ -313,6 +333,18 @@ fn line_of(text: &str, keys: &[&str]) -> Option<usize> {
         table = inner;
     }
     offset.map(|offset| line_at(text, offset))
+}
+
+/// The line of the last of these keys; none where one of them is not there.
+fn exact_line_of(text: &str, keys: &[&str]) -> Option<usize> {
+    let document = toml::de::DeTable::parse(text).ok()?;
+    let (last, outer) = keys.split_last()?;
+    let mut table = document.get_ref();
+    for key in outer {
+        table = table.get(*key)?.get_ref().as_table()?;
+    }
+    let (found, _) = table.get_key_value(*last)?;
+    Some(line_at(text, found.span().start))
 }
 
 fn line_at(text: &str, offset: usize) -> usize {

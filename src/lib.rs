@@ -58,9 +58,14 @@
 //! # }
 //! ```
 //!
+//! The other half folds events: a [`Projection`] into the rows of read models, an [`Aggregate`] into a state per stream.
+//! A [`Rebuild`] builds both anew beside the live ones, in one pass over the store, and swaps them in, or brings them up
+//! to date; a [`Rebuilder`] is what a service needs that loads its aggregates. Both lift events on the way. See
+//! [`rebuild`](mod@rebuild).
+//!
 //! The crate's root has the names that most programs need. Everything is in its module: [`events`] (the vocabulary
-//! and the contract of stores), [`transformers`] (rules, pure and synchronous), [`stores`], [`pipeline`]
-//! (migrating, surveying, verifying) and `config` (projects).
+//! and the contract of stores), [`transformers`] (rules, pure and synchronous), [`projections`] (folds, likewise, and their definition files), [`stores`],
+//! [`pipeline`] (migrating, surveying, verifying), [`rebuild`](mod@rebuild) and `config` (projects).
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -82,6 +87,10 @@ pub use eventlift_events::{
     Bytes, Event, EventId, EventReader, EventType, EventWriter, MemoryStore, Payload, Position, ReadRequest, Revision,
     SchemaVersion, Scope, StoreError, StreamName, Timestamp,
 };
+pub use eventlift_projections::{
+    Aggregate, Changes, ColumnType, EventView, MemoryReadModels, Projection, ReadModelStore, Row, RowKey, Side,
+    Snapshot, SnapshotStore, Snapshots, Table, Understood, Value,
+};
 pub use eventlift_transformers::{
     Definitions, Keys, Lift, Reason, Registry, RegistryBuilder, Rule, StatefulTransformer, TransformError, Transformer,
     Upcaster,
@@ -90,3 +99,4 @@ pub use eventlift_transformers::{
 #[cfg(any(feature = "sqlite", feature = "file"))]
 pub use config::Project;
 pub use pipeline::{Migration, MigrationOptions, PipelineError, verify};
+pub use rebuild::{Feed, FoldOptions, Rebuild, RebuildError, Rebuilder, Rebuilt, Wanted};

@@ -36,7 +36,7 @@ pub(crate) fn assert_session(name: &str, text: &str) {
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
     settings.add_filter(&format!("(run |\"run\": \"|(?m:^)){UUID}( is| was|\"|  )"), "${1}[run]${2}");
-    settings.add_filter(&format!("started {TIME}"), "started [time]");
+    settings.add_filter(&format!("(started|updated) {TIME}"), "$1 [time]");
     settings.add_filter(&format!(r#"("(?:started|updated)_at": )"{TIME}""#), r#"${1}"[time]""#);
     settings.add_filter(r"\d+\.\d s, \d+ events a second", "[duration], [rate]");
     settings.add_filter(r"\(\d+\.\d s\)", "([duration])");

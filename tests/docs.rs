@@ -246,6 +246,16 @@ fn run_definitions(files: Vec<(PathBuf, String)>) -> Result<usize, String> {
     if failed.is_empty() { Ok(results.len()) } else { Err(failed.join("\n")) }
 }
 
+/// The same with the definition of a projection or an aggregate, whose file the first line names.
+fn run_folds(block: &Block) -> Result<usize, String> {
+    let path = block.text.lines().next().unwrap_or_default().trim_start_matches("# ");
+    let file = (PathBuf::from(path), block.text.clone());
+    let definitions = eventlift::projections::Definitions::load([file]).map_err(|errors| errors.to_string())?;
+    let results = definitions.test();
+    let failed: Vec<String> = results.iter().filter(|result| !result.passed()).map(ToString::to_string).collect();
+    if failed.is_empty() { Ok(results.len()) } else { Err(failed.join("\n")) }
+}
+
 /// Reads an `eventlift.toml`, whose stores may be left out.
 fn read_project(place: &str, text: &str, table: &toml::Table) -> Result<(), String> {
     let mut text = text.to_owned();
@@ -270,6 +280,14 @@ fn every_definition_passes_its_tests_and_every_project_is_one() {
                     continue;
                 }
             };
+            if block.text.starts_with("# projections/") {
+                match run_folds(&block) {
+                    Ok(0) => wrong.push(format!("{place}: a fold without test cases proves nothing")),
+                    Ok(found) => cases += found,
+                    Err(failure) => wrong.push(format!("{place}: {failure}")),
+                }
+                continue;
+            }
             let is_definition = ["type", "upcast", "rule", "current"].iter().any(|key| table.contains_key(*key));
             if is_definition {
                 match run_definitions(files) {

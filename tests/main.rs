@@ -25,16 +25,22 @@ mod file_store;
 mod fold;
 #[cfg(unix)]
 mod fold_kill;
+#[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
+mod history;
 #[cfg(all(feature = "sqlite", feature = "file"))]
 mod laws;
 #[cfg(any(feature = "sqlite", feature = "file"))]
 mod memory;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod project;
+mod rebuilder;
 #[cfg(all(feature = "sqlite", feature = "file", unix))]
 mod resume;
+mod rollups;
 #[cfg(all(feature = "sqlite", feature = "file"))]
 mod rulebook;
+#[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
+mod scheduled;
 mod serve;
 #[cfg(all(feature = "cli", feature = "jq", feature = "schema"))]
 mod shop;

@@ -13,6 +13,8 @@ use tempfile::TempDir;
 use super::command_line::{assert_session, eventlift, session};
 
 // Each holds a test that runs it.
+#[path = "../examples/fold_in_rust.rs"]
+mod fold_in_rust;
 #[path = "../examples/upcast_in_rust.rs"]
 mod upcast_in_rust;
 #[path = "../examples/upcast_on_read.rs"]
@@ -26,11 +28,12 @@ pub(crate) fn shop_folder() -> PathBuf {
 fn copied() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let shop = folder.path().join("shop");
-    for (from, to) in [(shop_folder(), shop.clone()), (shop_folder().join("transformers"), shop.join("transformers"))] {
+    for part in ["", "transformers", "projections"] {
+        let (from, to) = (shop_folder().join(part), shop.join(part));
         fs::create_dir(&to).unwrap();
         for file in fs::read_dir(from).unwrap().map(|file| file.unwrap().path()) {
             let name = file.file_name().unwrap().to_str().unwrap();
-            if file.is_file() && !name.starts_with("shop.db") {
+            if file.is_file() && !name.contains(".db") {
                 fs::copy(&file, to.join(name)).unwrap();
             }
         }
@@ -105,6 +108,37 @@ fn the_shop_from_check_to_verify() {
 
     let other = copied();
     assert_session("shop_migrate_json", &session(other.path(), &["migrate", "shop", "--json"]));
+}
+
+#[test]
+fn the_shops_read_models_without_a_migration() {
+    let folder = copied();
+    let shop = folder.path().join("shop");
+    fs::create_dir_all(shop.join("projections")).unwrap();
+    for file in fs::read_dir(shop_folder().join("projections")).unwrap().map(|file| file.unwrap().path()) {
+        fs::copy(&file, shop.join("projections").join(file.file_name().unwrap())).unwrap();
+    }
+    let project = fs::read_to_string(shop.join("eventlift.toml")).unwrap();
+    let without_target = project.replace("[target]\nstore = \"sqlite\"\npath = \"shop.db\"\n", "");
+    assert_ne!(project, without_target);
+    fs::write(shop.join("eventlift.toml"), without_target).unwrap();
+    let run = |name: &str, arguments: &[&str]| {
+        assert_session(&format!("read_models_{name}"), &session(folder.path(), arguments));
+        let json = [arguments, &["--json"]].concat();
+        assert_session(&format!("read_models_{name}_json"), &session(folder.path(), &json));
+    };
+    run("check", &["check", "shop"]);
+    run("status_before", &["status", "shop"]);
+    assert!(eventlift(folder.path(), &["rebuild", "shop"]).status.success());
+    assert!(eventlift(folder.path(), &["rebuild", "shop", "customers"]).status.success());
+    let orders = shop.join("projections/orders.toml");
+    let text = fs::read_to_string(&orders).unwrap().replacen("projection = \"orders\"", "projection = \"sales\"", 1);
+    fs::write(&orders, text).unwrap();
+    let products = shop.join("projections/products.toml");
+    let text = fs::read_to_string(&products).unwrap();
+    fs::write(&products, text.replacen("lowest = \"/price\"", "lowest = \"/stock\"", 1)).unwrap();
+    run("status", &["status", "shop"]);
+    run("runs", &["runs", "shop"]);
 }
 
 #[test]

@@ -63,14 +63,14 @@ impl Rollup {
     pub fn problem_of_all(rollups: &[Self], tables: &[Table]) -> Option<String> {
         for (number, rollup) in rollups.iter().enumerate() {
             let name = |place: usize| tables.get(place).map_or("", |table| &table.name);
-            if let Some(problem) = rollup.problem(tables) {
-                return Some(format!("table `{}`: {problem}", name(rollup.table)));
-            }
             if rollups[..number].iter().any(|other| other.table == rollup.table) {
                 return Some(format!("the table `{}` is summed up twice", name(rollup.table)));
             }
             if rollups.iter().any(|other| other.table == rollup.of) {
                 return Some(format!("table `{}`: `{}` is summed up itself", name(rollup.table), name(rollup.of)));
+            }
+            if let Some(problem) = rollup.problem(tables) {
+                return Some(format!("table `{}`: {problem}", name(rollup.table)));
             }
         }
         None

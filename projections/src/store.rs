@@ -167,6 +167,14 @@ pub struct RebuildRun {
     pub rows: u64,
 }
 
+impl RebuildRun {
+    /// Whether it has ended for this time of this schedule, so that nothing is left to do there: done, or failed.
+    pub fn answers(&self, due: &(String, Timestamp)) -> bool {
+        let has_ended = matches!(self.outcome, RebuildOutcome::Done | RebuildOutcome::Failed(_));
+        has_ended && self.schedule.as_ref() == Some(due)
+    }
+}
+
 /// What a run does to a projection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -63,6 +63,39 @@ pub mod snapshot_columns {
 }
 
 impl Table {
+    /// A table of a read model with these columns, in order, the first of which is its key.
+    pub fn read_model<N: Into<String>>(
+        name: impl Into<String>,
+        columns: impl IntoIterator<Item = (N, ColumnType)>,
+    ) -> Self {
+        let columns = columns.into_iter().map(|(name, column_type)| Column { name: name.into(), column_type });
+        Self {
+            name: name.into(),
+            columns: columns.collect(),
+            key: vec![0],
+            indexes: Vec::new(),
+            kind: TableKind::ReadModel,
+        }
+    }
+
+    /// The same with another key: the columns of these names, in this order. [`problem`](Self::problem) tells of a name
+    /// that no column has.
+    pub fn keyed_by(self, names: &[&str]) -> Self {
+        Self { key: self.places(names), ..self }
+    }
+
+    /// The same with an index of the columns of these names, in this order, in which values may repeat.
+    /// [`problem`](Self::problem) tells of a name that no column has.
+    pub fn indexed_by(mut self, names: &[&str]) -> Self {
+        self.indexes.push(Index { columns: self.places(names), unique: false });
+        self
+    }
+
+    /// The places of columns; one that is not there has a place behind the last.
+    fn places(&self, names: &[&str]) -> Vec<usize> {
+        names.iter().map(|name| self.column(name).unwrap_or(self.columns.len())).collect()
+    }
+
     /// The table of an aggregate's snapshots.
     pub fn of_snapshots(name: impl Into<String>) -> Self {
         let columns = [
@@ -167,4 +200,22 @@ impl Table {
 fn is_identifier(name: &str) -> bool {
     let begins = name.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
     begins && name.len() <= 63 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_is_made_of_names() {
+        let columns = [("id", ColumnType::Text), ("shop", ColumnType::Integer), ("at", ColumnType::Time)];
+        let table = Table::read_model("orders", columns);
+        assert_eq!((&table.key[..], table.problem()), (&[0][..], None));
+        let table = table.keyed_by(&["shop", "id"]).indexed_by(&["at", "id"]);
+        assert_eq!((&table.key[..], &table.indexes[0].columns[..]), (&[1, 0][..], &[2, 0][..]));
+        assert_eq!(table.problem(), None);
+        let missing = Some("a key or index names a column that is not there".to_owned());
+        assert_eq!(table.clone().keyed_by(&["nothing"]).problem(), missing);
+        assert_eq!(table.indexed_by(&["nothing"]).problem(), missing);
+    }
 }

@@ -23,6 +23,7 @@ Examples:
   eventlift migrate shop                        do it; the same command again resumes
   eventlift verify shop                         read both sides back
   eventlift rebuild shop                        build changed read models anew, beside the live ones
+  eventlift serve shop                          build them when their schedules say so
 
 Exit codes:
   0  done                                  5  refused: it would mix things up
@@ -69,10 +70,12 @@ Writes nothing. SIGINT or SIGTERM (Ctrl-C) ends it, and nothing is proved then."
     Verify(MigrationArguments),
     /// Build snapshots and read models anew, beside the live ones, and swap them in.
     Rebuild(RebuildArguments),
-    /// Where the target's run stands.
+    /// Where the target's run and the read models stand.
     Status(ProjectArguments),
-    /// Every run into the target.
+    /// Every run into the target, and every one that built read models.
     Runs(ProjectArguments),
+    /// Build read models when their schedules say so.
+    Serve(ServeArguments),
 }
 
 /// Which project.
@@ -173,6 +176,25 @@ impl RebuildArguments {
             _ => (Path::new("."), &self.project_and_names),
         }
     }
+}
+
+/// Which project's schedules, and for how long.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  eventlift serve shop           build what [schedule.NAME] in eventlift.toml says, when it says so, until stopped
+  eventlift serve shop --once    build what is due now and end; for cron or a systemd timer
+  eventlift serve shop --json    a JSON object a line for everything that happens
+
+A time that was missed while nothing ran is made up for once. SIGINT or SIGTERM (Ctrl-C) saves what is being done and
+ends; a second one ends at once.")]
+pub struct ServeArguments {
+    /// Which project.
+    #[command(flatten)]
+    pub project: ProjectArguments,
+    /// Run what is due now, and end.
+    #[arg(long)]
+    pub once: bool,
 }
 
 /// What to look at, and how much to show.

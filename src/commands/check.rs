@@ -2,24 +2,38 @@
 
 use std::fmt;
 
-use eventlift_transformers::{Registry, TestResult};
+use eventlift_language::TestResult;
+use eventlift_transformers::Registry;
 use serde::Serialize;
 
 use super::arguments::ProjectArguments;
 use super::error::{CommandError, ExitCode};
 use super::output::Report;
+use super::read_models::projections;
 use super::rules::definitions;
-use crate::config::Project;
+use crate::config::{ConfigError, Project};
 
 /// How the definitions fared.
 #[derive(Debug, Serialize)]
 pub(super) struct CheckReport {
     rules: usize,
     schemas: usize,
+    /// Projections, and aggregates as projections into their snapshots.
+    projections: usize,
     fingerprint: String,
+    /// Those of the rules, then those of the projections.
     tests: Vec<TestLine>,
     passed: usize,
     failed: usize,
+    /// What is wrong with `eventlift.toml` in the light of the definitions.
+    problems: Vec<ProblemLine>,
+}
+
+/// What is wrong.
+#[derive(Debug, Serialize)]
+struct ProblemLine {
+    message: String,
+    hint: Option<String>,
 }
 
 /// How one test case went.
@@ -35,16 +49,35 @@ pub(super) async fn check(arguments: &ProjectArguments) -> Result<CheckReport, C
     let project = Project::load(&arguments.project)?;
     let definitions = definitions(&project)?;
     let registry = definitions.register(Registry::builder()).build()?;
-    let results = definitions.test(&registry);
+    let projections = projections(&project)?;
+    let mut results = definitions.test(&registry);
+    results.extend(projections.test());
     let passed = results.iter().filter(|result| result.passed()).count();
     Ok(CheckReport {
         rules: registry.rule_count(),
         schemas: registry.schema_count(),
+        projections: projections.names().len(),
         fingerprint: registry.fingerprint().to_owned(),
         failed: results.len() - passed,
         passed,
         tests: results.into_iter().map(TestLine::from).collect(),
+        problems: problems(&project, &projections.names()).into_iter().map(ProblemLine::from).collect(),
     })
+}
+
+/// What is wrong with a project that has projections of these names.
+fn problems(project: &Project, projections: &[&str]) -> Vec<ConfigError> {
+    let mut problems = project.wrong_schedules(projections);
+    if !projections.is_empty() {
+        problems.extend(project.require_read_models().err());
+    }
+    problems
+}
+
+impl From<ConfigError> for ProblemLine {
+    fn from(error: ConfigError) -> Self {
+        Self { message: error.to_string(), hint: error.hint }
+    }
 }
 
 impl From<TestResult> for TestLine {
@@ -55,7 +88,7 @@ impl From<TestResult> for TestLine {
 
 impl Report for CheckReport {
     fn exit_code(&self) -> ExitCode {
-        if self.failed == 0 { ExitCode::Done } else { ExitCode::Project }
+        if self.failed == 0 && self.problems.is_empty() { ExitCode::Done } else { ExitCode::Project }
     }
 }
 
@@ -74,7 +107,17 @@ impl fmt::Display for CheckReport {
             schemas => format!(" and {schemas} JSON Schemas"),
         };
         writeln!(f, "{} {rules}{schemas} compiled, every chain reaches its current version", self.rules)?;
+        match self.projections {
+            0 => {}
+            1 => writeln!(f, "1 projection compiled")?,
+            projections => writeln!(f, "{projections} projections compiled")?,
+        }
         let cases = if self.passed == 1 { "test case" } else { "test cases" };
-        write!(f, "{} {cases} passed, {} failed", self.passed, self.failed)
+        write!(f, "{} {cases} passed, {} failed", self.passed, self.failed)?;
+        for ProblemLine { message, hint } in &self.problems {
+            write!(f, "\nerror: {message}")?;
+            hint.iter().try_for_each(|hint| write!(f, "\nhint: {hint}"))?;
+        }
+        Ok(())
     }
 }

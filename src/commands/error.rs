@@ -112,6 +112,14 @@ pub enum CommandError {
         /// The projections.
         projections: Vec<String>,
     },
+    /// The read models are kept elsewhere than when the service was started.
+    #[error("refused: eventlift.toml keeps read models in {to} now, and not in {from}")]
+    ReadModelsMoved {
+        /// Where they were kept.
+        from: String,
+        /// Where they would be kept.
+        to: String,
+    },
     /// Schedules can't be served.
     #[error(transparent)]
     Serve(#[from] ServeError),
@@ -168,6 +176,7 @@ impl CommandError {
                     .to_owned(),
             ),
             Self::TargetIsStream => Some("leave the read models alone with --events-only".to_owned()),
+            Self::ReadModelsMoved { .. } => Some("start `serve` again".to_owned()),
             Self::Serve(error) => error.hint(),
             Self::Exists(_) => Some("name another folder, or move the file away".to_owned()),
             Self::NothingInScope { .. } => Some(
@@ -188,7 +197,10 @@ impl CommandError {
             Self::Store(error) => of_store(error),
             Self::Pipeline(error) => of_pipeline(error),
             Self::Rebuild(error) => of_rebuild(error),
-            Self::NotMigrated { .. } | Self::NothingToUndo { .. } | Self::TargetIsStream => ExitCode::Refused,
+            Self::NotMigrated { .. }
+            | Self::NothingToUndo { .. }
+            | Self::TargetIsStream
+            | Self::ReadModelsMoved { .. } => ExitCode::Refused,
             Self::Serve(ServeError::Ledger(error)) => of_store(error),
             Self::Serve(_) | Self::Write { .. } | Self::Exists(_) => ExitCode::Store,
             Self::BesideEvents(error) => error.exit_code(),
@@ -214,7 +226,7 @@ fn of_rebuild(error: &RebuildError) -> ExitCode {
         RebuildError::Source(error) | RebuildError::ReadModels(error) => of_store(error),
         RebuildError::Lift(error) => of_pipeline(error),
         RebuildError::Fold(_)
-        | RebuildError::Sum { .. }
+        | RebuildError::SumUp { .. }
         | RebuildError::Refused(RebuildRefusal::NotUnderstood { .. }) => ExitCode::Rule,
         RebuildError::PutAside { .. } => ExitCode::Store,
         RebuildError::Unreadable { .. } | RebuildError::Refused(_) => ExitCode::Refused,

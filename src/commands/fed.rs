@@ -6,7 +6,7 @@ use eventlift_projections::Projection;
 
 use super::error::CommandError;
 use super::read_models::{ReadModels, feed, read_models, wanted};
-use super::rebuild::{ProjectionLine, changes_of};
+use super::rebuild::{Done, ProjectionLine, changes_of};
 use crate::config::Project;
 use crate::pipeline::{Migration, Outcome, PipelineError, Stop, Survey};
 use crate::rebuild::{Beside, Built, Rebuild, RebuildError, Wanted, prove_understood, reaching};
@@ -57,24 +57,24 @@ impl Fed {
     }
 
     /// Builds what was fed, or brings it up to date, once the migration is done. One that is not leaves the read models
-    /// as they are.
+    /// as they are. None where it was asked to stop before all of it was done.
     pub(super) async fn finish(
         self,
         project: &Project,
         done: bool,
         stop: &Stop,
-    ) -> Result<Vec<ProjectionLine>, CommandError> {
+    ) -> Result<Option<Vec<ProjectionLine>>, CommandError> {
         match self {
-            Self::None => Ok(Vec::new()),
+            Self::None => Ok(Some(Vec::new())),
             Self::Beside(beside) if !done => {
                 beside.abandon().await?;
-                Ok(Vec::new())
+                Ok(None)
             }
             Self::Beside(beside) => {
                 let built = beside.finish(&feed(project, None).await?, stop).await?;
-                Ok(lines(built.unwrap_or_default(), "built in the same pass", &[]))
+                Ok(built.map(|built| lines(built, Done::BuiltInTheSamePass, &[])))
             }
-            Self::Behind(_) if !done => Ok(Vec::new()),
+            Self::Behind(_) if !done => Ok(None),
             Self::Behind(models) => behind(project, &models, stop).await,
         }
     }
@@ -95,7 +95,11 @@ fn prove(
 }
 
 /// Builds anew what has changed, and applies the new events to the rest.
-async fn behind(project: &Project, models: &ReadModels, stop: &Stop) -> Result<Vec<ProjectionLine>, CommandError> {
+async fn behind(
+    project: &Project,
+    models: &ReadModels,
+    stop: &Stop,
+) -> Result<Option<Vec<ProjectionLine>>, CommandError> {
     let (feed, store) = (feed(project, None).await?, models.open()?);
     let (mut changed, mut unchanged) = (Vec::new(), Vec::new());
     for projection in &models.projections {
@@ -112,16 +116,23 @@ async fn behind(project: &Project, models: &ReadModels, stop: &Stop) -> Result<V
     let mut built = Vec::new();
     if !changed.is_empty() {
         let rebuild = Rebuild::new(feed.clone(), Arc::clone(&store), changed, options.clone()).stop_on(stop.clone());
-        built.extend(lines(rebuild.run().await?.built, "rebuilt", &reasons));
+        let outcome = rebuild.run().await?;
+        if !outcome.done {
+            return Ok(None);
+        }
+        built.extend(lines(outcome.built, Done::Rebuilt, &reasons));
     }
-    if !unchanged.is_empty() && !stop.is_asked() {
-        let update = Rebuild::new(feed, store, unchanged, options).stop_on(stop.clone());
-        built.extend(lines(update.update().await?.built, "brought up to date", &[]));
+    if !unchanged.is_empty() {
+        let outcome = Rebuild::new(feed, store, unchanged, options).stop_on(stop.clone()).update().await?;
+        if !outcome.done {
+            return Ok(None);
+        }
+        built.extend(lines(outcome.built, Done::BroughtUpToDate, &[]));
     }
     built.sort_by(|one, other| one.projection.cmp(&other.projection));
-    Ok(built)
+    Ok(Some(built))
 }
 
-fn lines(built: Vec<Built>, action: &'static str, reasons: &[(String, String)]) -> Vec<ProjectionLine> {
+fn lines(built: Vec<Built>, action: Done, reasons: &[(String, String)]) -> Vec<ProjectionLine> {
     built.into_iter().map(|built| ProjectionLine::of(built, action, reasons)).collect()
 }

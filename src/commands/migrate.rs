@@ -148,14 +148,13 @@ async fn migrate_project(
     line.now("read models");
     let built = fed.finish(project, outcome.done, &stop).await;
     line.end();
-    let (read_models, failed) = match built {
-        Ok(lines) => (lines, None),
-        Err(error) => (Vec::new(), Some(error)),
-    };
-    let exit_code = match (&failed, outcome.done && !stop.is_asked()) {
-        (Some(error), _) => error.exit_code(),
-        (None, true) => ExitCode::Done,
-        (None, false) => ExitCode::Stopped,
+    let (read_models, failed, exit_code) = match built {
+        Ok(Some(lines)) if outcome.done => (lines, None, ExitCode::Done),
+        Ok(_) => (Vec::new(), None, ExitCode::Stopped),
+        Err(error) => {
+            let code = error.exit_code();
+            (Vec::new(), Some(error), code)
+        }
     };
     Ok(MigrateReport {
         run: outcome.run.to_string(),
@@ -273,6 +272,9 @@ impl fmt::Display for MigrateReport {
         }
         if let Some(error) = &self.read_models_error {
             writeln!(f, "the events are in, but the read models are not: {error}")?;
+        }
+        if self.state == "done" && self.exit_code == ExitCode::Stopped {
+            writeln!(f, "the events are in; the read models are what they were, the same command goes on")?;
         }
         if self.state == "done" && !self.can_be_verified {
             write!(f, "done")

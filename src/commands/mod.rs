@@ -8,15 +8,16 @@ mod error;
 mod event_view;
 mod fed;
 mod init;
+mod jobs;
 mod migrate;
 mod output;
 mod plan;
 mod progress_line;
+mod read_model_status;
 mod read_models;
 mod rebuild;
 mod rules;
 mod runs;
-#[expect(dead_code, reason = "a command as soon as there is something to build read models with")]
 mod serve;
 mod status;
 mod verify;
@@ -31,6 +32,7 @@ use migrate::migrate;
 use plan::plan;
 use rebuild::rebuild;
 use runs::runs;
+use serve::serve;
 use status::status;
 use verify::verify;
 
@@ -46,6 +48,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Rebuild(arguments) => rebuild(&arguments, format).await.map(|r| print_report(format, &r)),
         Command::Status(project) => status(&project).await.map(|r| print_report(format, &r)),
         Command::Runs(project) => runs(&project).await.map(|r| print_report(format, &r)),
+        Command::Serve(arguments) => serve(&arguments, format).await.map(|r| print_report(format, &r)),
     };
     outcome.unwrap_or_else(|error| print_error(format, &error))
 }

@@ -67,6 +67,11 @@ impl ReadModels {
         Ok(named)
     }
 
+    /// Their names, in the order of the files.
+    pub(super) fn names(&self) -> Vec<&str> {
+        self.projections.iter().map(|projection| projection.name()).collect()
+    }
+
     /// Opens the database, and makes it where there is none.
     pub(super) fn open(&self) -> Result<Arc<dyn ReadModelStore>, CommandError> {
         Ok(self.config.open()?)

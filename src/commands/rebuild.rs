@@ -56,14 +56,44 @@ enum Action {
     DropOld,
 }
 
-const UNCHANGED: &str = "unchanged";
-const LEFT_OVER: &str = "not in the project any more; its tables stay";
+/// What was done with a projection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Done {
+    /// Built by a migration, of the events that it appended.
+    BuiltInTheSamePass,
+    Rebuilt,
+    BroughtUpToDate,
+    /// Left alone: what is live was built by the same definition.
+    Unchanged,
+    /// By a rehearsal.
+    WouldBeRebuilt,
+    SwappedBack,
+    OldDropped,
+    /// Nothing: the project has no such projection any more, but the database has its tables.
+    LeftOver,
+}
+
+impl fmt::Display for Done {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::BuiltInTheSamePass => "built in the same pass",
+            Self::Rebuilt => "rebuilt",
+            Self::BroughtUpToDate => "brought up to date",
+            Self::Unchanged => "unchanged",
+            Self::WouldBeRebuilt => "would be rebuilt",
+            Self::SwappedBack => "swapped back to the build before",
+            Self::OldDropped => "the build before was dropped",
+            Self::LeftOver => "not in the project any more; its tables stay",
+        })
+    }
+}
 
 /// What became of a projection.
 #[derive(Debug, Serialize)]
 pub(super) struct ProjectionLine {
     pub(super) projection: String,
-    action: &'static str,
+    action: Done,
     reason: String,
     events: u64,
     rows: u64,
@@ -126,14 +156,14 @@ async fn build(
             (_, true) if everything => wanted.push(Wanted { projection, reason: asked.to_owned() }),
             (_, true) => {
                 let reason = "what is live was built by the same definition";
-                lines.push(ProjectionLine::untouched(projection.name().to_owned(), UNCHANGED, reason));
+                lines.push(ProjectionLine::untouched(projection.name().to_owned(), Done::Unchanged, reason));
             }
         }
     }
     if let Some(store) = looked.as_ref().filter(|_| names.is_empty()) {
         let left_over = store.projections().await?.into_iter();
         let left_over = left_over.filter(|name| models.projections.iter().all(|known| known.name() != name));
-        lines.extend(left_over.map(|name| ProjectionLine::untouched(name, LEFT_OVER, "")));
+        lines.extend(left_over.map(|name| ProjectionLine::untouched(name, Done::LeftOver, "")));
     }
     let reasons: Vec<(String, String)> =
         wanted.iter().map(|w| (w.projection.name().to_owned(), w.reason.clone())).collect();
@@ -164,7 +194,7 @@ async fn build(
         let Some(rehearsed) = rehearsed else { return Ok(RebuildReport { state: State::Stopped, ..report }) };
         for found in rehearsed {
             report.projections.push(ProjectionLine {
-                action: "would be rebuilt",
+                action: Done::WouldBeRebuilt,
                 reason: reason_of(&reasons, &found.projection),
                 projection: found.projection,
                 events: found.events,
@@ -180,8 +210,8 @@ async fn build(
             Action::Update => watched(format, total, rebuild.progress(), rebuild.update()).await?,
             _ => watched(format, total, rebuild.progress(), rebuild.run()).await?,
         };
-        let done = if action == Action::Update { "brought up to date" } else { "rebuilt" };
-        let Outcome { done: ended, built, resumed_events } = outcome;
+        let done = if action == Action::Update { Done::BroughtUpToDate } else { Done::Rebuilt };
+        let Outcome { done: ended, built, resumed_events, .. } = outcome;
         report.projections.extend(built.into_iter().map(|built| ProjectionLine::of(built, done, &reasons)));
         report.resumed_events = resumed_events;
         report.state = if ended { State::Done } else { State::Stopped };
@@ -283,7 +313,7 @@ async fn undo(
         let store = models.open()?;
         let done = recorded(&*store, name, RebuildAction::Undo, "--undo", store.undo(name)).await;
         done?;
-        report.projections.push(ProjectionLine::plain(name, "swapped back to the build before", &*store).await?);
+        report.projections.push(ProjectionLine::plain(name, Done::SwappedBack, &*store).await?);
     }
     if report.projections.is_empty() {
         return Err(CommandError::NothingToUndo { projections: all_names(&models.projections) });
@@ -303,7 +333,7 @@ async fn drop_old(models: &ReadModels, named: Vec<Arc<dyn Projection>>) -> Resul
         }
         let store = models.open()?;
         recorded(&*store, name, RebuildAction::DropOld, "--drop-old", store.drop_previous(name)).await?;
-        report.projections.push(ProjectionLine::plain(name, "the build before was dropped", &*store).await?);
+        report.projections.push(ProjectionLine::plain(name, Done::OldDropped, &*store).await?);
     }
     report.seconds = begun.elapsed().as_secs_f64();
     Ok(report)
@@ -363,7 +393,7 @@ fn reason_of(reasons: &[(String, String)], projection: &str) -> String {
 }
 
 impl ProjectionLine {
-    pub(super) fn of(built: Built, action: &'static str, reasons: &[(String, String)]) -> Self {
+    pub(super) fn of(built: Built, action: Done, reasons: &[(String, String)]) -> Self {
         Self {
             action,
             reason: reason_of(reasons, &built.projection),
@@ -375,15 +405,15 @@ impl ProjectionLine {
         }
     }
 
-    fn untouched(projection: String, action: &'static str, reason: &str) -> Self {
+    fn untouched(projection: String, action: Done, reason: &str) -> Self {
         Self { projection, action, reason: reason.to_owned(), events: 0, rows: 0, quarantined: 0, checkpoint: None }
     }
 
     fn is_untouched(&self) -> bool {
-        [UNCHANGED, LEFT_OVER].contains(&self.action)
+        [Done::Unchanged, Done::LeftOver].contains(&self.action)
     }
 
-    async fn plain(name: &str, action: &'static str, store: &dyn ReadModelStore) -> Result<Self, CommandError> {
+    async fn plain(name: &str, action: Done, store: &dyn ReadModelStore) -> Result<Self, CommandError> {
         let live = store.builds(name).await?.live;
         Ok(Self {
             projection: name.to_owned(),

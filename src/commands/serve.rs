@@ -4,35 +4,16 @@ use std::fmt;
 use std::io::Write;
 use std::sync::Arc;
 
-use clap::Args;
-use eventlift_projections::ReadModelStore;
 use serde::Serialize;
 
-use super::arguments::ProjectArguments;
+use super::arguments::ServeArguments;
 use super::error::{CommandError, ExitCode};
+use super::jobs::ProjectJobs;
 use super::migrate::stop_on_signals;
 use super::output::{Format, Report};
+use super::read_models::read_models;
 use crate::config::Project;
-use crate::serve::{Jobs, SeenSchedules, Serve, ServeError, ServeLine, ServeOutcome, SystemClock};
-
-/// Which project's schedules, and for how long.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  eventlift serve shop           build what [schedule.NAME] in eventlift.toml says, when it says so, until stopped
-  eventlift serve shop --once    build what is due now and end; for cron or a systemd timer
-  eventlift serve shop --json    a JSON object a line for everything that happens
-
-A time that was missed while nothing ran is made up for once. SIGINT or SIGTERM (Ctrl-C) saves what is being done and
-ends; a second one ends at once.")]
-pub(super) struct ServeArguments {
-    /// Which project.
-    #[command(flatten)]
-    pub(super) project: ProjectArguments,
-    /// Run what is due now, and end.
-    #[arg(long)]
-    pub(super) once: bool,
-}
+use crate::serve::{SeenSchedules, Serve, ServeError, ServeLine, ServeOutcome, SystemClock};
 
 /// What was served.
 #[derive(Debug, Serialize)]
@@ -45,17 +26,20 @@ pub(super) struct ServeReport {
 }
 
 /// Serves the schedules of a project.
-pub(super) async fn serve(
-    arguments: &ServeArguments,
-    format: Format,
-    project: &Project,
-    store: Arc<dyn ReadModelStore>,
-    jobs: Arc<dyn Jobs>,
-) -> Result<ServeReport, CommandError> {
+pub(super) async fn serve(arguments: &ServeArguments, format: Format) -> Result<ServeReport, CommandError> {
+    let folder = arguments.project.project.clone();
+    let project = Project::load(&folder)?;
     let schedules = project.require_schedules()?.to_vec();
+    let models = read_models(&project, None)?
+        .ok_or_else(|| CommandError::NoProjections { folder: project.projections.display().to_string() })?;
+    if let Some(problem) = project.wrong_schedules(&models.names()).into_iter().next() {
+        return Err(problem.into());
+    }
     let path = project.seen_schedules_file();
     let seen = SeenSchedules::load(&path).map_err(|source| ServeError::Seen { path, source })?;
-    let service = Serve::new(schedules, store, jobs, Arc::new(SystemClock), stop_on_signals())
+    let store = models.open()?;
+    let jobs = ProjectJobs { folder, kept_in: models.config, store: Arc::clone(&store) };
+    let service = Serve::new(schedules, store, Arc::new(jobs), Arc::new(SystemClock), stop_on_signals())
         .remember_in(seen)
         .say(move |line| print_line(format, line));
     let outcome = match arguments.once {

@@ -1,4 +1,4 @@
-//! `status`: where the target's run stands.
+//! `status`: where the target's run and the read models stand.
 
 use std::fmt;
 
@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::arguments::ProjectArguments;
 use super::error::CommandError;
 use super::output::{Report, command};
+use super::read_model_status::{ReadModelStatus, read_model_status};
 use super::runs::{RunLine, run_lines};
 use crate::config::Project;
 
@@ -15,45 +16,69 @@ use crate::config::Project;
 #[derive(Debug, Serialize)]
 pub(super) struct StatusReport {
     source: String,
-    target: String,
+    /// None in a project without one.
+    target: Option<String>,
     /// Whether a process is at work on the target now.
     running: bool,
     run: Option<RunLine>,
     /// Whether that process has the ledger for itself now, as it does while it builds indexes.
     busy: bool,
+    #[serde(flatten)]
+    read_models: ReadModelStatus,
     project: String,
 }
 
-/// Looks at the target of a project.
+/// Looks at the target and the read models of a project.
 pub(super) async fn status(arguments: &ProjectArguments) -> Result<StatusReport, CommandError> {
     let project = Project::load(&arguments.project)?;
-    let target = project.require_target()?;
-    let (run, busy) = match run_lines(target).await {
-        Ok(mut runs) => (runs.pop(), false),
-        // Building indexes takes the database for itself.
-        Err(CommandError::Store(error)) if matches!(error.kind, StoreErrorKind::Locked(_)) => (None, true),
-        Err(error) => return Err(error),
-    };
+    if project.read_models.is_none() {
+        project.require_target()?;
+    }
+    let (run, busy) = last_run(&project).await?;
     Ok(StatusReport {
         source: project.source.to_string(),
-        target: target.to_string(),
-        running: target.is_being_written(),
+        target: project.target.as_ref().map(ToString::to_string),
+        running: project.target.as_ref().is_some_and(|target| target.is_being_written()),
         run,
         busy,
+        read_models: read_model_status(&project).await?,
         project: arguments.project.display().to_string(),
     })
+}
+
+/// The last run into the target, and whether a process has the ledger for itself now.
+async fn last_run(project: &Project) -> Result<(Option<RunLine>, bool), CommandError> {
+    let Some(target) = &project.target else { return Ok((None, false)) };
+    match run_lines(target).await {
+        Ok(mut runs) => Ok((runs.pop(), false)),
+        // Building indexes takes the database for itself.
+        Err(CommandError::Store(error)) if matches!(error.kind, StoreErrorKind::Locked(_)) => Ok((None, true)),
+        Err(error) => Err(error),
+    }
 }
 
 impl Report for StatusReport {}
 
 impl fmt::Display for StatusReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} → {}", self.source, self.target)?;
+        match &self.target {
+            Some(target) => {
+                writeln!(f, "{} → {target}", self.source)?;
+                self.write_run(f)?;
+            }
+            None => writeln!(f, "{}", self.source)?,
+        }
+        write!(f, "{}", self.read_models)
+    }
+}
+
+impl StatusReport {
+    fn write_run(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(run) = &self.run else {
             if self.busy {
-                return write!(f, "a process is building indexes or committing; ask again later");
+                return writeln!(f, "a process is building indexes or committing; ask again later");
             }
-            return write!(f, "no run yet; start one with `{}`", command("migrate", &self.project));
+            return writeln!(f, "no run yet; start one with `{}`", command("migrate", &self.project));
         };
         let Counts { read, lifted, dropped, split, written } = run.counts;
         writeln!(f, "run {} is {}, started {}", run.run, run.state, run.started_at)?;
@@ -62,9 +87,9 @@ impl fmt::Display for StatusReport {
             writeln!(f, "done up to position {position} of the source")?;
         }
         match (self.running, run.state) {
-            (true, _) => write!(f, "a process is at work on it now"),
-            (false, "done") => write!(f, "nothing is at work on it"),
-            (false, _) => write!(f, "nothing is at work on it; go on with `{}`", command("migrate", &self.project)),
+            (true, _) => writeln!(f, "a process is at work on it now"),
+            (false, "done") => writeln!(f, "nothing is at work on it"),
+            (false, _) => writeln!(f, "nothing is at work on it; go on with `{}`", command("migrate", &self.project)),
         }
     }
 }

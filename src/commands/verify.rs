@@ -173,7 +173,7 @@ impl fmt::Display for VerifyReport {
         }
         self.read_models.iter().try_for_each(|line| writeln!(f, "{line}"))?;
         match self.agrees {
-            true => write!(f, "verified in {:.1} s", self.seconds),
+            true => write!(f, "verified ({:.1} s)", self.seconds),
             false => write!(f, "verify found differences ({:.1} s)", self.seconds),
         }
     }

@@ -34,7 +34,7 @@ impl Beside {
         options: FoldOptions,
     ) -> Result<Self, RebuildError> {
         let progress = watch::Sender::new(RebuildProgress::default());
-        let session = Session::open(store, wanted, RebuildAction::Rebuild, None, progress).await?;
+        let session = Session::open(store, wanted, RebuildAction::Rebuild, progress).await?;
         // Nothing goes on from it: a migration that is gone on with does not append the first events again.
         let options = FoldOptions { folder: None, ..options };
         let fold = Fold::begin(session.projections(), "", &options);

@@ -1,7 +1,7 @@
-//! Whether projections understand what a store holds, before anything is folded.
+//! Whether projections make sense and understand what a store holds, before anything is folded.
 
 use eventlift_events::{EventType, SchemaVersion};
-use eventlift_projections::{Concern, Projection};
+use eventlift_projections::{Concern, Projection, Rollup, Table};
 
 use super::error::RebuildRefusal;
 
@@ -28,5 +28,15 @@ pub fn prove_understood(
     match strange.is_empty() {
         true => Ok(()),
         false => Err(RebuildRefusal::NotUnderstood { projection: projection.name().to_owned(), events: strange }),
+    }
+}
+
+/// Refuses a projection whose tables, or the way some are summed up from others, can't be.
+pub(super) fn prove_tables(projection: &dyn Projection) -> Result<(), RebuildRefusal> {
+    let tables = projection.tables();
+    let problem = Table::problem_of_all(tables).or_else(|| Rollup::problem_of_all(projection.rollups(), tables));
+    match problem {
+        Some(problem) => Err(RebuildRefusal::BadTables { projection: projection.name().to_owned(), problem }),
+        None => Ok(()),
     }
 }

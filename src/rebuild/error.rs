@@ -42,8 +42,8 @@ pub enum RebuildError {
     },
     /// The rows of a table can't be summed up.
     #[error("failed to sum up {table}: {reason}")]
-    Sum {
-        /// The projection, and the table that is made.
+    SumUp {
+        /// The table that is made.
         table: String,
         /// Why.
         reason: Reason,
@@ -70,6 +70,17 @@ pub enum RebuildRefusal {
     StatefulRule {
         /// The rule.
         rule: String,
+    },
+    /// Rules that move events to other streams leave it open where a stream's events are.
+    #[error("the rules may move events to other streams, so a part of the store can't be folded alone")]
+    MovingRules,
+    /// The tables that a projection declares are none.
+    #[error("the tables of {projection} can't be made: {problem}")]
+    BadTables {
+        /// The projection.
+        projection: String,
+        /// What is wrong.
+        problem: String,
     },
     /// The live tables were not built by the projection as it is now.
     #[error("the live tables of {projection} are not what it would build now: {}", .changes.join("; "))]
@@ -133,7 +144,7 @@ impl RebuildError {
             Self::Unreadable { .. } => {
                 Some("something else has written to the table: `eventlift rebuild --all` builds it anew".to_owned())
             }
-            Self::Sum { reason, .. } => {
+            Self::SumUp { reason, .. } => {
                 let hint = reason.hint.clone();
                 Some(hint.unwrap_or_else(|| {
                     "declare the column as numeric, there and in the table that is summed up; what is live stays whole"
@@ -167,6 +178,8 @@ impl RebuildRefusal {
                 "fold them with an [[on]], leave them out by `ignore`, or add upcasters for them"
             }
             Self::StatefulRule { .. } => "migrate first, and rebuild from the target",
+            Self::MovingRules => "fold the whole store, or migrate first",
+            Self::BadTables { .. } => "correct the projection",
             Self::Changed { .. } => "`eventlift rebuild` without --since builds it anew, beside what is live",
             Self::OtherContent { .. } => {
                 "is it the same store, and all of it? if so, `eventlift rebuild --all` builds anew from what it holds now"

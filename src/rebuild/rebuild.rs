@@ -38,6 +38,8 @@ pub struct Outcome {
     pub built: Vec<Built>,
     /// How many events had been folded by a rebuild that was killed, and were gone on from.
     pub resumed_events: u64,
+    /// Projections that another process held, which were left out of a scheduled rebuild, in the order of their names.
+    pub held: Vec<String>,
 }
 
 impl Rebuild {
@@ -58,7 +60,8 @@ impl Rebuild {
         Self { reading, ..self }
     }
 
-    /// The same, for a schedule and the time that was due.
+    /// The same, for a schedule and the time that was due. It leaves out the projections that another process holds,
+    /// and those that are done, or have failed, for that time already; all others are built in one scan.
     pub fn scheduled(self, name: impl Into<String>, due: Timestamp) -> Self {
         Self { schedule: Some((name.into(), due)), ..self }
     }
@@ -71,16 +74,18 @@ impl Rebuild {
     /// Builds the projections anew from the first event on, and swaps all of them in at once. Where it fails, or is
     /// asked to stop, the live tables stay what they are.
     pub async fn run(self) -> Result<Outcome, RebuildError> {
-        let projections: Vec<_> = self.wanted.iter().map(|wanted| Arc::clone(&wanted.projection)).collect();
-        prove_all(&self.feed, &projections).await?;
-        let mut session = self.session(RebuildAction::Rebuild).await?;
+        if self.schedule.is_none() {
+            prove_all(&self.feed, &self.projections()).await?;
+        }
+        let (mut session, held) = self.session(RebuildAction::Rebuild).await?;
         match self.build(&mut session).await {
             Ok(Some(resumed_events)) => {
-                Ok(Outcome { done: true, built: session.end(RebuildOutcome::Done).await?, resumed_events })
+                let built = session.end(RebuildOutcome::Done).await?;
+                Ok(Outcome { done: true, built, resumed_events, held })
             }
             Ok(None) => {
                 session.end(RebuildOutcome::Stopped).await?;
-                Ok(Outcome { done: false, built: Vec::new(), resumed_events: 0 })
+                Ok(Outcome { done: false, built: Vec::new(), resumed_events: 0, held })
             }
             Err(error) => {
                 session.fail(&error).await;
@@ -92,7 +97,7 @@ impl Rebuild {
     /// Brings the live builds up to date with what the store has got since their checkpoints, in transactions with the
     /// checkpoints. Refuses those that the projection as it is now would not have built.
     pub async fn update(self) -> Result<Outcome, RebuildError> {
-        let mut session = self.session(RebuildAction::Update).await?;
+        let (mut session, held) = self.session(RebuildAction::Update).await?;
         let updated = match self.refuse_changed(&session).await {
             Ok(()) => session.update(&self.feed, self.options.on_failure, &self.reading, &self.stop).await,
             Err(error) => Err(error),
@@ -103,17 +108,32 @@ impl Rebuild {
         }
         let done = !self.stop.is_asked();
         let outcome = if done { RebuildOutcome::Done } else { RebuildOutcome::Stopped };
-        Ok(Outcome { done, built: session.end(outcome).await?, resumed_events: 0 })
+        Ok(Outcome { done, built: session.end(outcome).await?, resumed_events: 0, held })
     }
 
-    async fn session(&self, action: RebuildAction) -> Result<Session, RebuildError> {
+    /// The session, and the projections that it leaves out because another process holds them.
+    async fn session(&self, action: RebuildAction) -> Result<(Session, Vec<String>), RebuildError> {
         let (store, progress) = (Arc::clone(&self.store), self.progress.clone());
-        Session::open(store, &self.wanted, action, self.schedule.clone(), progress).await
+        match &self.schedule {
+            Some(due) => Session::open_scheduled(store, &self.wanted, action, due, progress).await,
+            None => Ok((Session::open(store, &self.wanted, action, progress).await?, Vec::new())),
+        }
+    }
+
+    fn projections(&self) -> Vec<Arc<dyn Projection>> {
+        self.wanted.iter().map(|wanted| Arc::clone(&wanted.projection)).collect()
     }
 
     /// Folds, loads, catches up and swaps. Returns how many events were gone on from, or none if it was asked to stop.
     async fn build(&self, session: &mut Session) -> Result<Option<u64>, RebuildError> {
         let projections = session.projections();
+        if projections.is_empty() {
+            return Ok(Some(0));
+        }
+        if self.schedule.is_some() {
+            // Inside the session, so that the ledger says what became of the time that was due.
+            prove_all(&self.feed, &projections).await?;
+        }
         let ready = session.ready(&self.feed).await?;
         let places: Vec<usize> = (0..projections.len()).filter(|place| !ready[*place]).collect();
         let mut resumed_events = 0;

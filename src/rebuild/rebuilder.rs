@@ -7,7 +7,7 @@ use eventlift_events::{EventReader, Position, Revision, Scope, StreamName};
 use eventlift_projections::{
     Aggregate, Concern, FoldError, Projection, Snapshot, SnapshotStore, Snapshots, Value, snapshot_columns,
 };
-use eventlift_transformers::{Reason, Registry};
+use eventlift_transformers::{Reason, Registry, Shape};
 use futures_util::stream::{BoxStream, StreamExt};
 
 use super::error::{RebuildError, RebuildRefusal};
@@ -31,7 +31,8 @@ pub struct Rebuilder<A: Aggregate> {
 pub struct Rebuilt<S> {
     /// The stream.
     pub stream: StreamName,
-    /// The last event that is in the state; what is appended next expects it.
+    /// The last event that is in the state: that of the stream, unless the aggregate or the rules leave out what came
+    /// last.
     pub revision: Revision,
     /// That event's position.
     pub position: Position,
@@ -67,8 +68,10 @@ impl<A: Aggregate> Rebuilder<A> {
         Self { options, ..self }
     }
 
-    /// The state of one stream: its snapshot and what came after it. None for a stream without events.
+    /// The state of one stream: its snapshot and what came after it. None for a stream without events. Fails with rules
+    /// that move events to other streams.
     pub async fn state(&self, stream: &StreamName) -> Result<Option<Rebuilt<A::State>>, RebuildError> {
+        prove_whole(&self.feed)?;
         let fingerprint = origin(&self.feed, &*self.snapshots).fingerprint;
         let mut rebuilt = self.snapshot(stream, &fingerprint).await?;
         let aggregate = self.snapshots.aggregate();
@@ -100,12 +103,15 @@ impl<A: Aggregate> Rebuilder<A> {
     }
 
     /// The states of every stream of a scope, in the order of the streams' names, folded from their first events on.
-    /// Memory is bounded by the options: what does not fit is put aside in files.
+    /// Memory is bounded by the options: what does not fit is put aside in files. Fails where rules move events to other
+    /// streams and the scope is not everything.
     pub fn states(&self, scope: Scope) -> BoxStream<'static, Result<Rebuilt<A::State>, RebuildError>> {
+        let whole = if scope == Scope::All { Ok(()) } else { prove_whole(&self.feed) };
         let feed = self.feed.clone().within(scope);
         let (snapshots, options) = (Arc::clone(&self.snapshots), self.options.clone());
         let states = async_stream::try_stream! {
             const CHUNK: NonZeroUsize = NonZeroUsize::new(1_000).unwrap(); // not zero, which the compiler checks
+            whole?;
             let options = FoldOptions { folder: None, ..options };
             let mut fold = Fold::begin(vec![snapshots as Arc<dyn Projection>], "", &options)?;
             let mut batches = feed.events(None, None, &Reading::default(), &Stop::never());
@@ -149,6 +155,14 @@ impl<A: Aggregate> Rebuilder<A> {
         let snapshot = kept.snapshot(self.snapshots.aggregate().name(), stream).await;
         let snapshot = snapshot.map_err(RebuildError::ReadModels)?.filter(|found| found.fingerprint == fingerprint);
         snapshot.map(|snapshot| rebuilt::<A>(snapshot).map_err(unreadable)).transpose()
+    }
+}
+
+/// Refuses rules after which a stream's events may be anywhere in the store.
+fn prove_whole(feed: &Feed) -> Result<(), RebuildRefusal> {
+    match feed.rules().map(Registry::shape) {
+        Some(Shape::Moving) => Err(RebuildRefusal::MovingRules),
+        _ => Ok(()),
     }
 }
 

@@ -15,6 +15,8 @@ use super::options::{FailurePolicy, FoldOptions};
 
 /// A roll-up under way: it is shown every row of the table that it is of.
 pub(super) struct RollingUp {
+    /// The table that is made.
+    name: String,
     rollup: Rollup,
     fold: Fold,
     stream: StreamName,
@@ -29,7 +31,7 @@ impl RollingUp {
         rollup: &Rollup,
         options: &FoldOptions,
     ) -> Result<Self, RebuildError> {
-        let name = format!("{} → {}", projection.name(), projection.tables()[rollup.table].name);
+        let name = projection.tables()[rollup.table].name.clone();
         let unreadable =
             |error: InvalidName| RebuildError::Unreadable { table: name.clone(), reason: Reason::new(error) };
         let stream = StreamName::new(name.clone()).map_err(unreadable)?;
@@ -41,10 +43,10 @@ impl RollingUp {
             made: Arc::new([projection.tables()[rollup.table].clone()]),
             rollup: rollup.clone(),
         });
-        // A row that is left out of a sum would be a sum that is wrong: the policy is about events.
+        // A row that can't be summed up is no event that could be quarantined: the sum would be wrong from then on.
         let options = FoldOptions { folder: None, on_failure: FailurePolicy::Stop, ..options.clone() };
         let fold = Fold::begin(vec![summing], "", &options)?;
-        Ok(Self { rollup: rollup.clone(), fold, stream, event_type, seen: 0 })
+        Ok(Self { name, rollup: rollup.clone(), fold, stream, event_type, seen: 0 })
     }
 
     /// The place of the table that is made.
@@ -80,24 +82,22 @@ impl RollingUp {
         }
         match events.is_empty() {
             true => Ok(()),
-            false => {
-                let pushed = self.fold.push(events, Position::new(self.seen)).await;
-                pushed.map_err(|error| not_summed_up(&self.stream, error))
-            }
+            false => self.fold.push(events, Position::new(self.seen)).await.map_err(|error| failed(&self.name, error)),
         }
     }
 
     /// What came of it: one projection with one table.
     pub(super) async fn finish(self) -> Result<Folded, RebuildError> {
-        self.fold.finish().await.map_err(|error| not_summed_up(&self.stream, error))
+        let Self { name, fold, .. } = self;
+        fold.finish().await.map_err(|error| failed(&name, error))
     }
 }
 
-/// The rows are events of nobody's but this file's.
-fn not_summed_up(name: &StreamName, error: RebuildError) -> RebuildError {
+/// Its events are nobody's: the error is about the table.
+fn failed(table: &str, error: RebuildError) -> RebuildError {
     match error {
-        RebuildError::Fold(error) => RebuildError::Sum { table: name.to_string(), reason: error.reason },
-        other => other,
+        RebuildError::Fold(error) => RebuildError::SumUp { table: table.to_owned(), reason: error.reason },
+        error => error,
     }
 }
 

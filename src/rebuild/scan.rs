@@ -6,7 +6,7 @@ use eventlift_projections::Projection;
 use futures_util::StreamExt;
 use tokio::sync::watch;
 
-use super::coverage::prove_understood;
+use super::coverage::{prove_tables, prove_understood};
 use super::error::RebuildError;
 use super::feed::{Feed, Reading};
 use super::fold::{Fold, Folded};
@@ -57,8 +57,12 @@ pub async fn rehearse(
     Ok(Some(rehearsed.collect()))
 }
 
-/// Refuses projections that don't understand what the store holds, where it can tell without being read.
+/// Refuses projections that make no sense, or don't understand what the store holds, where it can tell without being
+/// read.
 pub(super) async fn prove_all(feed: &Feed, projections: &[Arc<dyn Projection>]) -> Result<(), RebuildError> {
+    for projection in projections {
+        prove_tables(&**projection)?;
+    }
     let Some(types) = feed.types().await? else { return Ok(()) };
     for projection in projections {
         prove_understood(&**projection, &types)?;

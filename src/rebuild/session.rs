@@ -3,12 +3,13 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use eventlift_events::{Position, Timestamp};
+use eventlift_events::{Position, StoreErrorKind, Timestamp};
 use eventlift_projections::{
     Hold, Origin, Projection, ReadModelStore, RebuildAction, RebuildOutcome, RebuildRun, Side,
 };
 use tokio::sync::watch;
 
+use super::coverage::prove_tables;
 use super::error::RebuildError;
 use super::feed::{Feed, Reading};
 use super::fold::{Folded, Rows};
@@ -48,6 +49,13 @@ pub struct Built {
     pub checkpoint: Option<Position>,
 }
 
+/// In one order everywhere, so that no two sessions wait for each other.
+fn in_order(wanted: &[Wanted]) -> Vec<&Wanted> {
+    let mut ordered: Vec<&Wanted> = wanted.iter().collect();
+    ordered.sort_by(|one, other| one.projection.name().cmp(other.projection.name()));
+    ordered
+}
+
 /// The holder of some projections, from before the first event is read until the ledger says how it ended.
 pub(super) struct Session {
     store: Arc<dyn ReadModelStore>,
@@ -63,31 +71,67 @@ struct Member {
 }
 
 impl Session {
-    /// Takes hold of the projections and records a run of each.
+    /// Takes hold of the projections and records a run of each. Fails where another process holds one of them.
     pub(super) async fn open(
         store: Arc<dyn ReadModelStore>,
         wanted: &[Wanted],
         action: RebuildAction,
-        schedule: Option<(String, Timestamp)>,
         progress: watch::Sender<RebuildProgress>,
     ) -> Result<Self, RebuildError> {
-        let mut ordered: Vec<&Wanted> = wanted.iter().collect();
-        // In one order everywhere, so that no two sessions wait for each other.
-        ordered.sort_by(|one, other| one.projection.name().cmp(other.projection.name()));
-        let mut holds = Vec::new();
-        for Wanted { projection, reason } in ordered {
-            let hold = store.hold(projection.name()).await.map_err(RebuildError::ReadModels)?;
-            holds.push((Arc::clone(projection), reason.clone(), hold));
+        let mut taken = Vec::new();
+        for wanted in in_order(wanted) {
+            let hold = store.hold(wanted.projection.name()).await.map_err(RebuildError::ReadModels)?;
+            taken.push((wanted, hold));
+        }
+        Self::record(store, taken, action, None, progress).await
+    }
+
+    /// The same for a time of a schedule. Leaves out the projections that other processes hold, which it returns the
+    /// names of, and those that are done, or have failed, for that time already.
+    pub(super) async fn open_scheduled(
+        store: Arc<dyn ReadModelStore>,
+        wanted: &[Wanted],
+        action: RebuildAction,
+        due: &(String, Timestamp),
+        progress: watch::Sender<RebuildProgress>,
+    ) -> Result<(Self, Vec<String>), RebuildError> {
+        let (mut taken, mut held) = (Vec::new(), Vec::new());
+        for wanted in in_order(wanted) {
+            let name = wanted.projection.name();
+            match store.hold(name).await {
+                Ok(hold) => taken.push((wanted, hold)),
+                Err(error) if matches!(error.kind, StoreErrorKind::Locked(_)) => held.push(name.to_owned()),
+                Err(error) => return Err(RebuildError::ReadModels(error)),
+            }
+        }
+        // Read once they are held: another process may have answered for them until then.
+        let runs = store.runs().await.map_err(RebuildError::ReadModels)?;
+        let is_answered = |name: &str| runs.iter().any(|run| run.projection == name && run.answers(due));
+        taken.retain(|(wanted, _)| !is_answered(wanted.projection.name()));
+        let session = Self::record(store, taken, action, Some(due), progress).await?;
+        Ok((session, held))
+    }
+
+    /// Records a run of each projection that was taken.
+    async fn record(
+        store: Arc<dyn ReadModelStore>,
+        taken: Vec<(&Wanted, Box<dyn Hold>)>,
+        action: RebuildAction,
+        schedule: Option<&(String, Timestamp)>,
+        progress: watch::Sender<RebuildProgress>,
+    ) -> Result<Self, RebuildError> {
+        for (Wanted { projection, .. }, _) in &taken {
+            prove_tables(&**projection)?;
         }
         let mut members = Vec::new();
-        for (projection, reason, hold) in holds {
+        for (Wanted { projection, reason }, hold) in taken {
             let now = Timestamp::now();
             let mut run = RebuildRun {
                 number: 0,
                 projection: projection.name().to_owned(),
                 action,
-                reason,
-                schedule: schedule.clone(),
+                reason: reason.clone(),
+                schedule: schedule.cloned(),
                 outcome: RebuildOutcome::Running,
                 begun_at: now,
                 updated_at: now,
@@ -95,7 +139,7 @@ impl Session {
                 rows: 0,
             };
             run.number = store.record_run(&run).await.map_err(RebuildError::ReadModels)?;
-            members.push(Member { projection, run, _hold: hold });
+            members.push(Member { projection: Arc::clone(projection), run, _hold: hold });
         }
         Ok(Self { store, members, progress })
     }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use eventlift_events::{Event, Position};
 use eventlift_projections::{
-    Changes, Concern, EventView, FoldError, Projection, Quarantined, ReadModelStore, Row, RowChange, RowKey, RowUpdate,
-    Side, Step, Table, TableKind, Value, snapshot_columns,
+    Changes, Concern, EventView, FoldError, Projection, Quarantined, ReadModelStore, Rollup, Row, RowChange, RowKey,
+    RowUpdate, Side, Step, Table, TableKind, Value, snapshot_columns,
 };
 use eventlift_transformers::Reason;
 use futures_util::StreamExt;
@@ -90,7 +90,8 @@ impl Update<'_> {
             // A projection's own code panicked: that is the caller's bug, and the caller hears of it.
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         };
-        self.fetch(&projected, pending).await?;
+        let missing = self.missing(&projected, pending);
+        self.fetch(missing, pending).await?;
         for (place, outcome) in projected {
             let event = &events[place];
             match outcome {
@@ -104,16 +105,22 @@ impl Update<'_> {
         Ok(())
     }
 
-    /// Brings the rows that the changes are about into the open step.
-    async fn fetch(&self, projected: &[Projected], pending: &mut Pending) -> Result<(), RebuildError> {
-        let mut wanted: Vec<Vec<RowKey>> = vec![Vec::new(); self.projection.tables().len()];
+    /// The keys of the rows that the changes are about and that are not in the open step yet, table by table; they get
+    /// a place in it.
+    fn missing(&self, projected: &[Projected], pending: &mut Pending) -> Vec<Vec<RowKey>> {
+        let mut missing: Vec<Vec<RowKey>> = vec![Vec::new(); self.projection.tables().len()];
         for change in projected.iter().filter_map(|(_, outcome)| outcome.as_ref().ok()).flatten() {
             if let Entry::Vacant(entry) = pending.rows.entry((change.table, change.key.clone())) {
                 entry.insert(OpenRow::default());
-                wanted[change.table].push(change.key.clone());
+                missing[change.table].push(change.key.clone());
             }
         }
-        for (table, keys) in wanted.into_iter().enumerate() {
+        missing
+    }
+
+    /// Brings rows into the open step.
+    async fn fetch(&self, missing: Vec<Vec<RowKey>>, pending: &mut Pending) -> Result<(), RebuildError> {
+        for (table, keys) in missing.into_iter().enumerate() {
             if keys.is_empty() {
                 continue;
             }
@@ -191,29 +198,20 @@ impl Update<'_> {
         let mut updates = Vec::new();
         for rollup in self.projection.rollups() {
             let made = &tables[rollup.table];
-            let unreadable = |reason| RebuildError::Unreadable { table: made.name.clone(), reason };
-            let name = format!("{} → {}", self.projection.name(), made.name);
-            let not_summed_up = |reason| RebuildError::Sum { table: name.clone(), reason };
+            let failed = |reason| RebuildError::SumUp { table: made.name.clone(), reason };
             let members = || changed.iter().filter(|((table, _), _)| *table == rollup.of).map(|(_, open)| open);
             let mut groups: BTreeMap<RowKey, Option<Row>> = BTreeMap::new();
             for row in members().flat_map(|open| open.before.iter().chain(&open.row)) {
-                groups.extend(rollup.group_of(row).map_err(unreadable)?.map(|key| (key, None)));
+                groups.extend(rollup.group_of(row).map_err(failed)?.map(|key| (key, None)));
             }
             let keys: Vec<RowKey> = groups.keys().cloned().collect();
             let found = self.store.rows(self.side, self.projection.name(), rollup.table, &keys).await;
             for (group, row) in groups.values_mut().zip(found.map_err(RebuildError::ReadModels)?) {
                 *group = row;
             }
-            // First what joins: a group does not go because its members change places.
-            for row in members().filter_map(|open| open.row.as_ref()) {
-                if let Some(key) = rollup.group_of(row).map_err(unreadable)? {
-                    rollup.add(made, groups.entry(key.clone()).or_default(), &key, row).map_err(not_summed_up)?;
-                }
-            }
-            for row in members().filter_map(|open| open.before.as_ref()) {
-                if let Some(key) = rollup.group_of(row).map_err(unreadable)? {
-                    rollup.remove(made, groups.entry(key).or_default(), row).map_err(unreadable)?;
-                }
+            for open in members() {
+                // What a row was goes before what it is comes: both at once may not fit into a sum.
+                change_groups(rollup, made, open, &mut groups).map_err(failed)?;
             }
             updates.extend(groups.into_iter().map(|(key, row)| RowUpdate { table: rollup.table, key, row }));
         }
@@ -222,13 +220,14 @@ impl Update<'_> {
 
     async fn commit(&self, pending: &mut Pending, done: &mut Updated) -> Result<(), RebuildError> {
         let Some(to) = pending.until.filter(|until| Some(*until) != pending.from) else { return Ok(()) };
-        let changed: Vec<_> = pending.rows.drain().filter(|(_, open)| open.is_changed).collect();
+        let mut changed: Vec<_> = pending.rows.drain().filter(|(_, open)| open.is_changed).collect();
+        // The order in which rows are summed up and written is the same on every run, and the one of the tables.
+        changed.sort_by(|(one, _), (other, _)| one.cmp(other));
         let mut rows: Vec<RowUpdate> = self.summed_up(&changed).await?;
         rows.extend(changed.into_iter().map(|((table, key), OpenRow { mut row, .. })| {
             stamp(&self.projection.tables()[table], row.as_mut(), self.fingerprint);
             RowUpdate { table, key, row }
         }));
-        // The order in which they are written is the same on every run, and the one of the tables.
         rows.sort_by(|one, other| (one.table, &one.key).cmp(&(other.table, &other.key)));
         let step = Step {
             from: pending.from,
@@ -246,6 +245,26 @@ impl Update<'_> {
         pending.events = 0;
         Ok(())
     }
+}
+
+/// Takes a row as it was out of its group, and adds it as it is to its group.
+fn change_groups(
+    rollup: &Rollup,
+    made: &Table,
+    OpenRow { before, row, .. }: &OpenRow,
+    groups: &mut BTreeMap<RowKey, Option<Row>>,
+) -> Result<(), Reason> {
+    if let Some(before) = before
+        && let Some(key) = rollup.group_of(before)?
+    {
+        rollup.remove(made, groups.entry(key).or_default(), before)?;
+    }
+    if let Some(row) = row
+        && let Some(key) = rollup.group_of(row)?
+    {
+        rollup.add(made, groups.entry(key.clone()).or_default(), &key, row)?;
+    }
+    Ok(())
 }
 
 /// The step that is open.
@@ -311,8 +330,29 @@ fn project(projection: &dyn Projection, events: &[Event]) -> Vec<Projected> {
 }
 
 fn snapshot_position(table: &Table, row: &Row) -> Option<Position> {
-    match (table.kind, &row.0[snapshot_columns::POSITION]) {
-        (TableKind::Snapshots, Value::Text(position)) => position.parse().ok(),
+    if table.kind != TableKind::Snapshots {
+        return None;
+    }
+    match row.0.get(snapshot_columns::POSITION) {
+        Some(Value::Text(position)) => position.parse().ok(),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use eventlift_projections::ColumnType;
+
+    use super::*;
+
+    #[test]
+    fn only_snapshots_have_a_position() {
+        let narrow = Table::read_model("counts", [("id", ColumnType::Text), ("count", ColumnType::Integer)]);
+        assert_eq!(snapshot_position(&narrow, &Row([Value::text("a"), Value::Integer(1)].into())), None);
+        let text = || Value::text("7");
+        let wide = Row([text(), text(), text(), text(), text()].into());
+        let columns = ["a", "b", "c", "d", "e"].map(|name| (name, ColumnType::Text));
+        assert_eq!(snapshot_position(&Table::read_model("texts", columns), &wide), None);
+        assert_eq!(snapshot_position(&Table::of_snapshots("snapshots"), &wide), Some(Position::new(7)));
     }
 }

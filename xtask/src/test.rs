@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use crate::process::{root, run};
 
 /// Programs that tests call, and the Debian packages they come in.
-const PROGRAMS: [(&str, &str); 1] = [("sqlite3", "sqlite3")];
+const PROGRAMS: [(&str, &str); 2] = [("sqlite3", "sqlite3"), ("python3", "python3")];
 
 /// Installs what is missing and runs every test.
 pub(crate) fn test() -> Result<(), String> {
