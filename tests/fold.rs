@@ -272,7 +272,10 @@ pub(crate) fn reference(events: &[Event], policy: FailurePolicy) -> Result<Outco
             }
             for ((table, key), changes) in by_row {
                 if let Some(failed) = held.get(&(table, key.clone())) {
-                    quarantined.push(record(Some((table, key)), format!("waits for event {failed}")));
+                    quarantined.push(record(
+                        Some((table, key)),
+                        format!("it waits for event {failed}, which could not be folded"),
+                    ));
                     continue;
                 }
                 let mut row = tables[table].get(&key).cloned();

@@ -221,6 +221,8 @@ fn of_pipeline(error: &PipelineError) -> ExitCode {
 
 fn of_rebuild(error: &RebuildError) -> ExitCode {
     match error {
+        // Rows that the tables can't hold are what the folds have made of the events.
+        RebuildError::ReadModels(StoreError { kind: StoreErrorKind::BadInput(_), .. }) => ExitCode::Rule,
         RebuildError::Source(error) | RebuildError::ReadModels(error) => of_store(error),
         RebuildError::Lift(error) => of_pipeline(error),
         RebuildError::Fold(_)

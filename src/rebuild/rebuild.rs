@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use eventlift_events::Timestamp;
-use eventlift_projections::{Origin, Projection, ReadModelStore, RebuildAction, RebuildOutcome};
+use eventlift_projections::{Origin, Projection, ReadModelStore, RebuildAction, RebuildOutcome, Side};
 use tokio::sync::watch;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -167,6 +167,10 @@ impl Rebuild {
             let changes = changes(builds.live.as_ref(), &origin(&self.feed, &*projection));
             if !changes.is_empty() {
                 return Err(RebuildRefusal::Changed { projection: name.to_owned(), changes }.into());
+            }
+            // No keys: it only looks whether the tables are what the record says, also where there are no new events.
+            for table in 0..builds.live.as_ref().map_or(0, |live| live.tables.len()) {
+                self.store.rows(Side::Live, name, table, &[]).await.map_err(RebuildError::ReadModels)?;
             }
             let Some(end) = builds.live.and_then(|live| live.checkpoint) else { continue };
             if !self.feed.holds(end).await? {

@@ -138,9 +138,15 @@ impl Update<'_> {
     fn apply_changes(&self, event: &Event, changes: Vec<RowChange>, pending: &mut Pending) -> Result<(), RebuildError> {
         // What the rows were before the event, for those that it turns out it can't be folded into.
         let mut before: Vec<((usize, RowKey), OpenRow)> = Vec::new();
+        // One record for each row, however many clauses change it.
+        let mut failed: Vec<(usize, RowKey)> = Vec::new();
         for RowChange { table, key, change } in changes {
             let place = (table, key);
+            if failed.contains(&place) {
+                continue;
+            }
             if let Some(id) = pending.held.get(&place) {
+                failed.push(place.clone());
                 let waits = Reason::new(format_args!("it waits for event {id}, which could not be folded"));
                 self.failed(event, waits, Some(place), pending)?;
                 continue;
@@ -158,6 +164,7 @@ impl Update<'_> {
                 if let Some((_, whole)) = before.iter().find(|(known, _)| *known == place) {
                     *open = whole.clone();
                 }
+                failed.push(place.clone());
                 self.failed(event, reason, Some(place), pending)?;
             }
         }

@@ -1,6 +1,6 @@
 //! Live tables that somebody has altered, builds that are not there, sources that are not what they were.
 
-use super::bench::{ACCOUNTS, Bench, FROM_FILE, FROM_TARGET, GOOD, good_and, line, log};
+use super::bench::{ACCOUNTS, Bench, FROM_FILE, FROM_TARGET, GOOD, good_and, log};
 
 const MORE: (&str, &str) = ("Moved", r#"{"id":"a","amount":1}"#);
 
@@ -17,7 +17,9 @@ fn a_live_table_that_was_altered() {
         ("a view in its place", "DROP TABLE accounts; CREATE VIEW accounts AS SELECT 1 AS id"),
     ] {
         bench.execute(sql).about(what).fails(5, "rebuild p --since").runs("rebuild p").runs("rebuild p --all");
-        bench.execute("DROP VIEW IF EXISTS accounts");
+        if what.starts_with("a view") {
+            bench.execute("DROP VIEW accounts");
+        }
         bench.quietly("rebuild p --all");
         bench.is_as_built_anew();
         bench.execute("DROP TABLE IF EXISTS elsewhere");
@@ -75,17 +77,7 @@ fn sources_that_are_not_what_they_were() {
         .fails(4, "rebuild p --since")
         .fails(4, "rebuild p --all");
     bench.write("events.ndjson", log(&GOOD)).about("as it was").works("rebuild p --since").is_as_built_anew();
-    let other = line(1, "Opened", 0, r#"{"id":"x"}"#).replace("e-1", "f-1");
-    let other: String = (1..=4)
-        .map(|n| {
-            other
-                .replace("f-1", &format!("f-{n}"))
-                .replace("\"sequence\":1", &format!("\"sequence\":{n}"))
-                .replace("\"streamrevision\":0", &format!("\"streamrevision\":{}", n - 1))
-        })
-        .collect();
-    bench.write("events.ndjson", other).about("another log in its place, as long or longer").runs("rebuild p --since");
-    bench.shows("SELECT id, moves FROM accounts").works("rebuild p --all").is_as_built_anew().is("sources");
+    bench.is("sources");
 }
 
 #[test]
@@ -93,8 +85,17 @@ fn targets_that_are_not_migrated() {
     let mut bench = Bench::new(FROM_TARGET);
     bench.write("events.ndjson", log(&GOOD)).write("projections/accounts.toml", ACCOUNTS);
     bench.fails(5, "rebuild p").fails(5, "rebuild p --since").works("rebuild p --from source");
-    bench.write("events.ndjson", good_and(&[("Wrong", "{}")]));
-    bench.write("transformers/moved.toml", "[[rename]]\nfrom = \"Wrong\"\nto = \"Right\"\n");
-    bench.runs("migrate p --events-only");
-    bench.is("not_migrated");
+    bench.about("a run that has not ended");
+    bench.write("events.ndjson", good_and(&[("Moved", r#"{"id":"a"}"#)]));
+    let upcast =
+        "type = \"Moved\"\ncurrent = 2\n\n[[upcast]]\nfrom = 1\ndata = [{ rename = \"/amount\", to = \"/sum\" }]\n";
+    bench.write("transformers/moved.toml", upcast);
+    bench.runs("migrate p --events-only").fails(5, "rebuild p").fails(5, "rebuild p --since --from target");
+    let optional = upcast.replace("to = \"/sum\"", "to = \"/sum\", optional = true");
+    bench.write("transformers/moved.toml", optional);
+    bench.write(
+        "projections/accounts.toml",
+        ACCOUNTS.replace("event = \"Moved\"\nversion = 1", "event = \"Moved\"\nversion = 2"),
+    );
+    bench.runs("migrate p --accept-changes").works("rebuild p --all").is_as_built_anew().is("not_migrated");
 }

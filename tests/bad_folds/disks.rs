@@ -19,9 +19,14 @@ fn a_disk_that_is_full() {
         return in_a_namespace("bad_folds::disks::a_disk_that_is_full");
     };
     bench.write("events.ndjson", long_log()).write("projections/accounts.toml", ACCOUNTS);
-    bench.about("full").fails(8, "rebuild p");
+    // Which step finds it full depends on what the one before has left.
+    for _ in 0..3 {
+        let (code, text) = bench.raw("rebuild p");
+        assert_eq!(code, 8, "{text}");
+        assert!(text.contains("the disk is full\nhint: free some space"), "{text}");
+    }
     disk.remount("size=64m");
-    bench.works("rebuild p");
+    bench.works("rebuild p").works("rebuild p --all");
     disk.remount("ro");
     bench.about("read-only").fails(8, "rebuild p --all").fails(8, "rebuild p --since").fails(8, "rebuild p --undo");
     disk.remount("rw");

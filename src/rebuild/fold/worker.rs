@@ -196,7 +196,7 @@ impl Worker {
 
         if let Some(failed) = self.held[slot].get(&key.key) {
             while others.next_if(|next| of_same_row(next, &key)).is_some() {}
-            let reason = format!("waits for event {failed}");
+            let reason = format!("it waits for event {failed}, which could not be folded");
             let quarantined = quarantined(event, Some((table_place, key.key)), reason);
             self.quarantined.push(Record { event: number, projection, quarantined });
             return Ok(());

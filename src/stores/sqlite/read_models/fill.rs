@@ -258,7 +258,8 @@ fn not_unique(
         let values: Vec<&Value> = index.columns.iter().map(|place| &row.0[*place]).collect();
         if is_taken(connection, side, table, index, &values)? {
             let place = format!("table {}", table.name);
-            return Ok(Refusal::bad_input(table.same_values(index, &values)).at(place).into());
+            let refusal = Refusal::bad_input(table.same_values(index, &values)).at(place);
+            return Ok(refusal.hint(tables::MAKE_UNIQUE).into());
         }
     }
     // A unique index, constraint or trigger that others made.

@@ -259,6 +259,7 @@ impl ReadModelStore for SqliteReadModels {
         let lock = taken.map_err(|kind| {
             let hint = match kind {
                 StoreErrorKind::Locked(_) => "wait until that run ends, or stop it",
+                StoreErrorKind::Full => "free some space and run the same command again",
                 _ => "check that the folder can be written by this user",
             };
             StoreError::new(ACTION, self.identity(), kind).at(format_args!("projection {projection}")).hint(hint)

@@ -9,6 +9,9 @@ use super::values::{read, sql_type};
 /// What stands behind a table's name on each side.
 const SUFFIXES: [(Side, &str); 3] = [(Side::Live, ""), (Side::Shadow, "__next"), (Side::Previous, "__previous")];
 
+/// What to try where a unique index does not hold.
+pub(super) const MAKE_UNIQUE: &str = "make the index not unique, or the key and the fold such that its values are";
+
 /// The name of a table of a build in the database.
 pub(super) fn name_on(side: Side, table: &str) -> String {
     let suffix = SUFFIXES.iter().find(|(of, _)| *of == side).map_or("", |(_, suffix)| suffix);
@@ -133,7 +136,7 @@ pub(super) fn create_indexes(connection: &Connection, table: &Table, generation:
                 let message = table.same_values(index, &values.iter().collect::<Vec<_>>());
                 return Err(Refusal::bad_input(message)
                     .at(format_args!("table {}", table.name))
-                    .hint("make the index not unique, or the key and the fold such that its values are")
+                    .hint(MAKE_UNIQUE)
                     .into());
             }
             other => other?,
