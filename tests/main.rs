@@ -29,6 +29,12 @@ mod laws;
 mod memory;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod project;
+#[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
+mod rebuild_faults;
+#[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
+mod rebuild_kill;
+#[cfg(all(feature = "sqlite", feature = "file"))]
+mod rebuild_laws;
 #[cfg(all(feature = "sqlite", feature = "file", unix))]
 mod resume;
 #[cfg(all(feature = "sqlite", feature = "file"))]

@@ -4,7 +4,7 @@
 //! state, and [`Snapshots`] makes a projection of it. [`Definitions`] reads both from TOML. Nothing here does I/O.
 //!
 //! The contracts of what is written to are [`ReadModelStore`] and [`SnapshotStore`]; [`MemoryReadModels`] keeps them in
-//! memory, and [`conformance`] tells whether another store keeps them.
+//! memory, [`conformance`] tells whether another store keeps them, and [`faults`] lets one fail on cue.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -12,6 +12,7 @@ mod aggregate;
 pub mod conformance;
 mod definitions;
 mod error;
+pub mod faults;
 mod memory;
 mod numeric;
 mod projection;

@@ -11,7 +11,7 @@ use eventlift_transformers::Reason;
 
 use super::error::RebuildError;
 use super::fold::{Fold, Folded};
-use super::options::FoldOptions;
+use super::options::{FailurePolicy, FoldOptions};
 
 /// A roll-up under way: it is shown every row of the table that it is of.
 pub(super) struct RollingUp {
@@ -41,7 +41,8 @@ impl RollingUp {
             made: Arc::new([projection.tables()[rollup.table].clone()]),
             rollup: rollup.clone(),
         });
-        let options = FoldOptions { folder: None, ..options.clone() };
+        // What can't be summed up is no event that could wait: without it the sums are wrong.
+        let options = FoldOptions { folder: None, on_failure: FailurePolicy::Stop, ..options.clone() };
         let fold = Fold::begin(vec![summing], "", &options)?;
         Ok(Self { rollup: rollup.clone(), fold, stream, event_type, seen: 0 })
     }
