@@ -33,7 +33,7 @@ mod project;
 mod rebuild_faults;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod rebuild_kill;
-#[cfg(all(feature = "sqlite", feature = "file"))]
+#[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod rebuild_laws;
 #[cfg(all(feature = "sqlite", feature = "file", unix))]
 mod resume;

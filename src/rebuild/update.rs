@@ -91,7 +91,8 @@ impl Update<'_> {
             // A projection's own code panicked: that is the caller's bug, and the caller hears of it.
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         };
-        self.fetch(&projected, pending).await?;
+        let wanted = self.wanted(&projected, pending);
+        self.fetch(wanted, pending).await?;
         for (place, outcome) in projected {
             let event = &events[place];
             match outcome {
@@ -105,8 +106,8 @@ impl Update<'_> {
         Ok(())
     }
 
-    /// Brings the rows that the changes are about into the open step.
-    async fn fetch(&self, projected: &[Projected], pending: &mut Pending) -> Result<(), RebuildError> {
+    /// The keys of the rows, by table, that the changes are about and that are not in the open step yet.
+    fn wanted(&self, projected: &[Projected], pending: &mut Pending) -> Vec<Vec<RowKey>> {
         let mut wanted: Vec<Vec<RowKey>> = vec![Vec::new(); self.projection.tables().len()];
         for change in projected.iter().filter_map(|(_, outcome)| outcome.as_ref().ok()).flatten() {
             if let Entry::Vacant(entry) = pending.rows.entry((change.table, change.key.clone())) {
@@ -114,6 +115,11 @@ impl Update<'_> {
                 wanted[change.table].push(change.key.clone());
             }
         }
+        wanted
+    }
+
+    /// Brings rows into the open step.
+    async fn fetch(&self, wanted: Vec<Vec<RowKey>>, pending: &mut Pending) -> Result<(), RebuildError> {
         for (table, keys) in wanted.into_iter().enumerate() {
             if keys.is_empty() {
                 continue;
