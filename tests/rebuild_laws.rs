@@ -98,7 +98,7 @@ append = { list = "/v" }
 event = "Removed"
 version = 1
 missing = "skip"
-when = { path = "/v", above = 6 }
+when = { path = "/v", greater_than = 6 }
 delete = true
 "#;
 

@@ -318,8 +318,11 @@ fn project(projection: &dyn Projection, events: &[Event]) -> Vec<Projected> {
 }
 
 fn snapshot_position(table: &Table, row: &Row) -> Option<Position> {
-    match (table.kind, &row.0[snapshot_columns::POSITION]) {
-        (TableKind::Snapshots, Value::Text(position)) => position.parse().ok(),
+    if table.kind != TableKind::Snapshots {
+        return None;
+    }
+    match row.0.get(snapshot_columns::POSITION)? {
+        Value::Text(position) => position.parse().ok(),
         _ => None,
     }
 }
