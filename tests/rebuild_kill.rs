@@ -125,7 +125,7 @@ match = { types = ["Ping"] }
 drop = true
 "#;
 
-const SPLIT: &str = r#"
+pub(crate) const SPLIT: &str = r#"
 type = "FileRenamed"
 retired = true
 

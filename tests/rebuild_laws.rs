@@ -13,6 +13,7 @@ use eventlift::transformers::Registry;
 use proptest::prelude::*;
 
 use crate::rebuild_faults::{Content, content, definitions, filled, rebuild};
+use crate::rebuild_kill::SPLIT;
 use crate::rulebook;
 
 /// Every operation, an item that comes twice, rows that go, and changes that fail.
@@ -298,6 +299,19 @@ fn without(mut row: Row, kind: &TableKind) -> Row {
     row
 }
 
+const RULES: &str = r#"
+[current]
+FileDeleted = 1
+FileAdded = 1
+UserJoined = 1
+Ping = 1
+
+[[rule]]
+name = "no pings"
+match = { types = ["Ping"] }
+drop = true
+"#;
+
 const LIFTED: &str = r#"
 projection = "lifted"
 ignore = ["*"]
@@ -325,13 +339,23 @@ version = 1
 append = { types = { event = "type" } }
 "#;
 
+/// A split, a drop and a rename.
+fn rules() -> Registry {
+    let renamed =
+        "type = \"UserCreated\"\nretired = true\n[[upcast]]\nfrom = 1\nto = { type = \"UserJoined\", version = 1 }\n";
+    let files = [("split", SPLIT), ("renamed", renamed), ("rules", RULES)];
+    let files = files.map(|(name, text)| (format!("{name}.toml").into(), text.to_owned()));
+    let rules = eventlift::transformers::Definitions::load(files, &Default::default());
+    rules.unwrap_or_else(|error| panic!("{error}")).register(Registry::builder()).build().unwrap()
+}
+
 /// Splits, drops and renames on the fly come to what they come to when they are migrated first.
 #[test]
 fn on_the_fly_is_as_good_as_migrated() {
     block_on(async {
         for seed in 0..12 {
             let projections = definitions(&[LIFTED.to_owned(), NOTES.to_owned()]);
-            let registry: Arc<Registry> = Arc::new(rulebook::shifting());
+            let registry = Arc::new(rules());
             let source = filled(&rulebook::log(150 + 17 * seed, seed)).await;
             let target = MemoryStore::new();
             let options = MigrationOptions::default();
