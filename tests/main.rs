@@ -33,6 +33,12 @@ mod laws;
 mod memory;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod project;
+#[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
+mod rebuild_faults;
+#[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
+mod rebuild_kill;
+#[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
+mod rebuild_laws;
 mod rebuilder;
 #[cfg(all(feature = "sqlite", feature = "file", unix))]
 mod resume;

@@ -1,6 +1,8 @@
 //! A store that fails on cue: [`Faulty`] wraps a reader or a writer and follows a [`Script`].
 
 use std::collections::HashMap;
+use std::fmt::Debug;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -41,8 +43,14 @@ pub enum Call {
     Checkpoint,
 }
 
-impl Call {
-    const fn action(self) -> &'static str {
+/// The calls of a kind of store: what a script counts, and lets fail.
+pub trait Cue: Copy + Eq + Hash + Debug + Send + Sync + 'static {
+    /// What is done, to follow "failed to" and to stand before the store's name.
+    fn action(self) -> &'static str;
+}
+
+impl Cue for Call {
+    fn action(self) -> &'static str {
         match self {
             Self::Append => "append to",
             Self::Seal => "seal",
@@ -55,9 +63,9 @@ impl Call {
 /// The source of every error that a script causes, in a [`StoreErrorKind::Backend`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("call {nth} to {call:?} was told to {fault:?}")]
-pub struct InjectedFault {
+pub struct InjectedFault<C: Cue = Call> {
     /// What was called.
-    pub call: Call,
+    pub call: C,
     /// Which call it was, counted from 1.
     pub nth: usize,
     /// What it was told.
@@ -67,47 +75,48 @@ pub struct InjectedFault {
 /// Which calls fail, and how; and a view of what was called. Clones share everything, and so do all stores that
 /// follow the same script: calls are counted across them.
 #[derive(Clone, Debug)]
-pub struct Script {
-    shared: Arc<Shared>,
+pub struct Script<C: Cue = Call> {
+    shared: Arc<Shared<C>>,
 }
 
 #[derive(Debug)]
-struct Shared {
-    plan: Mutex<Plan>,
+struct Shared<C> {
+    plan: Mutex<Plan<C>>,
     /// One permit for each release.
     gate: Semaphore,
     /// How many calls wait at the gate.
     held: watch::Sender<usize>,
 }
 
-#[derive(Debug, Default)]
-struct Plan {
-    faults: HashMap<(Call, usize), Fault>,
-    seen: HashMap<Call, usize>,
+#[derive(Debug)]
+struct Plan<C> {
+    faults: HashMap<(C, usize), Fault>,
+    seen: HashMap<C, usize>,
 }
 
-impl Default for Script {
+impl<C: Cue> Default for Script<C> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Script {
+impl<C: Cue> Script<C> {
     /// A script without faults.
     pub fn new() -> Self {
-        let shared = Shared { plan: Mutex::default(), gate: Semaphore::new(0), held: watch::Sender::new(0) };
+        let plan = Mutex::new(Plan { faults: HashMap::new(), seen: HashMap::new() });
+        let shared = Shared { plan, gate: Semaphore::new(0), held: watch::Sender::new(0) };
         Self { shared: Arc::new(shared) }
     }
 
     /// Adds a fault to the `nth` call, counted from 1 since the script was made. Calls that are past stay as they
     /// went.
-    pub fn on(&self, call: Call, nth: usize, fault: Fault) -> &Self {
+    pub fn on(&self, call: C, nth: usize, fault: Fault) -> &Self {
         self.plan().faults.insert((call, nth), fault);
         self
     }
 
     /// Adds a fault to the next call.
-    pub fn on_next(&self, call: Call, fault: Fault) -> &Self {
+    pub fn on_next(&self, call: C, fault: Fault) -> &Self {
         let mut plan = self.plan();
         let next = plan.seen.get(&call).map_or(1, |seen| seen + 1);
         plan.faults.insert((call, next), fault);
@@ -116,7 +125,7 @@ impl Script {
     }
 
     /// How many such calls came, failed ones included.
-    pub fn seen(&self, call: Call) -> usize {
+    pub fn seen(&self, call: C) -> usize {
         self.plan().seen.get(&call).copied().unwrap_or(0)
     }
 
@@ -142,12 +151,12 @@ impl Script {
         self.shared.gate.add_permits(1);
     }
 
-    fn plan(&self) -> MutexGuard<'_, Plan> {
+    fn plan(&self) -> MutexGuard<'_, Plan<C>> {
         self.shared.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts a call and takes its fault.
-    fn enter(&self, call: Call) -> Option<InjectedFault> {
+    fn enter(&self, call: C) -> Option<InjectedFault<C>> {
         let mut plan = self.plan();
         let seen = plan.seen.entry(call).or_default();
         *seen += 1;
@@ -165,8 +174,9 @@ impl Script {
         drop(waiting);
     }
 
-    /// What happens before the call: a wait, or the error that replaces it. What is left is for after the call.
-    async fn before(&self, call: Call, store: &StoreIdentity) -> Result<Option<InjectedFault>, StoreError> {
+    /// What happens before the call: a wait, or the error that replaces it. What is left is for
+    /// [`after`](InjectedFault::after) the call.
+    pub async fn before(&self, call: C, store: &StoreIdentity) -> Result<Option<InjectedFault<C>>, StoreError> {
         let Some(injected) = self.enter(call) else { return Ok(None) };
         match injected.fault {
             Fault::Reject => Err(injected.error(store)),
@@ -179,13 +189,13 @@ impl Script {
     }
 }
 
-impl InjectedFault {
+impl<C: Cue> InjectedFault<C> {
     fn error(self, store: &StoreIdentity) -> StoreError {
         StoreError::new(self.call.action(), store, StoreErrorKind::Backend(Box::new(self)))
     }
 
     /// The answer to a call that went as it should: an error if this is to fail after it.
-    fn after<T>(injected: Option<Self>, store: &StoreIdentity, answer: T) -> Result<T, StoreError> {
+    pub fn after<T>(injected: Option<Self>, store: &StoreIdentity, answer: T) -> Result<T, StoreError> {
         injected.map_or(Ok(answer), |injected| Err(injected.error(store)))
     }
 }

@@ -65,7 +65,7 @@
 //! ```
 //!
 //! The contracts of what is written to are [`ReadModelStore`] and [`SnapshotStore`]; [`MemoryReadModels`] keeps them in
-//! memory, and [`conformance`] tells whether another store keeps them.
+//! memory, [`conformance`] tells whether another store keeps them, and [`faults`] lets one fail on cue.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -73,6 +73,7 @@ mod aggregate;
 pub mod conformance;
 mod definitions;
 mod error;
+pub mod faults;
 mod memory;
 mod numeric;
 mod projection;

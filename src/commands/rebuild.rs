@@ -72,8 +72,6 @@ pub(super) enum Done {
     WouldBeRebuilt,
     SwappedBack,
     OldDropped,
-    /// Nothing: the project has no such projection any more, but the database has its tables.
-    LeftOver,
 }
 
 impl fmt::Display for Done {
@@ -87,7 +85,6 @@ impl fmt::Display for Done {
             Self::WouldBeRebuilt => "would be rebuilt",
             Self::SwappedBack => "swapped back to the build before",
             Self::OldDropped => "the build before was dropped",
-            Self::LeftOver => "not in the project any more; its tables stay",
         })
     }
 }

@@ -121,9 +121,9 @@ impl Feed {
         Ok(batch.and_then(|batch| batch.last().map(|event| event.position)) == Some(position))
     }
 
-    /// The part of the store, as text.
-    pub(super) fn scope_text(&self) -> String {
-        format!("{:?}", self.scope)
+    /// The part of the store, as text, where it is not all of it.
+    pub(super) fn part(&self) -> Option<String> {
+        (self.scope != Scope::All).then(|| format!("{:?}", self.scope))
     }
 
     /// The types and versions that reach the folds, with how many events of the store each comes from, where the

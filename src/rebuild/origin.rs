@@ -6,7 +6,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::feed::Feed;
 
 /// What a build of a projection from a feed is made of: the projection, the rules that lead to what it folds, the run
-/// that filled the store, and how the store is read.
+/// that filled the store, the part of the store, and how it is read.
 pub fn origin(feed: &Feed, projection: &dyn Projection) -> Origin {
     let mut parts = vec![("the projection".to_owned(), projection.fingerprint().to_owned())];
     if let Some(rules) = feed.rules() {
@@ -16,6 +16,9 @@ pub fn origin(feed: &Feed, projection: &dyn Projection) -> Origin {
     }
     if let Some(run) = feed.run() {
         parts.push(("the run that filled the store".to_owned(), run.to_owned()));
+    }
+    if let Some(part) = feed.part() {
+        parts.push(("the part of the store".to_owned(), part));
     }
     let reading = feed.reader().reading();
     if !reading.is_empty() {

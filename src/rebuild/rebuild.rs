@@ -10,6 +10,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::error::{RebuildError, RebuildRefusal};
 use super::feed::{Feed, Reading};
+use super::fold::Fold;
 use super::options::FoldOptions;
 use super::origin::{changes, origin};
 use super::progress::RebuildProgress;
@@ -134,14 +135,15 @@ impl Rebuild {
             // Inside the session, so that the ledger says what became of the time that was due.
             prove_all(&self.feed, &projections).await?;
         }
-        let ready = session.ready(&self.feed).await?;
+        let ready = session.ready(&self.feed, self.options.on_failure).await?;
         let places: Vec<usize> = (0..projections.len()).filter(|place| !ready[*place]).collect();
+        let folder = self.folder(&projections);
         let mut resumed_events = 0;
         let mut put_aside = None;
         if !places.is_empty() {
             let origins: Vec<Origin> = projections.iter().map(|p| origin(&self.feed, &**p)).collect();
             let key = self.key(&places, &projections, &origins);
-            let options = FoldOptions { folder: self.folder(&key), ..self.options.clone() };
+            let options = FoldOptions { folder: folder.clone(), ..self.options.clone() };
             let folding = places.iter().map(|place| Arc::clone(&projections[*place])).collect();
             let scan = Scan { feed: &self.feed, reading: &self.reading, stop: &self.stop, progress: &self.progress };
             let Some((folded, resumed)) = scan.fold(folding, &key, &options).await? else { return Ok(None) };
@@ -154,9 +156,9 @@ impl Rebuild {
             return Ok(None);
         }
         session.swap().await?;
-        if let Some(folded) = put_aside {
-            folded.forget()?;
-        }
+        // Also what rebuilds before this one left, that nothing goes on from any more.
+        drop(put_aside);
+        folder.as_deref().map_or(Ok(()), Fold::forget_left)?;
         Ok(Some(resumed_events))
     }
 
@@ -183,8 +185,7 @@ impl Rebuild {
 
     /// What a killed fold must have been of, to be gone on from.
     fn key(&self, places: &[usize], projections: &[Arc<dyn Projection>], origins: &[Origin]) -> String {
-        let mut key =
-            format!("{}\n{:?}\n{}", self.store.identity().key, self.options.on_failure, self.feed.scope_text());
+        let mut key = format!("{}\n{:?}", self.store.identity().key, self.options.on_failure);
         for place in places {
             let Origin { source, fingerprint, .. } = &origins[*place];
             key.push_str(&format!("\n{} {source} {fingerprint}", projections[*place].name()));
@@ -192,8 +193,11 @@ impl Rebuild {
         key
     }
 
-    /// A folder of its own for each set of projections.
-    fn folder(&self, key: &str) -> Option<PathBuf> {
-        self.options.folder.as_ref().map(|folder| folder.join(format!("{:016x}", xxh3_64(key.as_bytes()))))
+    /// A folder of its own for each set of projections. Whatever else has changed, it is the same one, so that what can't
+    /// be gone on from is not left in another one for ever.
+    fn folder(&self, projections: &[Arc<dyn Projection>]) -> Option<PathBuf> {
+        let mut set = self.store.identity().key.clone();
+        projections.iter().for_each(|projection| set.push_str(&format!("\n{}", projection.name())));
+        self.options.folder.as_ref().map(|folder| folder.join(format!("{:016x}", xxh3_64(set.as_bytes()))))
     }
 }

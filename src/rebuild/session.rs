@@ -123,7 +123,7 @@ impl Session {
         for (Wanted { projection, .. }, _) in &taken {
             prove_tables(&**projection)?;
         }
-        let mut members = Vec::new();
+        let mut session = Self { store, members: Vec::new(), progress };
         for (Wanted { projection, reason }, hold) in taken {
             let now = Timestamp::now();
             let mut run = RebuildRun {
@@ -138,10 +138,17 @@ impl Session {
                 events: 0,
                 rows: 0,
             };
-            run.number = store.record_run(&run).await.map_err(RebuildError::ReadModels)?;
-            members.push(Member { projection: Arc::clone(projection), run, _hold: hold });
+            match session.store.record_run(&run).await {
+                Ok(number) => run.number = number,
+                Err(error) => {
+                    let error = RebuildError::ReadModels(error);
+                    session.fail(&error).await;
+                    return Err(error);
+                }
+            }
+            session.members.push(Member { projection: Arc::clone(projection), run, _hold: hold });
         }
-        Ok(Self { store, members, progress })
+        Ok(session)
     }
 
     /// The projections, in the order of their names.
@@ -151,19 +158,40 @@ impl Session {
 
     /// The projections whose shadow builds are whole already, made of what would be built now: a session before this
     /// one ended before it could swap them in.
-    pub(super) async fn ready(&self, feed: &Feed) -> Result<Vec<bool>, RebuildError> {
+    pub(super) async fn ready(&self, feed: &Feed, on_failure: FailurePolicy) -> Result<Vec<bool>, RebuildError> {
         let mut ready = Vec::new();
         for member in &self.members {
-            let projection = &*member.projection;
-            let builds = self.store.builds(projection.name()).await.map_err(RebuildError::ReadModels)?;
-            let is_whole = builds.shadow.is_some_and(|shadow| {
-                shadow.is_complete
-                    && shadow.origin == super::origin(feed, projection)
-                    && shadow.tables == projection.tables()
-            });
-            ready.push(is_whole);
+            ready.push(self.is_ready(&*member.projection, feed, on_failure).await?);
         }
         Ok(ready)
+    }
+
+    async fn is_ready(
+        &self,
+        projection: &dyn Projection,
+        feed: &Feed,
+        on_failure: FailurePolicy,
+    ) -> Result<bool, RebuildError> {
+        let name = projection.name();
+        let Some(shadow) = self.store.builds(name).await.map_err(RebuildError::ReadModels)?.shadow else {
+            return Ok(false);
+        };
+        let is_same = shadow.origin == super::origin(feed, projection) && shadow.tables == projection.tables();
+        if !shadow.is_complete || !is_same {
+            return Ok(false);
+        }
+        if on_failure == FailurePolicy::Stop {
+            // It may be one that left events out.
+            let left_out = self.store.quarantined(Side::Shadow, name).await.map_err(RebuildError::ReadModels)?;
+            if !left_out.is_empty() {
+                return Ok(false);
+            }
+        }
+        match shadow.checkpoint {
+            // Another store in the same place has other events.
+            Some(end) => feed.holds(end).await,
+            None => Ok(true),
+        }
     }
 
     /// Loads what was folded into shadow builds. `folded` has the projections at the places, in their order.
@@ -313,11 +341,16 @@ impl Session {
 
     /// Records how it ended, and says what became of the projections.
     pub(super) async fn end(mut self, outcome: RebuildOutcome) -> Result<Vec<Built>, RebuildError> {
-        let mut built = Vec::new();
+        let mut recorded = Ok(());
         for member in &mut self.members {
             member.run.outcome = outcome.clone();
             member.run.updated_at = Timestamp::now();
-            self.store.record_run(&member.run).await.map_err(RebuildError::ReadModels)?;
+            // One that can't be recorded is no reason not to record the others.
+            recorded = recorded.and(self.store.record_run(&member.run).await.map(drop));
+        }
+        recorded.map_err(RebuildError::ReadModels)?;
+        let mut built = Vec::new();
+        for member in &self.members {
             let name = member.projection.name();
             let builds = self.store.builds(name).await.map_err(RebuildError::ReadModels)?;
             let Some(live) = builds.live else { continue };

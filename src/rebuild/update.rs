@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use eventlift_events::{Event, Position};
 use eventlift_projections::{
-    Changes, Concern, EventView, FoldError, Projection, Quarantined, ReadModelStore, Rollup, Row, RowChange, RowKey,
-    RowUpdate, Side, Step, Table, TableKind, Value, snapshot_columns,
+    Change, Changes, Concern, EventView, FoldError, Projection, Quarantined, ReadModelStore, Rollup, Row, RowChange,
+    RowKey, RowUpdate, Side, Step, Table, TableKind, Value, snapshot_columns,
 };
 use eventlift_transformers::Reason;
 use futures_util::StreamExt;
 
 use super::error::{RebuildError, RebuildRefusal};
 use super::feed::{FedBatch, Feed, Reading};
+use super::fold::{fits, waits_for};
 use super::options::FailurePolicy;
 use super::stamp::stamp;
 use crate::pipeline::Stop;
@@ -90,8 +91,8 @@ impl Update<'_> {
             // A projection's own code panicked: that is the caller's bug, and the caller hears of it.
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         };
-        let missing = self.missing(&projected, pending);
-        self.fetch(missing, pending).await?;
+        let wanted = self.wanted(&projected, pending);
+        self.fetch(wanted, pending).await?;
         for (place, outcome) in projected {
             let event = &events[place];
             match outcome {
@@ -105,22 +106,21 @@ impl Update<'_> {
         Ok(())
     }
 
-    /// The keys of the rows that the changes are about and that are not in the open step yet, table by table; they get
-    /// a place in it.
-    fn missing(&self, projected: &[Projected], pending: &mut Pending) -> Vec<Vec<RowKey>> {
-        let mut missing: Vec<Vec<RowKey>> = vec![Vec::new(); self.projection.tables().len()];
+    /// The keys of the rows, by table, that the changes are about and that are not in the open step yet.
+    fn wanted(&self, projected: &[Projected], pending: &mut Pending) -> Vec<Vec<RowKey>> {
+        let mut wanted: Vec<Vec<RowKey>> = vec![Vec::new(); self.projection.tables().len()];
         for change in projected.iter().filter_map(|(_, outcome)| outcome.as_ref().ok()).flatten() {
             if let Entry::Vacant(entry) = pending.rows.entry((change.table, change.key.clone())) {
                 entry.insert(OpenRow::default());
-                missing[change.table].push(change.key.clone());
+                wanted[change.table].push(change.key.clone());
             }
         }
-        missing
+        wanted
     }
 
     /// Brings rows into the open step.
-    async fn fetch(&self, missing: Vec<Vec<RowKey>>, pending: &mut Pending) -> Result<(), RebuildError> {
-        for (table, keys) in missing.into_iter().enumerate() {
+    async fn fetch(&self, wanted: Vec<Vec<RowKey>>, pending: &mut Pending) -> Result<(), RebuildError> {
+        for (table, keys) in wanted.into_iter().enumerate() {
             if keys.is_empty() {
                 continue;
             }
@@ -135,20 +135,16 @@ impl Update<'_> {
         Ok(())
     }
 
+    /// Makes the changes of an event, row by row; those of one row in their order.
     fn apply_changes(&self, event: &Event, changes: Vec<RowChange>, pending: &mut Pending) -> Result<(), RebuildError> {
-        // What the rows were before the event, for those that it turns out it can't be folded into.
-        let mut before: Vec<((usize, RowKey), OpenRow)> = Vec::new();
-        // One record for each row, however many clauses change it.
-        let mut failed: Vec<(usize, RowKey)> = Vec::new();
-        for RowChange { table, key, change } in changes {
-            let place = (table, key);
-            if failed.contains(&place) {
-                continue;
-            }
+        let mut by_row: BTreeMap<(usize, RowKey), Vec<(usize, Change)>> = BTreeMap::new();
+        for (number, RowChange { table, key, change }) in changes.into_iter().enumerate() {
+            by_row.entry((table, key)).or_default().push((number, change));
+        }
+        let mut failures = Vec::new();
+        for (place, changes) in by_row {
             if let Some(id) = pending.held.get(&place) {
-                failed.push(place.clone());
-                let waits = Reason::new(format_args!("it waits for event {id}, which could not be folded"));
-                self.failed(event, waits, Some(place), pending)?;
+                failures.push((0, place, Reason::new(waits_for(id))));
                 continue;
             }
             let open = pending.rows.entry(place.clone()).or_default();
@@ -156,19 +152,25 @@ impl Update<'_> {
                 // Somebody has saved a later snapshot.
                 continue;
             }
-            if self.on_failure == FailurePolicy::Quarantine && !before.iter().any(|(known, _)| *known == place) {
-                before.push((place.clone(), open.clone()));
-            }
+            // What the row was, for an event that it turns out it can't be folded into.
+            let before = (self.on_failure == FailurePolicy::Quarantine).then(|| open.clone());
             open.is_changed = true;
-            if let Err(reason) = change(event, &mut open.row) {
-                if let Some((_, whole)) = before.iter().find(|(known, _)| *known == place) {
-                    *open = whole.clone();
+            let table = &self.projection.tables()[place.0];
+            for (number, change) in changes {
+                if let Err(reason) = change(event, &mut open.row).and_then(|()| fits(open.row.as_ref(), table)) {
+                    if let Some(before) = before {
+                        *open = before;
+                    }
+                    failures.push((number, place, reason));
+                    break;
                 }
-                failed.push(place.clone());
-                self.failed(event, reason, Some(place), pending)?;
             }
         }
-        Ok(())
+        if self.on_failure == FailurePolicy::Stop {
+            // The error is that of the first change, whatever the order of the rows.
+            failures.sort_by_key(|(number, ..)| *number);
+        }
+        failures.into_iter().try_for_each(|(_, place, reason)| self.failed(event, reason, Some(place), pending))
     }
 
     /// Stops, or puts the event into quarantine and holds the row that it could not be folded into.
@@ -333,8 +335,8 @@ fn snapshot_position(table: &Table, row: &Row) -> Option<Position> {
     if table.kind != TableKind::Snapshots {
         return None;
     }
-    match row.0.get(snapshot_columns::POSITION) {
-        Some(Value::Text(position)) => position.parse().ok(),
+    match row.0.get(snapshot_columns::POSITION)? {
+        Value::Text(position) => position.parse().ok(),
         _ => None,
     }
 }

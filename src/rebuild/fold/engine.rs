@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -115,6 +116,14 @@ impl Fold {
             fold.threads.push(thread);
         }
         Ok(fold)
+    }
+
+    /// Removes what folds left in a folder, if it is there. Fails where a fold uses it.
+    pub fn forget_left(folder: &Path) -> Result<(), RebuildError> {
+        if !folder.exists() {
+            return Ok(());
+        }
+        Folder::take(folder)?.clear().map_err(|error| put_aside(folder, error))
     }
 
     /// The position up to which everything is in already, from a fold that this one goes on from: the events behind it

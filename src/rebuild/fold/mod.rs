@@ -25,3 +25,4 @@ mod worker;
 
 pub use engine::Fold;
 pub use folded::{Folded, Rows};
+pub(super) use worker::{fits, waits_for};

@@ -196,7 +196,7 @@ impl Worker {
 
         if let Some(failed) = self.held[slot].get(&key.key) {
             while others.next_if(|next| of_same_row(next, &key)).is_some() {}
-            let reason = format!("it waits for event {failed}, which could not be folded");
+            let reason = waits_for(failed);
             let quarantined = quarantined(event, Some((table_place, key.key)), reason);
             self.quarantined.push(Record { event: number, projection, quarantined });
             return Ok(());
@@ -358,8 +358,13 @@ fn sorted(table: RowMap) -> Vec<(RowKey, Row)> {
     rows
 }
 
+/// Why an event is not folded into a row that is held.
+pub(in crate::rebuild) fn waits_for(event: &str) -> String {
+    format!("it waits for event {event}, which could not be folded")
+}
+
 /// Whether a row has the columns of its table: one that has not can't be put aside and read back.
-fn fits(row: Option<&Row>, table: &Table) -> Result<(), Reason> {
+pub(in crate::rebuild) fn fits(row: Option<&Row>, table: &Table) -> Result<(), Reason> {
     let Some(row) = row else { return Ok(()) };
     if row.0.len() != table.columns.len() {
         let (has, needs) = (row.0.len(), table.columns.len());

@@ -1,0 +1,429 @@
+//! Random logs and definitions with every operation: the rows and what is quarantined never depend on how a rebuild is
+//! run, nor on whether it is a rebuild or a row of updates.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use eventlift::events::{Event, EventWriter, MemoryStore};
+use eventlift::pipeline::{Migration, MigrationOptions, Policies};
+use eventlift::projections::{MemoryReadModels, Projection, Row, TableKind, Value, snapshot_columns};
+use eventlift::rebuild::{FailurePolicy, Feed, Fold, FoldOptions, Reading, Rebuild, Wanted};
+use eventlift::transformers::Registry;
+use proptest::prelude::*;
+
+use crate::rebuild_faults::{Content, content, definitions, filled, rebuild};
+use crate::rebuild_kill::SPLIT;
+use crate::rulebook;
+
+/// Every operation, an item that comes twice, rows that go, and changes that fail.
+const EVERYTHING: &str = r#"
+projection = "everything"
+
+[table.rows]
+key = "k"
+columns = { k = "integer", s = "text", first = "integer", last = "integer", sum = "numeric", less = "integer", low = "integer", high = "integer", list = "json", jq = "integer", positive = "integer" }
+
+[table.items]
+key = ["k", "i"]
+columns = { k = "integer", i = "integer", times = "integer", v = "integer" }
+
+[table.groups]
+of = "items"
+key = "v"
+columns = { v = "integer", rows = "integer", times = "integer" }
+count = "rows"
+sum = { times = "times" }
+
+[[on]]
+event = "Changed"
+version = 1
+table = "rows"
+key = "/k"
+set = { s = { event = "id" } }
+first = { first = "/v" }
+last = { last = "/v" }
+add = { sum = "/v" }
+subtract = { less = "/v" }
+min = { low = "/v" }
+max = { high = "/v" }
+append = { list = "/items/*" }
+jq = 'if .row.sum == "13" or .row.sum == 13 then error("thirteen") else { jq: ((.row.jq // 0) + 1) } end'
+
+[[on]]
+event = "Changed"
+version = 1
+table = "items"
+each = "/items/*"
+key = { k = "/k", i = { item = "" } }
+add = { times = 1 }
+set = { v = { jq = 'if .item == 4 and .event.data.v == 3 then error("four") else .event.data.v end' } }
+
+[[on]]
+event = "Cleared"
+version = 1
+table = "rows"
+key = "/k"
+missing = "skip"
+remove = { list = "/v" }
+clear = ["low", "high", "less"]
+
+[[on]]
+event = "Removed"
+version = 1
+table = "rows"
+key = "/k"
+missing = "fail"
+delete = true
+
+[[on]]
+event = "Removed"
+version = 1
+table = "items"
+key = { k = "/k", i = "/items/*" }
+delete = true
+"#;
+
+const STATES: &str = r#"
+aggregate = "states"
+ignore = ["Cleared"]
+state = { sum = "integer", list = "json" }
+
+[[on]]
+event = "Changed"
+version = 1
+add = { sum = "/v" }
+append = { list = "/v" }
+
+[[on]]
+event = "Removed"
+version = 1
+missing = "skip"
+when = { path = "/v", greater_than = 6 }
+delete = true
+"#;
+
+const COUNTS: &str = r#"
+projection = "counts"
+
+[table.counts]
+key = ["type"]
+columns = { type = "text", events = "integer" }
+
+[[on]]
+event = ["Changed", "Cleared", "Removed"]
+version = 1
+table = "counts"
+key = { event = "type" }
+add = { events = 1 }
+"#;
+
+fn all() -> Vec<Arc<dyn Projection>> {
+    definitions(&[EVERYTHING.to_owned(), STATES.to_owned(), COUNTS.to_owned()])
+}
+
+type Said = (u8, i64, i64, Vec<i64>);
+
+fn said() -> impl Strategy<Value = Vec<Said>> {
+    let one = (0_u8..6, 0_i64..5, 0_i64..8, prop::collection::vec(0_i64..5, 0..4));
+    prop::collection::vec(one, 1..60)
+}
+
+fn log(said: &[Said]) -> Vec<Event> {
+    let mut revisions = [0; 5];
+    let events = said.iter().enumerate().map(|(number, (kind, k, v, items))| {
+        let event_type = ["Changed", "Changed", "Changed", "Changed", "Cleared", "Removed"][usize::from(*kind)];
+        let revision = &mut revisions[*k as usize];
+        *revision += 1;
+        let data = format!(r#"{{"k":{k},"v":{v},"items":{items:?}}}"#);
+        rulebook::event(number as u64 + 1, event_type, &format!("states-{k}"), *revision - 1, data)
+    });
+    events.collect()
+}
+
+fn options(workers: usize, memory_bytes: usize, on_failure: FailurePolicy) -> FoldOptions {
+    FoldOptions { workers: NonZeroUsize::new(workers).unwrap(), memory_bytes, on_failure, ..FoldOptions::default() }
+}
+
+fn reading(batch: usize) -> Reading {
+    Reading { batch_events: NonZeroUsize::new(batch).unwrap(), ..Reading::default() }
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(future)
+}
+
+/// The content, or the error, of a rebuild of everything.
+async fn rebuilt(
+    source: &MemoryStore,
+    projections: &[Arc<dyn Projection>],
+    options: FoldOptions,
+    batch: usize,
+) -> Result<Content, String> {
+    let store = MemoryReadModels::new();
+    let run = rebuild(source, Arc::new(store.clone()), projections, options).reading(reading(batch)).run();
+    run.await.map_err(|error| error.to_string())?;
+    Ok(content(&store, projections).await)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    /// A build at any moment, brought up to date in any pieces, is a build of everything; or it fails as that does.
+    #[test]
+    fn updates_come_to_a_rebuild(
+        said in said(),
+        cuts in prop::collection::vec(0.0_f64..1.0, 1..5),
+        quarantines in any::<bool>(),
+        batch in 1_usize..20,
+    ) {
+        let policy = if quarantines { FailurePolicy::Quarantine } else { FailurePolicy::Stop };
+        let events = log(&said);
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| (cut * events.len() as f64) as usize).collect();
+        cuts.push(events.len());
+        cuts.sort_unstable();
+        block_on(async {
+            for projection in all() {
+                let projection = [projection];
+                let options = options(1, usize::MAX, policy);
+                let expected = rebuilt(&filled(&events).await, &projection, options.clone(), 1_000).await;
+                let source = MemoryStore::new();
+                let store = MemoryReadModels::new();
+                let mut done = 0;
+                let mut failed = None;
+                for (number, cut) in cuts.iter().enumerate() {
+                    source.writer().unwrap().append(&events[done..*cut], None).await.unwrap();
+                    done = *cut;
+                    let piece = rebuild(&source, Arc::new(store.clone()), &projection, options.clone());
+                    let piece = piece.reading(reading(batch));
+                    let piece = if number == 0 { piece.run().await } else { piece.update().await };
+                    if let Err(error) = piece {
+                        failed = Some(error.to_string());
+                        break;
+                    }
+                }
+                let found = match failed {
+                    Some(error) => Err(error),
+                    None => Ok(content(&store, &projection).await),
+                };
+                assert_eq!(found, expected, "{}", projection[0].name());
+            }
+        });
+    }
+
+    /// Workers, batches, memory, the order of the projections and their company change nothing.
+    #[test]
+    fn how_it_is_run_changes_nothing(
+        said in said(),
+        quarantines in any::<bool>(),
+        workers in 1_usize..5,
+        memory in prop_oneof![Just(1_usize), Just(1 << 12), Just(usize::MAX)],
+        batch in 1_usize..40,
+        kill_at in 0.0_f64..1.0,
+    ) {
+        let policy = if quarantines { FailurePolicy::Quarantine } else { FailurePolicy::Stop };
+        let events = log(&said);
+        block_on(async {
+            let source = filled(&events).await;
+            let calm = options(1, usize::MAX, policy);
+            let expected = rebuilt(&source, &all(), calm.clone(), 1_000).await;
+            assert_eq!(rebuilt(&source, &all(), options(workers, memory, policy), batch).await, expected);
+            let Ok(expected) = expected else { return };
+
+            let mut turned = all();
+            turned.reverse();
+            let mut found = rebuilt(&source, &turned, options(workers, memory, policy), batch).await.unwrap();
+            found.reverse();
+            assert!(found == expected, "the order of the projections matters");
+            for (projection, expected) in all().into_iter().zip(&expected) {
+                let alone = rebuilt(&source, &[projection], calm.clone(), batch).await.unwrap();
+                assert!(alone[0] == *expected, "company matters");
+            }
+
+            // Given up somewhere, and gone on from there.
+            let folder = tempfile::tempdir().unwrap();
+            let kept = FoldOptions {
+                folder: Some(folder.path().to_owned()),
+                save_every: Duration::from_nanos(1),
+                ..options(workers, memory, policy)
+            };
+            let cut = (kill_at * events.len() as f64) as usize;
+            let mut fold = Fold::begin(all(), "key", &kept).unwrap();
+            for piece in events[..cut].chunks(batch) {
+                fold.push(piece.to_vec(), piece.last().unwrap().position).await.unwrap();
+            }
+            drop(fold);
+            let mut fold = Fold::begin(all(), "key", &kept).unwrap();
+            let rest = events.partition_point(|event| Some(event.position) <= fold.resumed_at());
+            for piece in events[rest..].chunks(batch) {
+                fold.push(piece.to_vec(), piece.last().unwrap().position).await.unwrap();
+            }
+            let folded = fold.finish().await.unwrap();
+            for (place, projection) in all().iter().enumerate() {
+                assert_eq!(folded.quarantined(place), expected[place].1);
+                for number in 0..projection.tables().len() {
+                    if projection.rollups().iter().any(|rollup| rollup.table == number) {
+                        continue;
+                    }
+                    let mut rows = folded.rows(place, number, NonZeroUsize::new(3).unwrap()).unwrap();
+                    let mut all = Vec::new();
+                    while let Some(chunk) = rows.next_chunk().await.unwrap() {
+                        all.extend(chunk);
+                    }
+                    let expected = expected[place].0[number].iter().cloned();
+                    let expected: Vec<Row> = expected.map(|row| without(row, &projection.tables()[number].kind)).collect();
+                    let found: Vec<Row> = all.into_iter().map(|row| without(stated(row), &projection.tables()[number].kind)).collect();
+                    assert_eq!(found, expected);
+                }
+            }
+        });
+    }
+}
+
+/// A state that is still a Rust value becomes JSON, as it is kept.
+fn stated(row: Row) -> Row {
+    let kept = |value: Value| match value {
+        Value::Kept(state) => Value::Json(state.json().unwrap().into()),
+        other => other,
+    };
+    Row(row.0.into_iter().map(kept).collect())
+}
+
+/// A snapshot without what depends on where it was folded from.
+fn without(mut row: Row, kind: &TableKind) -> Row {
+    if *kind == TableKind::Snapshots {
+        for place in [snapshot_columns::REVISION, snapshot_columns::POSITION, snapshot_columns::FINGERPRINT] {
+            row.0[place] = Value::Null;
+        }
+    }
+    row
+}
+
+const RULES: &str = r#"
+[current]
+FileDeleted = 1
+FileAdded = 1
+UserJoined = 1
+Ping = 1
+
+[[rule]]
+name = "no pings"
+match = { types = ["Ping"] }
+drop = true
+"#;
+
+const LIFTED: &str = r#"
+projection = "lifted"
+ignore = ["*"]
+
+[table.lifted]
+key = ["stream", "type"]
+columns = { stream = "text", type = "text", events = "integer", last = "json" }
+
+[[on]]
+event = ["FileDeleted", "FileAdded", "FileRenamed", "UserCreated", "Ping", "NoteAdded", "AmountPaid", "Untouched", "UserJoined"]
+version = [1, 2]
+key = { stream = { event = "stream" }, type = { event = "type" } }
+add = { events = 1 }
+set = { last = { data = "" } }
+"#;
+
+const NOTES: &str = r#"
+aggregate = "notes"
+ignore = ["*"]
+state = { types = "json" }
+
+[[on]]
+event = ["FileDeleted", "FileAdded", "FileRenamed", "NoteAdded"]
+version = 1
+append = { types = { event = "type" } }
+"#;
+
+/// A split, a drop and a rename.
+fn rules() -> Registry {
+    let renamed =
+        "type = \"UserCreated\"\nretired = true\n[[upcast]]\nfrom = 1\nto = { type = \"UserJoined\", version = 1 }\n";
+    let files = [("split", SPLIT), ("renamed", renamed), ("rules", RULES)];
+    let files = files.map(|(name, text)| (format!("{name}.toml").into(), text.to_owned()));
+    let rules = eventlift::transformers::Definitions::load(files, &Default::default());
+    rules.unwrap_or_else(|error| panic!("{error}")).register(Registry::builder()).build().unwrap()
+}
+
+/// Splits, drops and renames on the fly come to what they come to when they are migrated first.
+#[test]
+fn on_the_fly_is_as_good_as_migrated() {
+    block_on(async {
+        for seed in 0..12 {
+            let projections = definitions(&[LIFTED.to_owned(), NOTES.to_owned()]);
+            let registry = Arc::new(rules());
+            let source = filled(&rulebook::log(150 + 17 * seed, seed)).await;
+            let target = MemoryStore::new();
+            let options = MigrationOptions::default();
+            let policies: Policies = options.policies;
+            let (reader, writer) = (Arc::new(source.reader()), Box::new(target.writer().unwrap()));
+            assert!(Migration::new(reader, writer, Arc::clone(&registry), options).run().await.unwrap().done);
+            let fold = FoldOptions::default();
+            let migrated = rebuilt(&target, &projections, fold.clone(), 7).await.unwrap();
+
+            let feed = Feed::of(Arc::new(source.reader())).lifted_by(registry, policies).unwrap();
+            let store = MemoryReadModels::new();
+            let wanted =
+                projections.iter().map(|p| Wanted { projection: Arc::clone(p), reason: String::new() }).collect();
+            Rebuild::new(feed, Arc::new(store.clone()), wanted, fold).reading(reading(5)).run().await.unwrap();
+            let lifted = content(&store, &projections).await;
+            let rows = |content: Content| -> Vec<Vec<Row>> {
+                let tables = projections.iter().zip(content).flat_map(|(projection, (tables, _))| {
+                    let kinds = projection.tables().iter().map(|table| table.kind);
+                    kinds
+                        .zip(tables)
+                        .map(|(kind, rows)| rows.into_iter().map(|row| without(row, &kind)).collect())
+                        .collect::<Vec<_>>()
+                });
+                tables.collect()
+            };
+            let (lifted, migrated) = (rows(lifted), rows(migrated));
+            assert!(migrated[0].len() > 10 && !migrated[1].is_empty());
+            assert_eq!(lifted, migrated, "seed {seed}");
+        }
+    });
+}
+
+/// Sums that don't fit are an error: no policy leaves members out of them.
+#[test]
+fn a_roll_up_that_does_not_fit_is_never_left_out() {
+    let definition = r#"
+projection = "sums"
+
+[table.members]
+key = "k"
+columns = { k = "integer", v = "integer", all = "integer" }
+
+[table.sums]
+of = "members"
+key = "all"
+columns = { all = "integer", members = "integer", v = "integer" }
+count = "members"
+sum = { v = "v" }
+
+[[on]]
+event = "Changed"
+version = 1
+table = "members"
+key = "/k"
+set = { v = "/v", all = 1 }
+"#;
+    block_on(async {
+        let projections = definitions(&[definition.to_owned()]);
+        let events = log(&[(0, 0, i64::MAX, vec![]), (0, 1, 1, vec![])]);
+        let options = options(1, usize::MAX, FailurePolicy::Quarantine);
+        let failed = rebuilt(&filled(&events).await, &projections, options.clone(), 10).await.unwrap_err();
+        assert!(failed.contains("the sum in sums.v does not fit into its type"), "{failed}");
+
+        let source = filled(&events[..1]).await;
+        let store = MemoryReadModels::new();
+        rebuild(&source, Arc::new(store.clone()), &projections, options.clone()).run().await.unwrap();
+        source.writer().unwrap().append(&events[1..], None).await.unwrap();
+        let failed = rebuild(&source, Arc::new(store), &projections, options).update().await.unwrap_err();
+        assert!(failed.to_string().contains("the sum in sums.v does not fit into its type"), "{failed}");
+    });
+}
