@@ -57,8 +57,9 @@ pub struct RowKey(Box<[u8]>);
 impl RowKey {
     /// The key of these values, in their order. Fails for values that can't be in a key.
     pub fn of<'v>(values: impl IntoIterator<Item = &'v Value>) -> Result<Self, Reason> {
-        let mut bytes = Vec::with_capacity(48);
+        let mut bytes = Vec::new();
         for value in values {
+            bytes.reserve_exact(encoded_length(value));
             if value.column_type().is_some_and(|column_type| !column_type.can_be_key()) {
                 return Err(Reason::new(format_args!("{value} can't be a key")));
             }
@@ -125,13 +126,25 @@ fn encode(value: &Value, out: &mut Vec<u8>) -> Result<(), Reason> {
     Ok(())
 }
 
+/// How many bytes [`encode`] appends, or nearly so.
+fn encoded_length(value: &Value) -> usize {
+    match value {
+        Value::Null => 1,
+        Value::Boolean(_) => 2,
+        Value::Integer(_) | Value::Time(_) => 9,
+        Value::Uuid(_) => 17,
+        Value::Text(text) | Value::Json(text) => text.len() + 1 + END.len(),
+        Value::Numeric(_) | Value::Kept(_) => 48,
+    }
+}
+
 fn encode_text(text: &str, out: &mut Vec<u8>) {
     out.push(PRESENT);
-    for byte in text.bytes() {
-        out.push(byte);
-        if byte == 0 {
-            out.push(ESCAPED);
-        }
+    let mut pieces = text.as_bytes().split(|byte| *byte == 0);
+    out.extend_from_slice(pieces.next().unwrap_or_default());
+    for piece in pieces {
+        out.extend_from_slice(&[0, ESCAPED]);
+        out.extend_from_slice(piece);
     }
     out.extend_from_slice(&END);
 }

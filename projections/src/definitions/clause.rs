@@ -80,7 +80,7 @@ impl Clause {
             return Ok(());
         }
         let Rows::Keys(sources) = &self.rows else {
-            let mut given = Vec::with_capacity(self.operations.len() + 1);
+            let mut given = self.room_for(0, inputs);
             self.add_operands(inputs, &mut given)?;
             let clause = Arc::clone(self);
             let key = RowKey::text(inputs.view.event().stream.as_str());
@@ -92,7 +92,7 @@ impl Clause {
         if let Some(several) = sources.iter().position(Source::is_several) {
             return self.project_several(sources, several, inputs, changes);
         }
-        let mut given = Vec::with_capacity(sources.len() + self.operations.len() + 1);
+        let mut given = self.room_for(sources.len(), inputs);
         for (part, source) in sources.iter().enumerate() {
             let value = source.value(inputs).and_then(|value| present(value, source));
             given.push(value.map_err(|reason| self.in_key(part, reason))?);
@@ -154,6 +154,12 @@ impl Clause {
             // A condition on the envelope alone holds for data that is no JSON as well; any other one fails.
             Err(_) => when.holds(event),
         }
+    }
+
+    /// Room for exactly what is given, so that it need not move when it is boxed.
+    fn room_for(&self, key: usize, inputs: &Inputs<'_, '_>) -> Vec<Value> {
+        let item = usize::from(inputs.item.is_some() && self.needs_item_later());
+        Vec::with_capacity(key + self.operations.len() + item)
     }
 
     fn add_operands(&self, inputs: &mut Inputs<'_, '_>, given: &mut Vec<Value>) -> Result<(), Reason> {
