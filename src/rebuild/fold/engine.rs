@@ -104,13 +104,13 @@ impl Fold {
             folder,
         };
         let limits = Limits {
-            bytes: share.saturating_sub(cache_bytes(share) + share / FILTER_PART),
+            bytes: share.saturating_sub(cache_bytes(share) + filter_bytes(share)),
             save_every: options.folder.as_ref().map(|_| options.save_every),
         };
         let workers = left.len();
         for (number, left) in left.into_iter().enumerate() {
             let identity = Identity { key: key.clone(), workers, worker: number };
-            let site = site(fold.folder.as_ref(), identity, cache_bytes(share), share / FILTER_PART);
+            let site = site(fold.folder.as_ref(), identity, cache_bytes(share), filter_bytes(share));
             let worker = Worker::new(Arc::clone(&fold.common), site, limits, left);
             let (sender, messages) = mpsc::channel(WAITING);
             let thread = std::thread::Builder::new().name(format!("fold-{number}"));
@@ -279,4 +279,10 @@ fn cache_bytes(share: usize) -> usize {
     const LEAST: usize = 128 << 10;
     const MOST: usize = 8 << 20;
     (share / CACHE_PART).clamp(LEAST, MOST)
+}
+
+/// What a worker's filter may take of its share: the most is enough for twenty million keys.
+fn filter_bytes(share: usize) -> usize {
+    const MOST: usize = 16 << 20;
+    (share / FILTER_PART).min(MOST)
 }
