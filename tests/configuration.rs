@@ -171,7 +171,7 @@ fn everything_has_a_default_and_can_be_set() {
     let plain = Project::parse(Path::new("shop"), SOURCE).unwrap();
     assert_eq!((&plain.target, &plain.read_models, plain.schedules.len()), (&None, &None, 0));
     assert_eq!(plain.rebuild.folder, Path::new("shop/.eventlift/rebuild"));
-    assert_eq!(plain.rebuild.memory_bytes, 64 << 20);
+    assert_eq!(plain.rebuild.memory_bytes, 112 << 20);
 
     let text = format!(
         "{SOURCE}[read_models]\nstore = \"sqlite\"\npath = \"read_models.db\"\n\

@@ -4,6 +4,7 @@ use std::fmt;
 
 use eventlift_events::Timestamp;
 use eventlift_language::Reason;
+use smallvec::SmallVec;
 use uuid::Uuid;
 
 use crate::numeric::Numeric;
@@ -52,31 +53,40 @@ impl Row {
 /// The key of a row, as bytes that compare as the values do: nulls first, numbers by value, text by its UTF-8, false
 /// before true.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RowKey(Box<[u8]>);
+pub struct RowKey(KeyBytes);
+
+/// Usual keys stand in here whole: without an allocation, and copied without one.
+type KeyBytes = SmallVec<[u8; 24]>;
 
 impl RowKey {
     /// The key of these values, in their order. Fails for values that can't be in a key.
     pub fn of<'v>(values: impl IntoIterator<Item = &'v Value>) -> Result<Self, Reason> {
-        let mut bytes = Vec::with_capacity(48);
+        let mut bytes = KeyBytes::new();
         for value in values {
+            bytes.reserve_exact(encoded_length(value));
             if value.column_type().is_some_and(|column_type| !column_type.can_be_key()) {
                 return Err(Reason::new(format_args!("{value} can't be a key")));
             }
             encode(value, &mut bytes)?;
         }
-        Ok(Self(bytes.into()))
+        Ok(Self(bytes))
     }
 
     /// The key that consists of one text.
     pub fn text(text: &str) -> Self {
-        let mut bytes = Vec::with_capacity(text.len() + 3);
+        let mut bytes = KeyBytes::with_capacity(text.len() + 1 + END.len());
         encode_text(text, &mut bytes);
-        Self(bytes.into())
+        Self(bytes)
     }
 
     /// A key whose bytes were put aside.
-    pub fn from_bytes(bytes: impl Into<Box<[u8]>>) -> Self {
-        Self(bytes.into())
+    pub fn from_bytes(bytes: impl AsRef<[u8]>) -> Self {
+        Self(KeyBytes::from_slice(bytes.as_ref()))
+    }
+
+    /// How many bytes it occupies beside itself.
+    pub fn size(&self) -> usize {
+        if self.0.spilled() { self.0.capacity() } else { 0 }
     }
 
     /// Its bytes.
@@ -104,20 +114,37 @@ const ESCAPED: u8 = 0xff;
 /// Moves signed numbers so that their bytes compare as they do.
 const SIGN: u64 = 1 << 63;
 
-fn encode(value: &Value, out: &mut Vec<u8>) -> Result<(), Reason> {
-    let number = |number: i64, out: &mut Vec<u8>| {
-        out.push(PRESENT);
-        out.extend_from_slice(&(number.cast_unsigned() ^ SIGN).to_be_bytes());
+/// What bytes are written to.
+trait Sink {
+    fn put(&mut self, bytes: &[u8]);
+}
+
+impl Sink for Vec<u8> {
+    fn put(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
+impl Sink for KeyBytes {
+    fn put(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
+fn encode<S: Sink>(value: &Value, out: &mut S) -> Result<(), Reason> {
+    let number = |number: i64, out: &mut S| {
+        out.put(&[PRESENT]);
+        out.put(&(number.cast_unsigned() ^ SIGN).to_be_bytes());
     };
     match value {
-        Value::Null => out.push(NULL),
+        Value::Null => out.put(&[NULL]),
         Value::Text(text) | Value::Json(text) => encode_text(text, out),
         Value::Integer(integer) => number(*integer, out),
         Value::Time(moment) => number(moment.micros(), out),
-        Value::Boolean(yes) => out.extend_from_slice(&[PRESENT, u8::from(*yes)]),
+        Value::Boolean(yes) => out.put(&[PRESENT, u8::from(*yes)]),
         Value::Uuid(uuid) => {
-            out.push(PRESENT);
-            out.extend_from_slice(uuid.as_bytes());
+            out.put(&[PRESENT]);
+            out.put(uuid.as_bytes());
         }
         Value::Numeric(numeric) => encode_text(&numeric.to_string(), out),
         Value::Kept(kept) => encode_text(&kept.json()?, out),
@@ -125,15 +152,27 @@ fn encode(value: &Value, out: &mut Vec<u8>) -> Result<(), Reason> {
     Ok(())
 }
 
-fn encode_text(text: &str, out: &mut Vec<u8>) {
-    out.push(PRESENT);
-    for byte in text.bytes() {
-        out.push(byte);
-        if byte == 0 {
-            out.push(ESCAPED);
-        }
+/// How many bytes [`encode`] appends, or nearly so.
+fn encoded_length(value: &Value) -> usize {
+    match value {
+        Value::Null => 1,
+        Value::Boolean(_) => 2,
+        Value::Integer(_) | Value::Time(_) => 9,
+        Value::Uuid(_) => 17,
+        Value::Text(text) | Value::Json(text) => text.len() + 1 + END.len(),
+        Value::Numeric(_) | Value::Kept(_) => 48,
     }
-    out.extend_from_slice(&END);
+}
+
+fn encode_text(text: &str, out: &mut impl Sink) {
+    out.put(&[PRESENT]);
+    let mut pieces = text.as_bytes().split(|byte| *byte == 0);
+    out.put(pieces.next().unwrap_or_default());
+    for piece in pieces {
+        out.put(&[0, ESCAPED]);
+        out.put(piece);
+    }
+    out.put(&END);
 }
 
 fn decode(types: impl Iterator<Item = ColumnType>, bytes: &[u8]) -> Result<Vec<Value>, Reason> {

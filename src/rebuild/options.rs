@@ -35,7 +35,7 @@ impl Default for FoldOptions {
     fn default() -> Self {
         Self {
             workers: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
-            memory_bytes: 64 << 20,
+            memory_bytes: 112 << 20,
             on_failure: FailurePolicy::default(),
             folder: None,
             save_every: Duration::from_secs(30),

@@ -157,22 +157,22 @@ fn project(
     }
 }
 
-fn remove_database(path: &Path) {
+pub(crate) fn remove_database(path: &Path) {
     for end in ["", "-journal", "-lock", "-wal", "-shm"] {
         // What is not there need not be removed.
         let _ = fs::remove_file(format!("{}{end}", path.display()));
     }
 }
 
-fn median(taken: &mut [Taken]) -> Taken {
+pub(crate) fn median(taken: &mut [Taken]) -> Taken {
     taken.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
     taken[taken.len() / 2]
 }
 
-fn rate(events: usize, taken: Taken) -> f64 {
+pub(crate) fn rate(events: usize, taken: Taken) -> f64 {
     events as f64 / taken.seconds
 }
 
-fn mib(taken: Taken) -> f64 {
+pub(crate) fn mib(taken: Taken) -> f64 {
     taken.peak_bytes as f64 / (1024.0 * 1024.0)
 }

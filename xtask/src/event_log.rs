@@ -6,13 +6,15 @@ use std::path::Path;
 
 use uuid::Uuid;
 
+use crate::random::Random;
+
 /// How many streams the events are spread over.
 const STREAMS: usize = 50_000;
 
 /// Writes a log of CloudEvents lines. The same number of events is always the same log.
 pub(crate) fn write(path: &Path, events: usize) -> std::io::Result<()> {
     let mut file = BufWriter::with_capacity(1 << 20, File::create(path)?);
-    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut random = Random::new();
     let mut revisions = vec![0_u32; STREAMS];
     for number in 0..events {
         let stream = (random.next() % STREAMS as u64) as usize;
@@ -53,16 +55,4 @@ fn data(random: &mut Random, number: usize) -> (&'static str, u32, String) {
         amount % 7 + 1,
     );
     ("OrderPlaced", 1, data)
-}
-
-/// xorshift64*: the same numbers everywhere, and no dependency for them.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
 }

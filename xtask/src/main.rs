@@ -3,9 +3,12 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "chores speak to whoever runs them")]
 
 mod bench;
+mod bench_rebuild;
 mod event_log;
 mod kill;
+mod payment_log;
 mod process;
+mod random;
 mod test;
 
 use std::process::ExitCode;
@@ -14,7 +17,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
 
   test              install what tests need, and run them all
   kill [TIMES]      migrations killed at random instants; every target must end the same (default 200)
-  bench [EVENTS]    speed and memory against sqlite3's own copy, ratios in one run (default 1,000,000)
+  bench [EVENTS]    speed and memory against sqlite3's own copy, ratios in one run (default 1,000,000); then `bench rebuild`
+  bench rebuild     read models against one statement of SQL, against upserts, and with many keys
 ";
 
 fn main() -> ExitCode {
@@ -27,9 +31,10 @@ fn main() -> ExitCode {
             Ok(times) => kill::kill(times),
             Err(_) => Err(format!("{times} is no number of kills")),
         },
-        ["bench"] => bench::bench(1_000_000),
+        ["bench"] => bench::bench(1_000_000).and_then(|()| bench_rebuild::bench_rebuild()),
+        ["bench", "rebuild"] => bench_rebuild::bench_rebuild(),
         ["bench", events] => match events.replace(['_', ','], "").parse() {
-            Ok(events) => bench::bench(events),
+            Ok(events) => bench::bench(events).and_then(|()| bench_rebuild::bench_rebuild()),
             Err(_) => Err(format!("{events} is no number of events")),
         },
         _ => Err(USAGE.to_owned()),

@@ -8,6 +8,7 @@ use eventlift_events::Event;
 use eventlift_language::json::{Document, Node, Pointer, bytes_of};
 use eventlift_language::problem::did_you_mean;
 use eventlift_language::{CompiledCondition, JqFilter, Reason, Subject};
+use smallvec::SmallVec;
 
 use super::operation::{Operation, in_column};
 use super::source::{Inputs, Item, RowInputs, Source, outputs, row_json};
@@ -54,9 +55,18 @@ pub(super) enum Missing {
     Fail,
 }
 
-/// What a clause knows of an event before it knows the row: the values of the key's columns, then one for each
-/// operation, then the item if any filter that sees the row is to see it.
-type Given = Box<[Value]>;
+/// What a clause knows of an event before it knows the row.
+struct Given {
+    /// The row's key; empty for the state of a stream.
+    key: RowKey,
+    /// A value for each operation.
+    operands: Operands,
+    /// The item, if any filter that sees the row is to see it.
+    item: Option<Box<str>>,
+}
+
+/// Usually few, which then need no allocation of their own.
+type Operands = SmallVec<[Value; 4]>;
 
 impl Clause {
     /// Adds the changes that the event makes.
@@ -80,29 +90,31 @@ impl Clause {
             return Ok(());
         }
         let Rows::Keys(sources) = &self.rows else {
-            let mut given = Vec::with_capacity(self.operations.len() + 1);
             let key = RowKey::text(inputs.view.event().stream.as_str());
-            if let Err(reason) = self.add_operands(inputs, &mut given) {
-                self.add_failure(key, reason, changes);
-                return Ok(());
-            }
+            let given = match self.operands(inputs) {
+                Ok(operands) => self.given(RowKey::of([])?, operands, inputs),
+                Err(reason) => {
+                    self.add_failure(key, reason, changes);
+                    return Ok(());
+                }
+            };
             let clause = Arc::clone(self);
             changes.change(self.target, key, move |event, snapshot| {
-                change_state(&clause.table, event, snapshot, |fields| clause.change(event, fields, given.into()))
+                change_state(&clause.table, event, snapshot, |fields| clause.change(event, fields, given))
             });
             return Ok(());
         };
         if let Some(several) = sources.iter().position(Source::is_several) {
             return self.project_several(sources, several, inputs, changes);
         }
-        let mut given = Vec::with_capacity(sources.len() + self.operations.len() + 1);
+        let mut parts: SmallVec<[Value; 2]> = SmallVec::new();
         for (part, source) in sources.iter().enumerate() {
             let value = source.value(inputs).and_then(|value| present(value, source));
-            given.push(value.map_err(|reason| self.in_key(part, reason))?);
+            parts.push(value.map_err(|reason| self.in_key(part, reason))?);
         }
-        let key = RowKey::of(&given)?;
-        match self.add_operands(inputs, &mut given) {
-            Ok(()) => self.add_change(key, given.into(), changes),
+        let key = RowKey::of(&parts)?;
+        match self.operands(inputs) {
+            Ok(operands) => self.add_change(self.given(key, operands, inputs), changes),
             Err(reason) => self.add_failure(key, reason, changes),
         }
         Ok(())
@@ -127,33 +139,34 @@ impl Clause {
             let values = values.into_iter().map(|value| present(value, source)).collect::<Result<Vec<_>, _>>();
             parts.push(values.map_err(in_key)?);
         }
-        let mut operands = Vec::new();
-        let failure = self.add_operands(inputs, &mut operands).err();
-        if let Some(reason) = failure.clone().filter(|_| parts[several].is_empty()) {
-            return Err(reason);
+        let operands = self.operands(inputs);
+        if let Err(reason) = &operands
+            && parts[several].is_empty()
+        {
+            return Err(reason.clone());
         }
         let mut seen = HashSet::new();
         for index in 0..parts[several].len() {
-            let part_of =
-                |(part, values): (usize, &Vec<Value>)| values[if part == several { index } else { 0 }].clone();
-            let mut given: Vec<Value> = parts.iter().enumerate().map(part_of).collect();
-            let key = RowKey::of(&given)?;
+            let key = parts.iter().enumerate();
+            let key = RowKey::of(key.map(|(part, values)| &values[if part == several { index } else { 0 }]))?;
             if !seen.insert(key.clone()) {
                 continue;
             }
-            if let Some(reason) = &failure {
-                self.add_failure(key, reason.clone(), changes);
-                continue;
+            match &operands {
+                Ok(operands) => self.add_change(self.given(key, operands.clone(), inputs), changes),
+                Err(reason) => self.add_failure(key, reason.clone(), changes),
             }
-            given.extend_from_slice(&operands);
-            self.add_change(key, given.into(), changes);
+        }
+        if let Some(reason) = &failure {
+            self.add_failure(key, reason.clone(), changes);
+            continue;
         }
         Ok(())
     }
 
-    fn add_change(self: &Arc<Self>, key: RowKey, given: Given, changes: &mut Changes) {
+    fn add_change(self: &Arc<Self>, given: Given, changes: &mut Changes) {
         let clause = Arc::clone(self);
-        changes.change(self.target, key, move |event, row| clause.change(event, row, given));
+        changes.change(self.target, given.key.clone(), move |event, row| clause.change(event, row, given));
     }
 
     /// The event can't change the row: it fails where the row is known, so that the row can wait for it.
@@ -174,17 +187,18 @@ impl Clause {
         }
     }
 
-    fn add_operands(&self, inputs: &mut Inputs<'_, '_>, given: &mut Vec<Value>) -> Result<(), Reason> {
+    fn operands(&self, inputs: &mut Inputs<'_, '_>) -> Result<Operands, Reason> {
+        let mut operands = Operands::with_capacity(self.operations.len());
         for operation in &self.operations {
             let operand = operation.operand(inputs);
-            given.push(operand.map_err(|reason| self.in_operation(operation, reason))?);
+            operands.push(operand.map_err(|reason| self.in_operation(operation, reason))?);
         }
-        if let Some(item) = &inputs.item
-            && self.needs_item_later()
-        {
-            given.push(Value::Json(item.text.into()));
-        }
-        Ok(())
+        Ok(operands)
+    }
+
+    fn given(&self, key: RowKey, operands: Operands, inputs: &Inputs<'_, '_>) -> Given {
+        let item = inputs.item.as_ref().filter(|_| self.needs_item_later());
+        Given { key, operands, item: item.map(|item| item.text.into()) }
     }
 
     fn needs_item_later(&self) -> bool {
@@ -208,11 +222,10 @@ impl Clause {
         self.look_into_row(event, row.as_ref(), &mut given)?;
         let is_jq_alone = self.jq.is_some() && self.operations.is_empty() && self.clear.is_empty();
         if row.is_none() && !is_jq_alone {
-            *row = Some(self.new_row(&given));
+            *row = Some(Row::with_key(&self.table, &given.key)?);
         }
         if let Some(row) = row {
-            let operands = given[self.key_length()..].iter_mut();
-            for (operation, operand) in self.operations.iter().zip(operands) {
+            for (operation, operand) in self.operations.iter().zip(&mut given.operands) {
                 let outcome = operation.run(&mut row.0[operation.place], std::mem::take(operand));
                 outcome.map_err(|reason| self.in_operation(operation, reason))?;
             }
@@ -229,11 +242,12 @@ impl Clause {
 
     /// Gives the operations that look into the row what they find, before any of them changes it.
     fn look_into_row(&self, event: &Event, row: Option<&Row>, given: &mut Given) -> Result<(), Reason> {
-        let (key, rest) = given.split_at_mut(self.key_length());
-        let (operands, item) = rest.split_at_mut(self.operations.len());
-        let item = if let Some(Value::Json(item)) = item.first() { Some(&**item) } else { None };
-        let inputs = RowInputs { event, item, table: &self.table, key, row };
-        for (operation, operand) in self.operations.iter().zip(operands) {
+        if !self.operations.iter().any(|operation| operation.source.needs_row()) {
+            return Ok(());
+        }
+        let key = given.key.values(&self.table.key_types())?;
+        let inputs = RowInputs { event, item: given.item.as_deref(), table: &self.table, key: &key, row };
+        for (operation, operand) in self.operations.iter().zip(&mut given.operands) {
             if operation.source.needs_row() {
                 let found = operation.operand_in_row(inputs);
                 *operand = found.map_err(|reason| self.in_operation(operation, reason))?;
@@ -248,7 +262,7 @@ impl Clause {
             Some(row) => row_json(&self.table, row)?,
             None => "null".to_owned(),
         };
-        let outputs = outputs(jq, event, self.item(given), Some(&before), 1)?;
+        let outputs = outputs(jq, event, given.item.as_deref(), Some(&before), 1)?;
         let Some(output) = outputs.first() else {
             return Err(Reason::new("the filter yielded nothing").hint("null deletes the row"));
         };
@@ -260,7 +274,10 @@ impl Clause {
             return Err(Reason::new(format_args!("the filter yielded {output}, not an object of columns"))
                 .hint("null deletes the row"));
         };
-        let row = row.get_or_insert_with(|| self.new_row(given));
+        let row = match row {
+            Some(row) => row,
+            None => row.insert(Row::with_key(&self.table, &given.key)?),
+        };
         for member in &members {
             let name = String::from_utf8_lossy(&bytes_of(&member.key)).into_owned();
             let Some(place) = self.table.column(&name) else {
@@ -278,30 +295,12 @@ impl Clause {
         Ok(())
     }
 
-    fn new_row(&self, given: &Given) -> Row {
-        let mut values = vec![Value::Null; self.table.columns.len()];
-        for (place, value) in self.table.key.iter().zip(given.iter()) {
-            values[*place] = value.clone();
-        }
-        Row(values.into())
-    }
-
-    fn key_length(&self) -> usize {
-        self.table.key.len()
-    }
-
-    fn item<'g>(&self, given: &'g Given) -> Option<&'g str> {
-        match given.get(self.key_length() + self.operations.len()) {
-            Some(Value::Json(item)) => Some(item),
-            _ => None,
-        }
-    }
-
     fn no_row(&self, given: &Given) -> Reason {
         if matches!(self.rows, Rows::State) {
             return Reason::new("the stream has no state yet");
         }
-        let parts = self.table.key.iter().zip(given.iter());
+        let values = given.key.values(&self.table.key_types()).unwrap_or_default();
+        let parts = self.table.key.iter().zip(&values);
         let key: Vec<String> =
             parts.map(|(place, value)| format!("{} {value}", self.table.columns[*place].name)).collect();
         Reason::new(format_args!("`{}` has no row with {}", self.table.name, key.join(", ")))

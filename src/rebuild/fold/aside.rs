@@ -7,6 +7,7 @@ use eventlift_projections::{Quarantined, Row, RowKey, Table};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
 use super::batch::{Checkpoint, Record};
+use super::filter::Filter;
 use super::memory::{Entry, Key, RowMap};
 use crate::ledger::as_file;
 
@@ -47,12 +48,16 @@ pub(super) struct Site {
     pub(super) identity: Identity,
     /// What SQLite may keep of the file in memory.
     pub(super) cache_bytes: usize,
+    /// What it takes to know of most keys that they are not in the file.
+    pub(super) filter_bytes: usize,
 }
 
 /// A file with rows.
 pub(super) struct Aside {
     connection: Connection,
     identity: Identity,
+    /// The keys in the file.
+    filter: Filter,
 }
 
 /// What a killed worker left.
@@ -91,14 +96,14 @@ impl Aside {
         };
         connection.pragma_update(None, "page_size", PAGE_BYTES)?;
         set_up(&connection, site)?;
-        Ok(Self { connection, identity: site.identity.clone() })
+        Ok(Self { connection, identity: site.identity.clone(), filter: Filter::new(site.filter_bytes) })
     }
 
     /// What a killed worker left in a file. None where it has nothing to go on from: it is damaged, of another version,
     /// or not such a file at all. Whether it belongs to this fold is for the caller to see.
     pub(super) fn resume(path: &Path, cache_bytes: usize) -> Result<Option<Left>, Problem> {
         let identity = Identity { key: String::new(), workers: 0, worker: 0 };
-        let site = Site { path: Some(path.to_owned()), identity, cache_bytes };
+        let site = Site { path: Some(path.to_owned()), identity, cache_bytes, filter_bytes: 0 };
         match Connection::open(as_file(path)).and_then(|connection| left_in(connection, &site)) {
             Ok(left) => Ok(left),
             Err(error) if is_of_the_place(&error) => Err(error.into()),
@@ -111,9 +116,12 @@ impl Aside {
     }
 
     /// The row of a key.
-    pub(super) fn row(&self, slot: usize, table: &Table, key: &RowKey) -> Result<Option<Row>, Problem> {
+    pub(super) fn row(&self, slot: usize, table: &Table, key: &Key) -> Result<Option<Row>, Problem> {
+        if !self.filter.may_hold(key.hash) {
+            return Ok(None);
+        }
         let mut statement = self.connection.prepare_cached("SELECT row FROM rows WHERE key = ?1")?;
-        let mut rows = statement.query(params![full_key(slot, key.as_bytes())])?;
+        let mut rows = statement.query(params![full_key(slot, key.key.as_bytes())])?;
         match rows.next()? {
             Some(row) => Ok(Some(Row::decode(table, row.get_ref(0)?.as_blob()?)?)),
             None => Ok(None),
@@ -155,7 +163,7 @@ impl Aside {
         if !transaction.table_exists(None, "fold")? {
             transaction.execute_batch(SCHEMA)?;
         }
-        put_rows(&transaction, changed.tables)?;
+        put_rows(&transaction, changed.tables, &mut self.filter)?;
         for (slot, key, event) in changed.held {
             let mut insert = transaction.prepare_cached("INSERT INTO held VALUES (?1, ?2, ?3)")?;
             insert.execute(params![slot, key.as_bytes(), event])?;
@@ -238,7 +246,8 @@ fn left_in(connection: Connection, site: &Site) -> rusqlite::Result<Option<Left>
     let held = held.collect::<rusqlite::Result<_>>()?;
     drop(statement);
     let checkpoint = Checkpoint { position, events };
-    Ok(Some(Left { aside: Aside { connection, identity }, checkpoint, rows, held }))
+    let filter = Filter::unknowing();
+    Ok(Some(Left { aside: Aside { connection, identity, filter }, checkpoint, rows, held }))
 }
 
 /// Whether an error says nothing about what is in the file.
@@ -263,7 +272,7 @@ fn full_key(slot: usize, key: &[u8]) -> Vec<u8> {
 }
 
 /// In the order of the file, so that each of its pages is read and written once.
-fn put_rows(connection: &Connection, tables: &[RowMap]) -> Result<(), Problem> {
+fn put_rows(connection: &Connection, tables: &[RowMap], filter: &mut Filter) -> Result<(), Problem> {
     let mut upsert = connection.prepare_cached("INSERT OR REPLACE INTO rows VALUES (?1, ?2)")?;
     let mut delete = connection.prepare_cached("DELETE FROM rows WHERE key = ?1")?;
     let mut bytes = Vec::new();
@@ -271,6 +280,7 @@ fn put_rows(connection: &Connection, tables: &[RowMap]) -> Result<(), Problem> {
         let mut changed: Vec<(&Key, &Entry)> = rows.iter().filter(|(_, entry)| entry.is_changed).collect();
         changed.sort_unstable_by(|(one, _), (other, _)| one.key.cmp(&other.key));
         for (key, entry) in changed {
+            filter.insert(key.hash);
             let key = full_key(slot, key.key.as_bytes());
             match &entry.row {
                 Some(row) => {

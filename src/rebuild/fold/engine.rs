@@ -11,7 +11,7 @@ use eventlift_events::{Event, Position};
 use eventlift_projections::Projection;
 use tokio::sync::mpsc;
 
-use super::aside::Left;
+use super::aside::{Identity, Left};
 use super::batch::{Checkpoint, Message, Share};
 use super::failure::Failure;
 use super::folded::Folded;
@@ -29,6 +29,9 @@ const WAITING: usize = 2;
 
 /// Of the memory, the part that SQLite has for the pages of the file.
 const CACHE_PART: usize = 8;
+
+/// Of the memory, the part that knows which keys are not in the file.
+const FILTER_PART: usize = 16;
 
 /// Folds events into the rows of all tables of several projections, in one pass.
 ///
@@ -102,12 +105,13 @@ impl Fold {
             folder,
         };
         let limits = Limits {
-            bytes: share.saturating_sub(cache_bytes(share)),
+            bytes: share.saturating_sub(cache_bytes(share) + filter_bytes(share)),
             save_every: options.folder.as_ref().map(|_| options.save_every),
         };
         let workers = left.len();
         for (number, left) in left.into_iter().enumerate() {
-            let site = site(fold.folder.as_ref(), &key, workers, number, cache_bytes(share));
+            let identity = Identity { key: key.clone(), workers, worker: number };
+            let site = site(fold.folder.as_ref(), identity, cache_bytes(share), filter_bytes(share));
             let worker = Worker::new(Arc::clone(&fold.common), site, limits, left);
             let (sender, messages) = mpsc::channel(WAITING);
             let thread = std::thread::Builder::new().name(format!("fold-{number}"));
@@ -284,4 +288,10 @@ fn cache_bytes(share: usize) -> usize {
     const LEAST: usize = 128 << 10;
     const MOST: usize = 8 << 20;
     (share / CACHE_PART).clamp(LEAST, MOST)
+}
+
+/// What a worker's filter may take of its share: the most is enough for twenty million keys.
+fn filter_bytes(share: usize) -> usize {
+    const MOST: usize = 16 << 20;
+    (share / FILTER_PART).min(MOST)
 }

@@ -104,9 +104,8 @@ impl Folder {
 }
 
 /// Where a worker of this folder puts rows aside; of no folder, in a file without a name.
-pub(super) fn site(folder: Option<&Folder>, key: &str, workers: usize, worker: usize, cache_bytes: usize) -> Site {
-    let identity = Identity { key: key.to_owned(), workers, worker };
-    Site { path: folder.map(|folder| folder.file(worker)), identity, cache_bytes }
+pub(super) fn site(folder: Option<&Folder>, identity: Identity, cache_bytes: usize, filter_bytes: usize) -> Site {
+    Site { path: folder.map(|folder| folder.file(identity.worker)), identity, cache_bytes, filter_bytes }
 }
 
 /// The error of putting aside in a place.

@@ -26,7 +26,7 @@ pub(super) struct Entry {
 impl Entry {
     /// About how many bytes it occupies, with its key.
     pub(super) fn measure(&self, key: &Key) -> usize {
-        ENTRY + key.key.as_bytes().len() + self.row.as_ref().map_or(0, Row::size)
+        ENTRY + key.key.size() + self.row.as_ref().map_or(0, Row::size)
     }
 }
 

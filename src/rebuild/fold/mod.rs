@@ -15,6 +15,7 @@ mod aside;
 mod batch;
 mod engine;
 mod failure;
+mod filter;
 mod folded;
 mod folder;
 mod map;

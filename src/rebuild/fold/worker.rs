@@ -206,7 +206,7 @@ impl Worker {
             Place::Occupied(entry) => entry,
             Place::Vacant(vacant) => {
                 let row = match &self.aside {
-                    Some(aside) => aside.row(slot, table, &vacant.key().key),
+                    Some(aside) => aside.row(slot, table, vacant.key()),
                     None => Ok(None),
                 };
                 let row = row.map_err(|problem| failed_to_put_aside(&self.site, problem))?;
