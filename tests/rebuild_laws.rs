@@ -303,7 +303,6 @@ const RULES: &str = r#"
 [current]
 FileDeleted = 1
 FileAdded = 1
-UserJoined = 1
 Ping = 1
 
 [[rule]]
@@ -321,7 +320,7 @@ key = ["stream", "type"]
 columns = { stream = "text", type = "text", events = "integer", last = "json" }
 
 [[on]]
-event = ["FileDeleted", "FileAdded", "FileRenamed", "UserCreated", "Ping", "NoteAdded", "AmountPaid", "Untouched", "UserJoined"]
+event = ["FileDeleted", "FileAdded", "FileRenamed", "UserCreated", "Ping", "NoteAdded", "AmountPaid", "Untouched"]
 version = [1, 2]
 key = { stream = { event = "stream" }, type = { event = "type" } }
 add = { events = 1 }
@@ -341,8 +340,15 @@ append = { types = { event = "type" } }
 
 /// A split, a drop and a rename.
 fn rules() -> Registry {
-    let renamed =
-        "type = \"UserCreated\"\nretired = true\n[[upcast]]\nfrom = 1\nto = { type = \"UserJoined\", version = 1 }\n";
+    let renamed = r#"
+type = "UserCreated"
+current = 2
+
+[[upcast]]
+from = 1
+to = 2
+data = [{ rename = "/first", to = "/given" }]
+"#;
     let files = [("split", SPLIT), ("renamed", renamed), ("rules", RULES)];
     let files = files.map(|(name, text)| (format!("{name}.toml").into(), text.to_owned()));
     let rules = eventlift::transformers::Definitions::load(files, &Default::default());
