@@ -144,7 +144,7 @@ pub(super) async fn plan(arguments: &PlanArguments, format: Format) -> Result<Pl
     let projections = projections(&project)?.projections();
     let types = found.types.iter().map(|covered| (covered.event_type.clone(), covered.version, covered.tally.events));
     let touched = projections.iter().map(|projection| touched(&registry, types.clone(), &**projection)).collect();
-    Ok(report(arguments, &project, &registry, &*source, found, rehearsal, estimate, touched))
+    Ok(report(arguments, &project, &registry, &*source, found, rehearsal, estimate).touching(touched))
 }
 
 fn report(
@@ -155,7 +155,6 @@ fn report(
     found: Survey,
     rehearsal: Rehearsal,
     estimate: Option<Estimate>,
-    touched: Vec<Touched>,
 ) -> PlanReport {
     let proof = found.prove(&source.identity().to_string(), project.policies).map_err(CommandError::from);
     let mut obstacles: Vec<String> = Vec::new();
@@ -186,10 +185,6 @@ fn report(
         obstacles.push(format!("rules fail on {events} events"));
         exit_code = ExitCode::Rule;
     }
-    for Touched { projection, strange, .. } in touched.iter().filter(|touched| !touched.strange.is_empty()) {
-        obstacles.push(format!("{projection} does not understand what would reach it: {}", strange.join(", ")));
-        exit_code = ExitCode::Rule;
-    }
     PlanReport {
         source: source.identity().to_string(),
         target: project.target.as_ref().map(StoreConfig::to_string),
@@ -211,14 +206,7 @@ fn report(
             .map(|(rule, (first, events))| Failure { rule, events, first: first.to_string(), hint: first.reason.hint })
             .collect(),
         estimate,
-        read_models: touched
-            .into_iter()
-            .map(|Touched { projection, events, lifted, .. }| ReadModelLine {
-                projection,
-                events,
-                lifted: lifted.into_iter().map(|(from, to)| [from, to]).collect(),
-            })
-            .collect(),
+        read_models: Vec::new(),
         project: arguments.project.project.display().to_string(),
         scope: arguments.scope.to_string(),
     }
@@ -370,6 +358,20 @@ impl fmt::Display for PlanReport {
 }
 
 impl PlanReport {
+    /// The same, with what of the source reaches the read models; one that would not understand it is an obstacle.
+    fn touching(mut self, touched: Vec<Touched>) -> Self {
+        for Touched { projection, events, lifted, strange } in touched {
+            if !strange.is_empty() {
+                let strange = strange.join(", ");
+                self.obstacles.push(format!("{projection} does not understand what would reach it: {strange}"));
+                self.exit_code = ExitCode::Rule;
+            }
+            let lifted = lifted.into_iter().map(|(from, to)| [from, to]).collect();
+            self.read_models.push(ReadModelLine { projection, events, lifted });
+        }
+        self
+    }
+
     fn write_read_models(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.read_models.is_empty() {
             return Ok(());

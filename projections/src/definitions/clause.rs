@@ -157,10 +157,6 @@ impl Clause {
                 Err(reason) => self.add_failure(key, reason.clone(), changes),
             }
         }
-        if let Some(reason) = &failure {
-            self.add_failure(key, reason.clone(), changes);
-            continue;
-        }
         Ok(())
     }
 
