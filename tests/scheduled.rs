@@ -180,7 +180,7 @@ fn an_update_that_fails_keeps_no_other_from_being_made() {
     let output = once(&project);
     assert_eq!(output.code, Some(7), "{}{}", output.stdout, output.stderr);
     let failed = "failed: refused: the live tables of counts are not what it would build now: \
-                  the projection has changed (hint: rebuild it)";
+                  the projection has changed (hint: `eventlift rebuild` without --since builds it anew, beside what is live)";
     assert!(output.stdout.contains(failed), "{}", output.stdout);
     assert_eq!(count(&project, "SELECT count(*) FROM customers"), 9);
     assert_eq!(count(&project, "SELECT sum(joined) FROM counts"), 7);

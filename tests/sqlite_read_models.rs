@@ -204,7 +204,7 @@ async fn what_others_made_goes_along_with_the_name() {
         assert_eq!(text_of(&connection, "SELECT * FROM changes ORDER BY rowid DESC LIMIT 1"), format!("1 {round}"));
         assert_eq!(before, made());
     }
-    store.undo("p").await.unwrap();
+    store.undo(&["p"]).await.unwrap();
     store.step(Side::Live, "p", &step(2, 3, vec![put(1, 99)])).await.unwrap();
     assert_eq!(text_of(&connection, "SELECT count(*), max(x) FROM changes"), "4 99");
     assert_eq!(text_of(&connection, "SELECT * FROM doubled"), "1 198");
@@ -278,7 +278,7 @@ async fn a_swap_onto_a_foreign_table_is_refused() {
     store.swap(&["p"]).await.unwrap();
     publish(&store, "p", counts("u"), vec![]).await;
     connection.execute_batch("CREATE TABLE t (mine)").unwrap();
-    assert!(store.undo("p").await.unwrap_err().to_string().contains("`t`"));
+    assert!(store.undo(&["p"]).await.unwrap_err().to_string().contains("`t`"));
     assert_eq!(text_of(&connection, "SELECT count(*) FROM u"), "0");
 }
 
@@ -311,7 +311,7 @@ async fn a_table_changed_by_something_else_is_found() {
         publish(&store, "p", counts("t"), vec![count(1, 3)]).await;
         assert_eq!(store.scan(Side::Live, "p", 0, None, 9).await.unwrap(), [count(1, 3)], "{change}");
         publish(&store, "p", counts("t"), vec![count(1, 4)]).await;
-        store.undo("p").await.unwrap();
+        store.undo(&["p"]).await.unwrap();
         assert_eq!(store.scan(Side::Live, "p", 0, None, 9).await.unwrap(), [count(1, 3)], "{change}");
     }
 }

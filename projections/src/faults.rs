@@ -195,8 +195,8 @@ impl<S: ReadModelStore> ReadModelStore for FaultyReadModels<S> {
         self.call(ReadModelCall::Swap, self.inner.swap(projections)).await
     }
 
-    async fn undo(&self, projection: &str) -> Result<(), StoreError> {
-        self.call(ReadModelCall::Undo, self.inner.undo(projection)).await
+    async fn undo(&self, projections: &[&str]) -> Result<(), StoreError> {
+        self.call(ReadModelCall::Undo, self.inner.undo(projections)).await
     }
 
     async fn drop_previous(&self, projection: &str) -> Result<bool, StoreError> {

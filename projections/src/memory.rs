@@ -399,11 +399,18 @@ impl ReadModelStore for MemoryReadModels {
         })
     }
 
-    async fn undo(&self, projection: &str) -> Result<(), StoreError> {
+    async fn undo(&self, projections: &[&str]) -> Result<(), StoreError> {
         self.call("swap back in", |content| {
-            content.side(Side::Previous, projection)?;
-            if let Some(kept) = content.projections.get_mut(projection) {
-                std::mem::swap(&mut kept.live, &mut kept.previous);
+            for (number, projection) in projections.iter().enumerate() {
+                content.side(Side::Previous, projection)?;
+                if projections[..number].contains(projection) {
+                    return Err(unexpected(*projection, "it is named twice"));
+                }
+            }
+            for projection in projections {
+                if let Some(kept) = content.projections.get_mut(*projection) {
+                    std::mem::swap(&mut kept.live, &mut kept.previous);
+                }
             }
             Ok(())
         })

@@ -274,9 +274,9 @@ pub trait ReadModelStore: Send + Sync {
     /// in one transaction; earlier previous ones are dropped.
     async fn swap(&self, projections: &[&str]) -> Result<(), StoreError>;
 
-    /// Makes the previous build of a projection the live one, and the live one the previous one. Fails where there is
-    /// no previous one.
-    async fn undo(&self, projection: &str) -> Result<(), StoreError>;
+    /// Makes the previous builds of these projections the live ones, and the live ones the previous ones, all in one
+    /// transaction. Fails where one of them has no previous build.
+    async fn undo(&self, projections: &[&str]) -> Result<(), StoreError>;
 
     /// Drops the previous build of a projection. Returns whether there was one.
     async fn drop_previous(&self, projection: &str) -> Result<bool, StoreError>;

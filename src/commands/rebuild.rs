@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use eventlift_events::{StoreError, StoreErrorKind, Timestamp};
-use eventlift_projections::{Projection, ReadModelStore, RebuildAction, RebuildOutcome, RebuildRun, Side};
+use eventlift_events::{StoreError, StoreErrorKind};
+use eventlift_projections::{Projection, ReadModelStore, Side};
 use serde::Serialize;
 use tokio::sync::watch;
 
@@ -18,8 +18,8 @@ use super::progress_line::ProgressLine;
 use super::read_models::{ReadModels, feed, read_models};
 use crate::config::{FILE_NAME, Project};
 use crate::rebuild::{
-    Built, Feed, FoldOptions, Outcome, Phase, Reading, Rebuild, RebuildError, RebuildProgress, Wanted, changes, origin,
-    rehearse,
+    self, Built, Feed, FoldOptions, Outcome, Phase, Reading, Rebuild, RebuildError, RebuildProgress, Wanted, changes,
+    origin, rehearse,
 };
 
 /// What a rebuild did.
@@ -300,24 +300,21 @@ async fn undo(
     let Some(store) = models.look()? else {
         return Err(CommandError::NothingToUndo { projections: all_names(&named) });
     };
-    let mut report = report_of(models, Action::Undo);
+    let mut wanted = Vec::new();
     for projection in named {
         let builds = store.builds(projection.name()).await?;
-        if builds.previous.is_none() {
-            if names.is_empty() {
-                continue;
-            }
+        if builds.previous.is_some() {
+            wanted.push(Wanted { projection, reason: "--undo".to_owned() });
+        } else if !names.is_empty() {
             return Err(CommandError::NothingToUndo { projections: vec![projection.name().to_owned()] });
         }
-        let name = projection.name();
-        let store = models.open()?;
-        let done = recorded(&*store, name, RebuildAction::Undo, "--undo", store.undo(name)).await;
-        done?;
-        report.projections.push(ProjectionLine::plain(name, Done::SwappedBack, &*store).await?);
     }
-    if report.projections.is_empty() {
+    if wanted.is_empty() {
         return Err(CommandError::NothingToUndo { projections: all_names(&models.projections) });
     }
+    let undone = rebuild::undo(&models.open()?, &wanted).await?;
+    let mut report = report_of(models, Action::Undo);
+    report.projections = undone.into_iter().map(|built| ProjectionLine::of(built, Done::SwappedBack, &[])).collect();
     report.seconds = begun.elapsed().as_secs_f64();
     Ok(report)
 }
@@ -326,50 +323,19 @@ async fn drop_old(models: &ReadModels, named: Vec<Arc<dyn Projection>>) -> Resul
     let begun = Instant::now();
     let mut report = report_of(models, Action::DropOld);
     let Some(looked) = models.look()? else { return Ok(report) };
+    let mut wanted = Vec::new();
     for projection in named {
-        let name = projection.name();
-        if looked.builds(name).await?.previous.is_none() {
-            continue;
+        if looked.builds(projection.name()).await?.previous.is_some() {
+            wanted.push(Wanted { projection, reason: "--drop-old".to_owned() });
         }
-        let store = models.open()?;
-        recorded(&*store, name, RebuildAction::DropOld, "--drop-old", store.drop_previous(name)).await?;
-        report.projections.push(ProjectionLine::plain(name, Done::OldDropped, &*store).await?);
+    }
+    if !wanted.is_empty() {
+        let dropped = rebuild::drop_old(&models.open()?, &wanted).await?;
+        let lines = dropped.into_iter().map(|built| ProjectionLine::of(built, Done::OldDropped, &[]));
+        report.projections = lines.collect();
     }
     report.seconds = begun.elapsed().as_secs_f64();
     Ok(report)
-}
-
-/// Does something to a projection as its holder, and records it in the ledger.
-async fn recorded<T>(
-    store: &dyn ReadModelStore,
-    projection: &str,
-    action: RebuildAction,
-    reason: &str,
-    work: impl Future<Output = Result<T, StoreError>>,
-) -> Result<T, CommandError> {
-    let _hold = store.hold(projection).await?;
-    let now = Timestamp::now();
-    let mut run = RebuildRun {
-        number: 0,
-        projection: projection.to_owned(),
-        action,
-        reason: reason.to_owned(),
-        schedule: None,
-        outcome: RebuildOutcome::Running,
-        begun_at: now,
-        updated_at: now,
-        events: 0,
-        rows: 0,
-    };
-    run.number = store.record_run(&run).await?;
-    let done = work.await;
-    run.outcome = match &done {
-        Ok(_) => RebuildOutcome::Done,
-        Err(error) => RebuildOutcome::Failed(error.to_string()),
-    };
-    run.updated_at = Timestamp::now();
-    store.record_run(&run).await?;
-    Ok(done?)
 }
 
 fn report_of(models: &ReadModels, action: Action) -> RebuildReport {
@@ -411,19 +377,6 @@ impl ProjectionLine {
 
     fn is_untouched(&self) -> bool {
         matches!(self.action, Done::Unchanged | Done::LeftOver)
-    }
-
-    async fn plain(name: &str, action: Done, store: &dyn ReadModelStore) -> Result<Self, CommandError> {
-        let live = store.builds(name).await?.live;
-        Ok(Self {
-            projection: name.to_owned(),
-            action,
-            reason: String::new(),
-            events: 0,
-            rows: 0,
-            quarantined: 0,
-            checkpoint: live.and_then(|live| live.checkpoint).map(|position| position.to_string()),
-        })
     }
 }
 

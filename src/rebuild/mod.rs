@@ -49,6 +49,7 @@ mod scan;
 mod session;
 mod stamp;
 mod touched;
+mod undo;
 mod update;
 
 pub use beside::Beside;
@@ -65,4 +66,5 @@ pub use rebuilder::{Rebuilder, Rebuilt};
 pub use scan::{Rehearsed, rehearse};
 pub use session::{Built, Wanted};
 pub use touched::{Touched, touched};
+pub use undo::{drop_old, undo};
 pub use update::Updated;

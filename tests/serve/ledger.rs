@@ -117,7 +117,7 @@ impl ReadModelStore for Ledger {
         Err(self.refused())
     }
 
-    async fn undo(&self, _: &str) -> Result<(), StoreError> {
+    async fn undo(&self, _: &[&str]) -> Result<(), StoreError> {
         Err(self.refused())
     }
 

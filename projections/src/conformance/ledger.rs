@@ -37,7 +37,7 @@ pub async fn quarantine_goes_with_its_build(store: &dyn ReadModelsUnderTest) -> 
     store.step(Side::Live, "p", &added).await?;
     equal("the live quarantine", &of(&[2, 11]), &store.quarantined(Side::Live, "p").await?)?;
     equal("the previous quarantine", &of(&[1]), &store.quarantined(Side::Previous, "p").await?)?;
-    store.undo("p").await?;
+    store.undo(&["p"]).await?;
     equal("the live quarantine", &of(&[1]), &store.quarantined(Side::Live, "p").await?)?;
     equal("the previous quarantine", &of(&[2, 11]), &store.quarantined(Side::Previous, "p").await?)?;
     store.drop_previous("p").await?;

@@ -45,9 +45,9 @@ pub async fn readers_see_whole_generations(store: &dyn ReadModelsUnderTest) -> V
         store.swap(&["p"]).await?;
         sees(&*reader, generation, &new).await?;
         if round > 1 {
-            store.undo("p").await?;
+            store.undo(&["p"]).await?;
             calls().await?;
-            store.undo("p").await?;
+            store.undo(&["p"]).await?;
             sees(&*reader, generation, &new).await?;
         }
         old = (generation, new);

@@ -69,6 +69,7 @@ macro_rules! __every_read_model_check {
             a_refused_swap_swaps_nothing
             undo_brings_the_old_build_back
             undoing_twice_is_where_it_was
+            several_projections_are_undone_at_once
             undo_leaves_the_shadow
             undo_without_a_previous_build_is_refused
             the_previous_build_is_dropped_once

@@ -89,7 +89,7 @@ pub async fn undo_brings_the_old_build_back(store: &dyn ReadModelsUnderTest) -> 
     let before = store.builds("p").await?.live;
     numbered(&*store, 1).await?;
     store.step(Side::Live, "p", &step(10, 12, vec![put("row", 7)])).await?;
-    store.undo("p").await?;
+    store.undo(&["p"]).await?;
     equal("the live build", &before, &store.builds("p").await?.live)?;
     has(&*store, Side::Live, "p", 0, &count_rows(&[("row", 1), ("stepped", 5)])).await?;
     has(&*store, Side::Previous, "p", 0, &count_rows(&[("row", 7)])).await?;
@@ -103,9 +103,9 @@ pub async fn undoing_twice_is_where_it_was(store: &dyn ReadModelsUnderTest) -> V
     numbered(&*store, 2).await?;
     let before = store.builds("p").await?;
     for _ in 0..2 {
-        store.undo("p").await?;
+        store.undo(&["p"]).await?;
         equal("the generations", &[Some(1), None, Some(2)], &generations(&*store, "p").await?)?;
-        store.undo("p").await?;
+        store.undo(&["p"]).await?;
         equal("the builds", &before, &store.builds("p").await?)?;
         has(&*store, Side::Live, "p", 0, &count_rows(&[("row", 2)])).await?;
         has(&*store, Side::Previous, "p", 0, &count_rows(&[("row", 1)])).await?;
@@ -120,24 +120,46 @@ pub async fn undo_leaves_the_shadow(store: &dyn ReadModelsUnderTest) -> Verdict 
     numbered(&*store, 2).await?;
     store.begin("p", &origin("f"), &[indexed("t", true), counts("u")]).await?;
     store.load("p", 0, count_rows(&[("row", 3)])).await?;
-    store.undo("p").await?;
+    store.undo(&["p"]).await?;
     equal("the generations", &[Some(1), Some(3), Some(2)], &generations(&*store, "p").await?)?;
     store.load("p", 0, count_rows(&[("row 2", 4)])).await?;
     store.complete("p", None, 0, &[]).await?;
-    store.undo("p").await?;
-    store.undo("p").await?;
+    store.undo(&["p"]).await?;
+    store.undo(&["p"]).await?;
     has(&*store, Side::Live, "p", 0, &count_rows(&[("row", 1)])).await?;
     store.swap(&["p"]).await?;
     has(&*store, Side::Live, "p", 0, &count_rows(&[("row", 3), ("row 2", 4)])).await?;
     equal("the generations", &[Some(3), None, Some(1)], &generations(&*store, "p").await?)
 }
 
+/// One that has no previous build, or is named twice, keeps the others from being swapped back.
+pub async fn several_projections_are_undone_at_once(store: &dyn ReadModelsUnderTest) -> Verdict {
+    let store = store.read_models().await?;
+    let of = |name: &str, number| (indexed(&format!("{name}_t"), true), count_rows(&[("row", number)]));
+    for name in ["a", "b"] {
+        publish(&*store, name, &[of(name, 1)]).await?;
+        publish(&*store, name, &[of(name, 2)]).await?;
+    }
+    publish(&*store, "c", &[of("c", 1)]).await?;
+    refused("undoing one that has no previous build", store.undo(&["a", "c"]).await)?;
+    refused("undoing one twice", store.undo(&["b", "a", "b"]).await)?;
+    for name in ["a", "b"] {
+        has(&*store, Side::Live, name, 0, &count_rows(&[("row", 2)])).await?;
+    }
+    store.undo(&["a", "b"]).await?;
+    for name in ["a", "b"] {
+        equal(format!("the generations of {name}"), &[Some(1), None, Some(2)], &generations(&*store, name).await?)?;
+        has(&*store, Side::Live, name, 0, &count_rows(&[("row", 1)])).await?;
+    }
+    has(&*store, Side::Live, "c", 0, &count_rows(&[("row", 1)])).await
+}
+
 /// There is nothing to go back to.
 pub async fn undo_without_a_previous_build_is_refused(store: &dyn ReadModelsUnderTest) -> Verdict {
     let store = store.read_models().await?;
-    refused("undoing nothing", store.undo("p").await)?;
+    refused("undoing nothing", store.undo(&["p"]).await)?;
     numbered(&*store, 1).await?;
-    refused("undoing the first build", store.undo("p").await)?;
+    refused("undoing the first build", store.undo(&["p"]).await)?;
     has(&*store, Side::Live, "p", 0, &count_rows(&[("row", 1)])).await
 }
 
@@ -148,7 +170,7 @@ pub async fn the_previous_build_is_dropped_once(store: &dyn ReadModelsUnderTest)
     equal("whether there was one", &true, &store.drop_previous("p").await?)?;
     equal("whether there was one", &false, &store.drop_previous("p").await?)?;
     equal("the generations", &[Some(2), None, None], &generations(&*store, "p").await?)?;
-    refused("undo", store.undo("p").await)?;
+    refused("undo", store.undo(&["p"]).await)?;
     has(&*store, Side::Live, "p", 0, &count_rows(&[("row", 2)])).await?;
     numbered(&*store, 1).await
 }
@@ -168,12 +190,12 @@ pub async fn a_dropped_table_is_gone_and_comes_back(store: &dyn ReadModelsUnderT
     has(&*store, Side::Live, "p", 0, &count_rows(&[("row", 3)])).await?;
     has(&*store, Side::Live, "p", 1, &count_rows(&[("row", 4)])).await?;
     has(&*store, Side::Previous, "p", 1, &count_rows(&[("row", 2)])).await?;
-    store.undo("p").await?;
+    store.undo(&["p"]).await?;
     equal("the live tables", &"kept dropped".to_owned(), &names().await?)?;
     has(&*store, Side::Live, "p", 0, &count_rows(&[("row", 1)])).await?;
     has(&*store, Side::Live, "p", 1, &count_rows(&[("row", 2)])).await?;
     has(&*store, Side::Previous, "p", 0, &count_rows(&[("row", 3)])).await?;
-    store.undo("p").await?;
+    store.undo(&["p"]).await?;
     store.drop_previous("p").await?;
     publish(&*store, "q", &[of("dropped", 5)]).await?;
     has(&*store, Side::Live, "p", 1, &count_rows(&[("row", 4)])).await
@@ -188,7 +210,7 @@ pub async fn tables_may_trade_their_shapes(store: &dyn ReadModelsUnderTest) -> V
     publish(&*store, "p", &[(flag("one"), flags.clone()), (counts("two"), count_rows(&[("b", 2)]))]).await?;
     has(&*store, Side::Live, "p", 0, &flags).await?;
     has(&*store, Side::Live, "p", 1, &count_rows(&[("b", 2)])).await?;
-    store.undo("p").await?;
+    store.undo(&["p"]).await?;
     has(&*store, Side::Live, "p", 0, &count_rows(&[("a", 1)])).await?;
     has(&*store, Side::Live, "p", 1, &flags).await
 }
@@ -203,7 +225,7 @@ pub async fn a_column_may_change_its_type(store: &dyn ReadModelsUnderTest) -> Ve
     publish(&*store, "p", &[(of_texts, texts.clone())]).await?;
     has(&*store, Side::Live, "p", 0, &texts).await?;
     has(&*store, Side::Previous, "p", 0, &count_rows(&[("a", 1)])).await?;
-    store.undo("p").await?;
+    store.undo(&["p"]).await?;
     has(&*store, Side::Live, "p", 0, &count_rows(&[("a", 1)])).await?;
     store.step(Side::Live, "p", &step(10, 11, vec![put("b", 2)])).await?;
     has(&*store, Side::Live, "p", 0, &count_rows(&[("a", 1), ("b", 2)])).await

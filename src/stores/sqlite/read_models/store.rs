@@ -347,9 +347,9 @@ impl ReadModelStore for SqliteReadModels {
         self.write("swap builds in", move |connection| swap::swap(connection, &projections)).await
     }
 
-    async fn undo(&self, projection: &str) -> Result<(), StoreError> {
-        let projection = projection.to_owned();
-        self.write("swap back in", move |connection| swap::undo(connection, &projection)).await
+    async fn undo(&self, projections: &[&str]) -> Result<(), StoreError> {
+        let projections: Vec<String> = projections.iter().map(|projection| (*projection).to_owned()).collect();
+        self.write("swap back in", move |connection| swap::undo(connection, &projections)).await
     }
 
     async fn drop_previous(&self, projection: &str) -> Result<bool, StoreError> {

@@ -22,8 +22,18 @@ fn swap_one(connection: &Connection, projection: &str) -> Result<(), Failure> {
     objects::put_on(connection, &objects)
 }
 
-/// Makes the previous build the live one, and the live one the previous one.
-pub(super) fn undo(connection: &Connection, projection: &str) -> Result<(), Failure> {
+/// Makes the previous builds the live ones, and the live ones the previous ones.
+pub(super) fn undo(connection: &Connection, projections: &[String]) -> Result<(), Failure> {
+    for (number, projection) in projections.iter().enumerate() {
+        if projections[..number].contains(projection) {
+            return Err(Refusal::unexpected(format!("{projection} is named twice")).into());
+        }
+        undo_one(connection, projection)?;
+    }
+    Ok(())
+}
+
+fn undo_one(connection: &Connection, projection: &str) -> Result<(), Failure> {
     let previous = record::build(connection, projection, Side::Previous).map_err(|failure| match failure {
         Failure::Refused(refusal) => refusal.hint("there is one only behind a swap, and until it is dropped").into(),
         other => other,
