@@ -76,6 +76,7 @@ mod error;
 pub mod faults;
 mod memory;
 mod numeric;
+mod path;
 mod projection;
 mod rollup;
 mod row;

@@ -27,7 +27,8 @@ pub enum ColumnType {
     Time,
     /// A UUID.
     Uuid,
-    /// Any JSON value, as the text it was read as.
+    /// Any JSON value, as the text it was read as, without the white space between its tokens: how much of that is left
+    /// would depend on who else has looked into the value.
     Json,
 }
 
@@ -165,7 +166,7 @@ impl Value {
     /// `value` is one strict JSON value without white space around it.
     pub fn from_json(column_type: ColumnType, value: &str) -> Result<Self, Reason> {
         if column_type == ColumnType::Json {
-            return Ok(Self::Json(value.into()));
+            return Ok(Self::Json(json::compact(value).into()));
         }
         if value == "null" {
             return Ok(Self::Null);
@@ -291,7 +292,7 @@ mod tests {
             (ColumnType::Numeric, "\"10.10\"", "10.10"),
             (ColumnType::Boolean, "true", "true"),
             (ColumnType::Time, "\"2024-05-01T14:00:00+02:00\"", "\"2024-05-01T12:00:00Z\""),
-            (ColumnType::Json, r#"{"a": 1.0}"#, r#"{"a": 1.0}"#),
+            (ColumnType::Json, "{\"a\" :\n[1.0, \"b  c\"]}", r#"{"a":[1.0,"b  c"]}"#),
             (ColumnType::Json, "null", "null"),
             (ColumnType::Text, "null", "null"),
         ] {

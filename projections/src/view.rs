@@ -1,9 +1,14 @@
 //! An event as folds look at it.
 
+use std::borrow::Cow;
+
 use eventlift_events::{ContentType, Event, Payload};
 use eventlift_language::Reason;
-use eventlift_language::json::{Document, is_json};
+use eventlift_language::json::{Document, Node, Place, is_json};
 use serde::de::DeserializeOwned;
+use smallvec::SmallVec;
+
+use crate::path::Path;
 
 /// An event, and its payloads parsed at most once for all the folds that look at it.
 #[derive(Debug)]
@@ -11,12 +16,14 @@ pub struct EventView<'e> {
     event: &'e Event,
     data: Option<Document<'e>>,
     metadata: Option<Document<'e>>,
+    /// What was found in the data already, by path: several folds, or several clauses of one, ask for the same.
+    found: SmallVec<[(u32, Option<&'e str>); 8]>,
 }
 
 impl<'e> EventView<'e> {
     /// A view that has parsed nothing yet.
     pub fn new(event: &'e Event) -> Self {
-        Self { event, data: None, metadata: None }
+        Self { event, data: None, metadata: None, found: SmallVec::new() }
     }
 
     /// The event.
@@ -33,6 +40,25 @@ impl<'e> EventView<'e> {
     /// The metadata, likewise.
     pub fn metadata(&mut self) -> Result<&mut Document<'e>, Reason> {
         opened(&mut self.metadata, &self.event.metadata, "metadata")
+    }
+
+    /// The JSON text of the value in the data that a path leads to, looked for once.
+    pub(crate) fn in_data(&mut self, path: &Path) -> Result<Option<Cow<'_, str>>, Reason> {
+        if let Some((_, found)) = self.found.iter().find(|(number, _)| *number == path.number()) {
+            return Ok(found.map(Cow::Borrowed));
+        }
+        let document = opened(&mut self.data, &self.event.data, "data")?;
+        match document.root.get(path.pointer().segments(), &Place::ROOT)? {
+            None => self.found.push((path.number(), None)),
+            Some(Node::Text(Cow::Borrowed(text))) => {
+                let text: &'e str = text;
+                self.found.push((path.number(), Some(text)));
+                return Ok(Some(Cow::Borrowed(text)));
+            }
+            // Opened, and so not one slice of the payload any more.
+            Some(node) => return Ok(Some(node.json())),
+        }
+        Ok(None)
     }
 
     /// The data as a Rust type.

@@ -7,7 +7,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use eventlift_projections::{ColumnType, Definitions};
+use eventlift_events::{Event, EventId, EventType, Payload, Position, Revision, SchemaVersion, Timestamp};
+use eventlift_projections::{Changes, ColumnType, Definitions, EventView, Projection};
 
 fn load(files: &[(&str, &str)]) -> Result<Definitions, String> {
     let files = files.iter().map(|(path, text)| (PathBuf::from(path), (*text).to_owned()));
@@ -215,4 +216,47 @@ fn without_jq_a_filter_is_a_problem() {
     let expected =
         "1 problem in the definitions\n  t.toml:9:20: `jq`: this build has no jq\n    hint: build with feature `jq`";
     assert_eq!(load(&[("t.toml", &text)]).unwrap_err(), expected);
+}
+
+/// How much white space is left in a value must not depend on who else has looked into it.
+#[test]
+fn a_json_column_is_the_same_whoever_looked_before() {
+    let whole = "[table.whole]\nkey = 'id'\ncolumns = { id = 'text', payment = 'json' }\n\
+                 [[on]]\nevent = 'Paid'\nversion = 1\nkey = '/id'\nset = { payment = '/payment' }\n";
+    let part = "[table.part]\nkey = 'id'\ncolumns = { id = 'text', cents = 'integer' }\n\
+                [[on]]\nevent = 'Paid'\nversion = 1\nkey = '/id'\nset = { cents = '/payment/cents' }\n";
+    let load = |name: &str, text: &str| {
+        let definitions = Definitions::load([(format!("{name}.toml").into(), text.to_owned())]).unwrap();
+        definitions.projections().remove(0)
+    };
+    let (whole, part) = (load("whole", whole), load("part", part));
+    let event = Event {
+        id: EventId::text("1").unwrap(),
+        stream: "payment-1".parse().unwrap(),
+        revision: Revision(0),
+        position: Position::new(1),
+        event_type: EventType::new("Paid").unwrap(),
+        version: SchemaVersion::FIRST,
+        data: Payload::json("{\"id\": \"a\", \"payment\": { \"cents\" : 5, \"by\": [ 1 , \"a  b\" ] }}"),
+        metadata: Payload::empty(),
+        recorded_at: Timestamp::EPOCH,
+        attributes: Default::default(),
+    };
+    let row_of = |before: Option<&dyn Projection>| {
+        let mut view = EventView::new(&event);
+        let mut changes = Changes::new();
+        if let Some(before) = before {
+            before.project(&mut view, &mut changes).unwrap();
+            changes.truncate(0);
+        }
+        whole.project(&mut view, &mut changes).unwrap();
+        let mut row = None;
+        for change in changes.drain() {
+            (change.change)(&event, &mut row).unwrap();
+        }
+        row.unwrap().0[1].json().unwrap()
+    };
+    assert_eq!(&*row_of(None), r#"{"cents":5,"by":[1,"a  b"]}"#);
+    assert_eq!(row_of(Some(&*part)), row_of(None));
+    assert_eq!(row_of(Some(&*whole)), row_of(None));
 }

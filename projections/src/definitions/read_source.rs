@@ -44,7 +44,7 @@ impl Purpose<'_> {
                 reader.note(&span, format!("`{}`: {text:?} is no path", self.what), Some(hint));
                 return None;
             }
-            let origin = Origin::Data(self.pointer(reader, &span, text)?);
+            let origin = Origin::in_data(self.pointer(reader, &span, text)?);
             return Some(Source { origin, default: None, column_type: self.column_type });
         }
         match value.get_ref() {
@@ -100,7 +100,7 @@ impl Purpose<'_> {
         }
         let (text, span): (String, Range<usize>) = reader.get_spanned(table, key)?;
         match key {
-            "data" => self.pointer(reader, &span, &text).map(Origin::Data),
+            "data" => self.pointer(reader, &span, &text).map(Origin::in_data),
             "metadata" => self.pointer(reader, &span, &text).map(Origin::Metadata),
             "item" => self.item(reader, &span, &text),
             "event" => self.event_field(reader, &span, &text).map(Origin::Event),

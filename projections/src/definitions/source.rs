@@ -9,6 +9,7 @@ use eventlift_language::{JqFilter, JqInput, Reason};
 
 use super::array::array_of;
 use super::event_field::EventField;
+use crate::path::Path;
 use crate::row::Row;
 use crate::table::Table;
 use crate::value::{ColumnType, Value};
@@ -25,7 +26,9 @@ pub(super) struct Source {
 
 #[derive(Debug)]
 pub(super) enum Origin {
-    Data(Pointer),
+    Data(Path),
+    /// A path with wildcards.
+    EveryData(Pointer),
     Metadata(Pointer),
     /// Below the item that the clause is run for.
     Item(Pointer),
@@ -69,6 +72,13 @@ pub(super) struct RowInputs<'r> {
     pub(super) row: Option<&'r Row>,
 }
 
+impl Origin {
+    /// What a pointer into the data leads to.
+    pub(super) fn in_data(pointer: Pointer) -> Self {
+        if pointer.has_wildcard() { Self::EveryData(pointer) } else { Self::Data(Path::new(pointer)) }
+    }
+}
+
 impl Source {
     /// Whether it can't be known from the event alone.
     pub(super) fn needs_row(&self) -> bool {
@@ -87,7 +97,9 @@ impl Source {
     /// Whether it may yield several values.
     pub(super) fn is_several(&self) -> bool {
         match &self.origin {
-            Origin::Data(pointer) | Origin::Metadata(pointer) | Origin::Item(pointer) => pointer.has_wildcard(),
+            Origin::Data(_) => false,
+            Origin::EveryData(_) => true,
+            Origin::Metadata(pointer) | Origin::Item(pointer) => pointer.has_wildcard(),
             Origin::Jq(_) => true,
             _ => false,
         }
@@ -96,8 +108,9 @@ impl Source {
     /// What is missing, in messages.
     pub(super) fn name(&self) -> Cow<'_, str> {
         match &self.origin {
-            Origin::Data(pointer) if pointer.segments().is_empty() => "the data".into(),
-            Origin::Data(pointer) => pointer.as_str().into(),
+            Origin::Data(path) if path.pointer().segments().is_empty() => "the data".into(),
+            Origin::Data(path) => path.pointer().as_str().into(),
+            Origin::EveryData(pointer) => pointer.as_str().into(),
             Origin::Metadata(pointer) => format!("{pointer} in the metadata").into(),
             Origin::Item(pointer) => format!("{pointer} in the item").into(),
             Origin::Event(field) => format!("the event's {}", field.as_str()).into(),
@@ -110,7 +123,8 @@ impl Source {
     /// The one value, null where there is none. Not for sources that need the row.
     pub(super) fn value(&self, inputs: &mut Inputs<'_, '_>) -> Result<Value, Reason> {
         let value = match &self.origin {
-            Origin::Data(pointer) => self.found(inputs.view.data()?.get(pointer)?)?,
+            Origin::Data(path) => self.found(inputs.view.in_data(path)?)?,
+            Origin::EveryData(pointer) => self.found(inputs.view.data()?.get(pointer)?)?,
             Origin::Metadata(pointer) => self.found(inputs.view.metadata()?.get(pointer)?)?,
             Origin::Item(pointer) => match &mut inputs.item {
                 Some(item) => self.found(item.document.get(pointer)?)?,
@@ -133,7 +147,7 @@ impl Source {
             return Ok(vec![self.value(inputs)?]);
         }
         let values = match &self.origin {
-            Origin::Data(pointer) => self.all_in(inputs.view.data()?, pointer)?,
+            Origin::EveryData(pointer) => self.all_in(inputs.view.data()?, pointer)?,
             Origin::Metadata(pointer) => self.all_in(inputs.view.metadata()?, pointer)?,
             Origin::Item(pointer) => match &mut inputs.item {
                 Some(item) => self.all_in(&mut item.document, pointer)?,
@@ -143,7 +157,7 @@ impl Source {
                 let outputs = jq.outputs(inputs.view.event(), inputs.item_text(), None, MOST_VALUES)?;
                 outputs.into_iter().map(|json| self.found(Some(Cow::Owned(json)))).collect::<Result<_, _>>()?
             }
-            Origin::Event(_) | Origin::Constant(_) | Origin::Column(_) => Vec::new(),
+            Origin::Data(_) | Origin::Event(_) | Origin::Constant(_) | Origin::Column(_) => Vec::new(),
         };
         Ok(values.into_iter().map(|value| self.or_default(value)).collect())
     }
@@ -216,7 +230,7 @@ impl Source {
 
     fn named(&self, reason: Reason) -> Reason {
         match &self.origin {
-            Origin::Data(_) | Origin::Metadata(_) | Origin::Item(_) => {
+            Origin::Data(_) | Origin::EveryData(_) | Origin::Metadata(_) | Origin::Item(_) => {
                 Reason { message: format!("{}: {}", self.name(), reason.message), ..reason }
             }
             _ => reason,
