@@ -253,22 +253,27 @@ fn the_readme_names_every_file_and_shows_what_is_there() {
     let folder = copied();
     assert!(eventlift(folder.path(), &["migrate", "shop"]).status.success());
     let readme = fs::read_to_string(shop_folder().join("README.md")).unwrap();
-    for file in fs::read_dir(shop_folder().join("transformers")).unwrap() {
-        let name = file.unwrap().file_name().into_string().unwrap();
-        assert!(name.ends_with(".json") || readme.contains(&format!("(transformers/{name})")), "{name}");
+    for part in ["transformers", "projections"] {
+        for file in fs::read_dir(shop_folder().join(part)).unwrap() {
+            let name = file.unwrap().file_name().into_string().unwrap();
+            assert!(name.ends_with(".json") || readme.contains(&format!("({part}/{name})")), "{name}");
+        }
     }
     assert!(readme.contains(&format!("made up: {} of them", lines().len())));
     // Each query that the README shows is followed by the rows it yields.
-    let database = rusqlite::Connection::open(folder.path().join("shop/shop.db")).unwrap();
+    let mut database = None;
     let mut shown = readme.lines().peekable();
     let mut compared = 0;
     while let Some(line) = shown.next() {
+        if let Some(opened) = line.strip_prefix("$ sqlite3 examples/") {
+            database = Some(rusqlite::Connection::open(folder.path().join(opened)).unwrap());
+        }
         let Some(query) = line.strip_prefix("sqlite> ") else { continue };
         let mut rows: Vec<&str> = Vec::new();
         while let Some(row) = shown.next_if(|line| !line.starts_with("sqlite> ") && *line != "```") {
             rows.push(row);
         }
-        let mut statement = database.prepare(query).unwrap();
+        let mut statement = database.as_ref().unwrap().prepare(query).unwrap();
         let columns = statement.column_count();
         let text = |row: &rusqlite::Row<'_>| {
             let cells = (0..columns).map(|column| {
@@ -284,5 +289,5 @@ fn the_readme_names_every_file_and_shows_what_is_there() {
         assert_eq!(found, rows, "{query}");
         compared += 1;
     }
-    assert_eq!(compared, 3);
+    assert_eq!(compared, 7);
 }
