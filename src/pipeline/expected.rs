@@ -15,7 +15,7 @@ use crate::ledger::LedgerDatabase;
 
 /// Streams the events that a run over the source would append, up to a source position, in order. What the stages
 /// remember is kept in a temporary file.
-pub(crate) fn expected_events(
+pub fn expected_events(
     source: Arc<dyn EventReader>,
     registry: Arc<Registry>,
     options: MigrationOptions,

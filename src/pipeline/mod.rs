@@ -22,7 +22,7 @@ mod verify;
 pub use append::Appended;
 pub use audit::{Audit, Finding};
 pub use error::{PipelineError, Refusal};
-pub(crate) use expected::expected_events;
+pub use expected::expected_events;
 pub use fingerprint::Fingerprint;
 pub use migration::{Migration, MigrationOptions, Outcome};
 pub use policy::{Policies, Revisions, Unknown};

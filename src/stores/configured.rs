@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use eventlift_events::{CheckpointStore, EventReader, EventWriter, StoreError};
-#[cfg(feature = "sqlite")]
 use eventlift_projections::ReadModels;
 use serde::Deserialize;
 
@@ -179,19 +178,20 @@ impl fmt::Display for StoreConfig {
 }
 
 /// A store of read models and snapshots of any kind that this program was built with.
-#[cfg(feature = "sqlite")]
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum ReadModelConfig {
     /// Tables in a SQLite database.
+    #[cfg(feature = "sqlite")]
     Sqlite(SqliteConfig),
 }
 
 /// The kinds of stores for read models that this program was built with.
-#[cfg(feature = "sqlite")]
-pub const READ_MODEL_KINDS: &[&str] = &["sqlite"];
+pub const READ_MODEL_KINDS: &[&str] = &[
+    #[cfg(feature = "sqlite")]
+    "sqlite",
+];
 
-#[cfg(feature = "sqlite")]
 impl ReadModelConfig {
     /// Reads the table of a store, as [`StoreConfig::from_table`] does.
     pub fn from_table(table: toml::Table, folder: &Path) -> Result<Self, InvalidStore> {
@@ -202,6 +202,7 @@ impl ReadModelConfig {
             _ => {}
         }
         match StoreConfig::from_table(table, folder)? {
+            #[cfg(feature = "sqlite")]
             StoreConfig::Sqlite(config) => Ok(Self::Sqlite(config)),
             #[cfg(feature = "file")]
             StoreConfig::File(_) => Err(InvalidStore::NoReadModels("file".to_owned())),
@@ -210,37 +211,44 @@ impl ReadModelConfig {
 
     /// Opens the store for building and reading, and creates it where there is none.
     pub fn open(&self) -> Result<Arc<dyn ReadModels>, StoreError> {
-        match self {
-            Self::Sqlite(config) => Ok(Arc::new(SqliteReadModels::open(config.clone())?)),
+        match *self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(ref config) => Ok(Arc::new(SqliteReadModels::open(config.clone())?)),
         }
     }
 
     /// Opens the store to look at it, without creating or changing anything; none where there is no store yet. What
     /// changes something fails as read-only.
     pub fn look(&self) -> Result<Option<Arc<dyn ReadModels>>, StoreError> {
-        match self {
-            Self::Sqlite(config) => {
+        match *self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(ref config) => {
                 let store = SqliteReadModels::look(config.clone())?;
                 Ok(store.map(|store| Arc::new(store) as Arc<dyn ReadModels>))
             }
         }
     }
 
+    fn text(&self) -> String {
+        match *self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(ref config) => format!("sqlite:{}", config.path.display()),
+        }
+    }
+
     /// The local file that holds the store, if one does.
     pub fn local_file(&self) -> Option<&Path> {
-        match self {
-            Self::Sqlite(config) => Some(&config.path),
+        match *self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(ref config) => Some(&config.path),
         }
     }
 }
 
-#[cfg(feature = "sqlite")]
 impl fmt::Display for ReadModelConfig {
     /// As [`StoreIdentity`](eventlift_events::StoreIdentity) prints it once the store is open.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Sqlite(config) => write!(f, "sqlite:{}", config.path.display()),
-        }
+        f.write_str(&self.text())
     }
 }
 

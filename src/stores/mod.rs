@@ -10,6 +10,4 @@ pub(crate) mod local_file;
 pub mod sqlite;
 
 #[cfg(any(feature = "sqlite", feature = "file"))]
-pub use configured::{InvalidStore, KINDS, StoreConfig};
-#[cfg(feature = "sqlite")]
-pub use configured::{READ_MODEL_KINDS, ReadModelConfig};
+pub use configured::{InvalidStore, KINDS, READ_MODEL_KINDS, ReadModelConfig, StoreConfig};
