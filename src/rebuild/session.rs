@@ -258,15 +258,20 @@ impl Session {
         rolling: &mut [RollingUp],
     ) -> Result<u64, RebuildError> {
         let mut loaded = 0;
-        while let Some(mut chunk) = rows.next_chunk().await? {
+        let mut next = rows.next_chunk().await?;
+        while let Some(mut chunk) = next {
             chunk.iter_mut().for_each(|row| stamp(&projection.tables()[number], Some(row), &origin.fingerprint));
             for rolled in &mut *rolling {
                 rolled.push(&chunk).await?;
             }
-            let rows = chunk.len() as u64;
-            self.store.load(projection.name(), number, chunk).await.map_err(RebuildError::ReadModels)?;
-            self.progress.send_modify(|progress| progress.rows += rows);
-            loaded += rows;
+            let count = chunk.len() as u64;
+            // While these rows are written, the next ones are put into order.
+            let (written, following) =
+                tokio::join!(self.store.load(projection.name(), number, chunk), rows.next_chunk());
+            written.map_err(RebuildError::ReadModels)?;
+            next = following?;
+            self.progress.send_modify(|progress| progress.rows += count);
+            loaded += count;
         }
         Ok(loaded)
     }
