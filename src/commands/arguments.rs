@@ -28,7 +28,7 @@ Examples:
 Exit codes:
   0  done                                  5  refused: it would mix things up
   1  unexpected                            6  verify found a difference
-  2  the command line is not understood    7  a rule failed, or nothing covers an event
+  2  the command line is not understood    7  a rule or a fold failed, or nothing covers an event
   3  the project or its rules are wrong    8  a store can't be read or written
   4  the source is broken                  9  stopped on request; the same command goes on"
 )]

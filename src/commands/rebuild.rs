@@ -182,8 +182,11 @@ async fn build(
     }
 
     let options = fold_options(arguments, project);
-    let total = feed.types().await.ok().flatten().map(|types| types.iter().map(|(_, _, events)| events).sum());
-    let total = total.filter(|_| action != Action::Update);
+    // An update reads only what is new: counting all that is old would take longer.
+    let total = match action {
+        Action::Update => None,
+        _ => feed.types().await.ok().flatten().map(|types| types.iter().map(|(_, _, events)| events).sum()),
+    };
     let stop = stop_on_signals();
     if action == Action::Rehearse {
         let projections = wanted.into_iter().map(|wanted| wanted.projection).collect();
