@@ -301,8 +301,8 @@ fn a_source_without_the_event_a_run_ended_at_does_not_continue_it() {
     }
 }
 
-#[test]
-fn a_target_is_locked_under_all_its_names() {
+#[tokio::test]
+async fn a_target_is_locked_under_all_its_names() {
     let folder = tempfile::tempdir().unwrap();
     for (name, link) in [("target.db", "link.db"), ("target.ndjson", "link.ndjson")] {
         let (real, link) = (folder.path().join(name), folder.path().join(link));
@@ -312,12 +312,12 @@ fn a_target_is_locked_under_all_its_names() {
             StoreConfig::from_table(table, folder.path()).unwrap()
         };
         std::os::unix::fs::symlink(&real, &link).unwrap();
-        let held = config(&real).writer().unwrap();
-        assert!(config(&link).is_being_written());
-        let error = config(&link).writer().map(|_| ()).unwrap_err();
+        let held = config(&real).writer().await.unwrap();
+        assert!(config(&link).is_being_written().await);
+        let error = config(&link).writer().await.map(|_| ()).unwrap_err();
         assert!(error.to_string().contains("another run holds it"), "{error}");
         drop(held);
-        config(&link).writer().unwrap();
+        config(&link).writer().await.unwrap();
     }
 }
 

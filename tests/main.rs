@@ -31,6 +31,8 @@ mod history;
 mod laws;
 #[cfg(any(feature = "sqlite", feature = "file"))]
 mod memory;
+#[cfg(all(feature = "postgres", feature = "cli", feature = "sqlite", feature = "file", unix))]
+mod postgres;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod project;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]

@@ -182,7 +182,7 @@ fn kill_until_done(
         assert_eq!(exit.code(), None, "{context}: the run failed by itself");
         figures.kills += 1;
         // Whoever looks at a target whose writer was killed sees what it committed.
-        let ledger = config.ledger().unwrap_or_else(|error| panic!("{context}: {error}"));
+        let ledger = block_on(config.ledger()).unwrap_or_else(|error| panic!("{context}: {error}"));
         let Some(ledger) = ledger else { continue };
         let (state, checkpoint) = block_on(async {
             let run = ledger.runs().await.unwrap().pop();
@@ -235,7 +235,7 @@ async fn what_a_killed_writer_left_half_done_is_undone_by_whoever_looks() {
 
     let reader = SqliteReader::open(SqliteConfig::new(&copies[0])).unwrap();
     assert!(content::events_of(&reader).await == events);
-    let ledger = StoreConfig::Sqlite(SqliteConfig::new(&copies[1])).ledger().unwrap().unwrap();
+    let ledger = StoreConfig::Sqlite(SqliteConfig::new(&copies[1])).ledger().await.unwrap().unwrap();
     assert!(ledger.runs().await.unwrap().is_empty());
 }
 

@@ -62,6 +62,23 @@ pub struct Counts {
     pub written: u64,
 }
 
+/// A range of positions of a bulk load that is loaded by itself, while others are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LoadRange {
+    /// Its place among the ranges of its run, from 0.
+    pub index: u32,
+    /// It starts behind this position; at the first event if none.
+    pub after: Option<Position>,
+    /// It ends with this position.
+    pub until: Position,
+    /// The last position in it that is done, of source and target alike.
+    pub done: Option<Position>,
+    /// What happened up to there, from the range's start.
+    pub counts: Counts,
+    /// Whether all of it is in.
+    pub is_complete: bool,
+}
+
 /// What is committed together with a batch of events: the checkpoint and what changed behind it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Progress {

@@ -64,6 +64,12 @@ pub enum StoreErrorKind {
     /// Another process writes to the store.
     #[error("another run holds it ({0})")]
     Locked(String),
+    /// The store can't be reached now, or has ended the connection: the same may pass a little later.
+    #[error("{0}")]
+    Unavailable(#[source] Box<dyn Error + Send + Sync>),
+    /// The store does not let whoever asks do that.
+    #[error("{0}")]
+    Denied(String),
     /// The store can't be written.
     #[error("it is read-only")]
     ReadOnly,
@@ -95,6 +101,11 @@ impl StoreError {
         Self { action, store: store.to_string(), place: None, kind, hint: None }
     }
 
+    /// Whether the same may pass a little later, once the store is opened again.
+    pub fn may_pass(&self) -> bool {
+        matches!(self.kind, StoreErrorKind::Unavailable(_))
+    }
+
     /// The same, at a place.
     pub fn at(self, place: impl fmt::Display) -> Self {
         Self { place: Some(place.to_string()), ..self }
@@ -119,7 +130,7 @@ impl fmt::Display for StoreError {
 impl Error for StoreError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &self.kind {
-            StoreErrorKind::Backend(source) => Some(source.as_ref()),
+            StoreErrorKind::Backend(source) | StoreErrorKind::Unavailable(source) => Some(source.as_ref()),
             _ => None,
         }
     }

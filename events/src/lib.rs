@@ -66,7 +66,8 @@ pub use bytes::Bytes;
 pub use bytestring::ByteString;
 
 pub use checkpoint::{
-    Checkpoint, Counts, PositionRange, Progress, RunId, RunRecord, RunState, StateChange, StateKey, UnknownRunState,
+    Checkpoint, Counts, LoadRange, PositionRange, Progress, RunId, RunRecord, RunState, StateChange, StateKey,
+    UnknownRunState,
 };
 pub use error::{StoreError, StoreErrorKind};
 pub use event::{Event, EventId, EventType, InvalidTimestamp, SchemaVersion, Timestamp};
@@ -75,7 +76,7 @@ pub use payload::{ContentType, Payload};
 pub use position::{InvalidPosition, Position};
 pub use scope::Scope;
 pub use store::{
-    Capabilities, Census, CheckpointStore, EventReader, EventStream, EventWriter, Guarantees, ReadRequest,
-    StoreIdentity, Tally,
+    Capabilities, Census, CheckpointStore, EventReader, EventStream, EventWriter, Guarantees, Needed, NeededPart,
+    RangeWriter, ReadRequest, StoreIdentity, Tally,
 };
 pub use stream::{InvalidName, Revision, StreamName};

@@ -122,6 +122,8 @@ impl Shared {
             explicit_positions: !self.limits.assigns_positions,
             sets_time: !self.limits.assigns_time,
             attributes: !self.limits.drops_attributes,
+            exact_data: true,
+            exact_metadata: true,
             max_append_bytes: self.limits.max_append_bytes,
             guarantees: Guarantees { unique_ids: true, unique_revisions: true, dense_revisions: false },
         }

@@ -1,6 +1,6 @@
 //! The contract a store keeps: how it is read, how it is appended to, how it remembers a run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::num::NonZeroUsize;
 
@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
-use crate::checkpoint::{Checkpoint, PositionRange, Progress, RunId, RunRecord, StateKey};
-use crate::error::StoreError;
+use crate::checkpoint::{Checkpoint, LoadRange, PositionRange, Progress, RunId, RunRecord, StateKey};
+use crate::error::{StoreError, StoreErrorKind};
 use crate::event::{Event, EventType, SchemaVersion};
 use crate::position::Position;
 use crate::scope::Scope;
@@ -43,6 +43,11 @@ pub struct Capabilities {
     pub sets_time: bool,
     /// It keeps [`Event::attributes`].
     pub attributes: bool,
+    /// It keeps JSON data to the byte; if not, as a value only: white space, the order and repetition of keys and the
+    /// notation of numbers may change.
+    pub exact_data: bool,
+    /// The same of metadata.
+    pub exact_metadata: bool,
     /// The largest sum of payload bytes one append may hold.
     pub max_append_bytes: Option<u64>,
     /// What its own constraints make certain about its events.
@@ -73,6 +78,34 @@ pub struct ReadRequest {
     pub batch_events: NonZeroUsize,
     /// A batch ends with the event that brings its [`Event::size`] sum to this many bytes.
     pub batch_bytes: NonZeroUsize,
+    /// What of each event is needed.
+    pub needed: Needed,
+}
+
+/// What of an event is needed, so that a store can leave out the rest. A reader may always yield more.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Needed {
+    /// What of its data.
+    pub data: NeededPart,
+    /// What of its metadata.
+    pub metadata: NeededPart,
+    /// Whether its attributes are.
+    pub attributes: bool,
+}
+
+/// What of a payload is needed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum NeededPart {
+    /// All of it, as it is.
+    Whole,
+    /// Of a JSON object only these keys and their values: a reader may yield, in its place, an object that has no
+    /// others. Whatever is no JSON object is yielded as it is.
+    Keys(BTreeSet<String>),
+}
+
+impl Needed {
+    /// Everything.
+    pub const ALL: Self = Self { data: NeededPart::Whole, metadata: NeededPart::Whole, attributes: true };
 }
 
 impl ReadRequest {
@@ -80,7 +113,7 @@ impl ReadRequest {
     pub fn new(scope: Scope) -> Self {
         const EVENTS: NonZeroUsize = NonZeroUsize::new(1_000).unwrap(); // not zero, which the compiler checks
         const BYTES: NonZeroUsize = NonZeroUsize::new(1 << 20).unwrap(); // not zero, which the compiler checks
-        Self { scope, after: None, until: None, batch_events: EVENTS, batch_bytes: BYTES }
+        Self { scope, after: None, until: None, batch_events: EVENTS, batch_bytes: BYTES, needed: Needed::ALL }
     }
 
     /// The same, from behind a position.
@@ -91,6 +124,11 @@ impl ReadRequest {
     /// The same, up to and including a position.
     pub fn until(self, position: Option<Position>) -> Self {
         Self { until: position, ..self }
+    }
+
+    /// The same, of which only this is needed.
+    pub fn needing(self, needed: Needed) -> Self {
+        Self { needed, ..self }
     }
 
     /// The same, in batches of this many events.
@@ -123,8 +161,27 @@ pub trait EventReader: Send + Sync {
     async fn census(&self, scope: &Scope, until: Option<Position>) -> Result<Option<Census>, StoreError>;
 
     /// The position of the last event, where the store can tell without reading all of it. `Ok(None)` also when
-    /// there is no event.
+    /// there is no event. Of a store that others write to at the same time: the last one that nothing can come before
+    /// any more.
     async fn head(&self) -> Result<Option<Position>, StoreError>;
+
+    /// Positions, ascending, that cut what lies behind `after` and up to `until` into at most `parts` ranges of about as
+    /// many events each. None where reading several ranges at the same time is not faster than reading one.
+    async fn cuts(
+        &self,
+        after: Option<Position>,
+        until: Position,
+        parts: NonZeroUsize,
+    ) -> Result<Vec<Position>, StoreError> {
+        let _ = (after, until, parts);
+        Ok(Vec::new())
+    }
+
+    /// Yields each time that new events may be there, for a store that can tell. It may yield too often, and ends, or
+    /// misses some, when the connection is lost: who follows a store looks at it from time to time as well.
+    fn news(&self) -> Option<BoxStream<'static, ()>> {
+        None
+    }
 
     /// What decides, beside what the store holds, which events it is read as: a mapping of attributes. Empty where
     /// nothing does. A run is not gone on with when it has changed, nor when [`EventWriter::writing`] has.
@@ -191,11 +248,27 @@ pub trait EventWriter: CheckpointStore {
     /// Repeatable; does nothing where the store is sealed already.
     async fn seal(&mut self, dense: bool) -> Result<(), StoreError>;
 
+    /// Appenders that load ranges of positions at the same time, at most `count`, where the store is loading and can do
+    /// that; none where one append after the other is as fast.
+    async fn range_writers(&mut self, count: NonZeroUsize) -> Result<Vec<Box<dyn RangeWriter>>, StoreError> {
+        let _ = count;
+        Ok(Vec::new())
+    }
+
     /// Whether it holds any event.
     async fn is_empty(&self) -> Result<bool, StoreError>;
 
     /// The position of its last event.
     async fn last_position(&self) -> Result<Option<Position>, StoreError>;
+}
+
+/// Loads one range of positions after the other into a store that is loading, while others load other ranges.
+#[async_trait]
+pub trait RangeWriter: Send {
+    /// Appends events whose positions lie in a range, with the range's progress, in one transaction. Only ranges that
+    /// were [planned](CheckpointStore::plan_ranges) can be loaded; the events come in order and each once. When it
+    /// returns `Ok`, both are durable; after an error [`CheckpointStore::load_ranges`] tells whether they are.
+    async fn append(&mut self, events: &[Event], run: RunId, range: &LoadRange) -> Result<(), StoreError>;
 }
 
 /// Remembers runs: the ledger, checkpoints, state and the position map.
@@ -224,4 +297,17 @@ pub trait CheckpointStore: Send + Sync {
 
     /// The last range that starts at or before a source position: the one that says what the position became.
     async fn position_at(&self, run: RunId, source: Position) -> Result<Option<PositionRange>, StoreError>;
+
+    /// The ranges that a run loads its events in, in order; none where it does not.
+    async fn load_ranges(&self, run: RunId) -> Result<Vec<LoadRange>, StoreError> {
+        let _ = run;
+        Ok(Vec::new())
+    }
+
+    /// Remembers the ranges that a run will load, in place of those it has.
+    async fn plan_ranges(&mut self, run: RunId, ranges: &[LoadRange]) -> Result<(), StoreError> {
+        let _ = (run, ranges);
+        let problem = "it loads no ranges at the same time".to_owned();
+        Err(StoreError::new("plan a load of", "the store", StoreErrorKind::Unsupported(problem)))
+    }
 }

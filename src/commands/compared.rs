@@ -62,7 +62,7 @@ pub(super) async fn compare_read_models(
     stop: &Stop,
 ) -> Result<Vec<ComparedLine>, CommandError> {
     let Some(models) = read_models(project, None)? else { return Ok(Vec::new()) };
-    let Some(store) = models.look()? else {
+    let Some(store) = models.look().await? else {
         let never = models.projections.iter().map(|projection| never_built(&**projection));
         return Ok(never.collect());
     };

@@ -44,7 +44,7 @@ impl Fed {
             return Ok(Self::Behind(models));
         }
         let wanted = wanted(&models.projections, "migrate");
-        let beside = Beside::begin(models.open()?, &wanted, project.rebuild.fold_options()).await?;
+        let beside = Beside::begin(models.open().await?, &wanted, project.rebuild.fold_options()).await?;
         Ok(Self::Beside(Box::new(beside)))
     }
 
@@ -100,7 +100,7 @@ async fn behind(
     models: &ReadModels,
     stop: &Stop,
 ) -> Result<Option<Vec<ProjectionLine>>, CommandError> {
-    let (feed, store) = (feed(project, None).await?, models.open()?);
+    let (feed, store) = (feed(project, None).await?, models.open().await?);
     let (mut changed, mut unchanged) = (Vec::new(), Vec::new());
     for projection in &models.projections {
         let why = changes_of(&*store, &feed, &**projection).await?;

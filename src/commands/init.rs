@@ -80,7 +80,7 @@ async fn look_at(store: &StoreConfig) -> Result<Survey, CommandError> {
         policies: Policies::default(),
     };
     let registry = Registry::builder().build()?;
-    Ok(survey(&*store.reader()?, &registry, &options, &Stop::never(), |_| {}).await?)
+    Ok(survey(&*store.reader().await?, &registry, &options, &Stop::never(), |_| {}).await?)
 }
 
 /// The path as a project's file names it: from the folder on where the store is in it, so that both can be moved.

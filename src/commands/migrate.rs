@@ -70,11 +70,11 @@ async fn migrate_project(
     let registry = Arc::new(registry(project)?);
     let options = migration_options(arguments, project);
     if project.source.is_same(target_config) {
-        let store = project.source.reader()?.identity().to_string();
+        let store = project.source.reader().await?.identity().to_string();
         return Err(PipelineError::from(Refusal::SameStore { store }).into());
     }
-    let source = project.source.reader()?;
-    let target = target_config.writer()?;
+    let source = project.source.reader().await?;
+    let target = target_config.writer().await?;
     let (source_name, target_name) = (source.identity().to_string(), target.identity().to_string());
     let can_be_verified =
         source.is_rereadable() && target.capabilities().explicit_positions && !target_config.is_standard_stream();

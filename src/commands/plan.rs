@@ -112,7 +112,7 @@ struct SampleView {
 pub(super) async fn plan(arguments: &PlanArguments, format: Format) -> Result<PlanReport, CommandError> {
     let project = Project::load(&arguments.project.project)?;
     let registry = Arc::new(registry(&project)?);
-    let source = project.source.reader()?;
+    let source = project.source.reader().await?;
     let stop = stop_on_signals();
     let scope = arguments.scope.scope();
 
@@ -293,7 +293,7 @@ async fn estimate(project: &Project, rehearsal: &Rehearsal, read_seconds: f64) -
     let folder = tempfile::tempdir().ok()?;
     let trial = project.target.as_ref()?.trial_in(folder.path())?;
     let begun = Instant::now();
-    let mut writer = trial.writer().ok()?;
+    let mut writer = trial.writer().await.ok()?;
     let events: Vec<Event> = (0..).zip(&rehearsal.first).map(|(number, event)| numbered(event, number)).collect();
     writer.append(&events, None).await.ok()?;
     writer.seal(false).await.ok()?;

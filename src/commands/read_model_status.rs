@@ -63,7 +63,7 @@ pub(super) async fn read_model_status(project: &Project) -> Result<ReadModelStat
             is_begun: false,
         });
     };
-    let store = config.look()?;
+    let store = config.look().await?;
     let built = match &store {
         Some(store) => store.projections().await?,
         None => Vec::new(),

@@ -73,13 +73,13 @@ impl ReadModels {
     }
 
     /// Opens the database, and makes it where there is none.
-    pub(super) fn open(&self) -> Result<Arc<dyn ReadModelStore>, CommandError> {
-        Ok(self.config.open()?)
+    pub(super) async fn open(&self) -> Result<Arc<dyn ReadModelStore>, CommandError> {
+        Ok(self.config.open().await?)
     }
 
     /// Opens the database if it is there, and changes nothing.
-    pub(super) fn look(&self) -> Result<Option<Arc<dyn ReadModelStore>>, CommandError> {
-        Ok(self.config.look()?.map(|store| store as Arc<dyn ReadModelStore>))
+    pub(super) async fn look(&self) -> Result<Option<Arc<dyn ReadModelStore>>, CommandError> {
+        Ok(self.config.look().await?.map(|store| store as Arc<dyn ReadModelStore>))
     }
 }
 
@@ -89,17 +89,19 @@ pub(super) async fn feed(project: &Project, from: Option<From>) -> Result<Feed, 
         if from == Some(From::Target) {
             project.require_target()?;
         }
-        return lifted_source(project, registry(project)?);
+        return lifted_source(project, registry(project)?).await;
     };
-    let run = match target.ledger()? {
+    let run = match target.ledger().await? {
         Some(ledger) => ledger.runs().await?.pop(),
         None => None,
     };
     match run {
-        Some(run) if run.state == RunState::Done => Ok(Feed::of(target.reader()?).filled_by(Some(run.id.to_string()))),
+        Some(run) if run.state == RunState::Done => {
+            Ok(Feed::of(target.reader().await?).filled_by(Some(run.id.to_string())))
+        }
         Some(_) => Err(CommandError::NotMigrated { target: target.to_string(), problem: "its run has not ended" }),
         // A store that was there before eventlift is as good.
-        None => match target.reader() {
+        None => match target.reader().await {
             Ok(reader) => Ok(Feed::of(reader)),
             Err(error) if matches!(error.kind, StoreErrorKind::Missing) => {
                 Err(CommandError::NotMigrated { target: target.to_string(), problem: "no run has filled it yet" })
@@ -109,8 +111,8 @@ pub(super) async fn feed(project: &Project, from: Option<From>) -> Result<Feed, 
     }
 }
 
-fn lifted_source(project: &Project, registry: Registry) -> Result<Feed, CommandError> {
-    let feed = Feed::of(project.source.reader()?);
+async fn lifted_source(project: &Project, registry: Registry) -> Result<Feed, CommandError> {
+    let feed = Feed::of(project.source.reader().await?);
     let lifted = feed.lifted_by(Arc::new(registry), project.policies);
     Ok(lifted.map_err(crate::rebuild::RebuildError::from)?)
 }

@@ -141,7 +141,7 @@ async fn build(
 ) -> Result<RebuildReport, CommandError> {
     let begun = Instant::now();
     let feed = feed(project, arguments.from).await?;
-    let looked = models.look()?;
+    let looked = models.look().await?;
     let everything = arguments.all || !names.is_empty();
     let asked = if names.is_empty() { "--all" } else { "asked for by name" };
     let (mut wanted, mut lines) = (Vec::new(), Vec::new());
@@ -208,7 +208,8 @@ async fn build(
         }
         report.state = State::NothingWritten;
     } else {
-        let rebuild = Rebuild::new(feed, models.open()?, wanted, options).reading(reading(arguments)).stop_on(stop);
+        let rebuild =
+            Rebuild::new(feed, models.open().await?, wanted, options).reading(reading(arguments)).stop_on(stop);
         let outcome = match action {
             Action::Update => watched(format, total, rebuild.progress(), rebuild.update()).await?,
             _ => watched(format, total, rebuild.progress(), rebuild.run()).await?,
@@ -300,7 +301,7 @@ async fn undo(
     names: &[String],
 ) -> Result<RebuildReport, CommandError> {
     let begun = Instant::now();
-    let Some(store) = models.look()? else {
+    let Some(store) = models.look().await? else {
         return Err(CommandError::NothingToUndo { projections: all_names(&named) });
     };
     let mut wanted = Vec::new();
@@ -315,7 +316,7 @@ async fn undo(
     if wanted.is_empty() {
         return Err(CommandError::NothingToUndo { projections: all_names(&models.projections) });
     }
-    let undone = rebuild::undo(&models.open()?, &wanted).await?;
+    let undone = rebuild::undo(&models.open().await?, &wanted).await?;
     let mut report = report_of(models, Action::Undo);
     report.projections = undone.into_iter().map(|built| ProjectionLine::of(built, Done::SwappedBack, &[])).collect();
     report.seconds = begun.elapsed().as_secs_f64();
@@ -325,7 +326,7 @@ async fn undo(
 async fn drop_old(models: &ReadModels, named: Vec<Arc<dyn Projection>>) -> Result<RebuildReport, CommandError> {
     let begun = Instant::now();
     let mut report = report_of(models, Action::DropOld);
-    let Some(looked) = models.look()? else { return Ok(report) };
+    let Some(looked) = models.look().await? else { return Ok(report) };
     let mut wanted = Vec::new();
     for projection in named {
         if looked.builds(projection.name()).await?.previous.is_some() {
@@ -333,7 +334,7 @@ async fn drop_old(models: &ReadModels, named: Vec<Arc<dyn Projection>>) -> Resul
         }
     }
     if !wanted.is_empty() {
-        let dropped = rebuild::drop_old(&models.open()?, &wanted).await?;
+        let dropped = rebuild::drop_old(&models.open().await?, &wanted).await?;
         let lines = dropped.into_iter().map(|built| ProjectionLine::of(built, Done::OldDropped, &[]));
         report.projections = lines.collect();
     }

@@ -94,7 +94,7 @@ pub(super) async fn runs(arguments: &ProjectArguments) -> Result<RunsReport, Com
 
 /// The runs that built read models, the latest last; none where they are not there yet.
 async fn rebuild_lines(read_models: &ReadModelConfig) -> Result<Vec<RebuildLine>, CommandError> {
-    let Some(store) = read_models.look()? else { return Ok(Vec::new()) };
+    let Some(store) = read_models.look().await? else { return Ok(Vec::new()) };
     let runs = store.runs().await?;
     let mut lines = Vec::new();
     for (place, run) in runs.iter().enumerate() {
@@ -137,7 +137,7 @@ impl RebuildLine {
 
 /// The runs into a target, the latest last; none where it is not there yet.
 pub(super) async fn run_lines(target: &StoreConfig) -> Result<Vec<RunLine>, CommandError> {
-    let Some(ledger) = target.ledger()? else { return Ok(Vec::new()) };
+    let Some(ledger) = target.ledger().await? else { return Ok(Vec::new()) };
     let mut lines = Vec::new();
     for record in ledger.runs().await? {
         lines.push(run_line(record, &*ledger).await?);

@@ -35,10 +35,14 @@ pub(super) async fn status(arguments: &ProjectArguments) -> Result<StatusReport,
         project.require_target()?;
     }
     let (run, busy) = last_run(&project).await?;
+    let running = match &project.target {
+        Some(target) => target.is_being_written().await,
+        None => false,
+    };
     Ok(StatusReport {
         source: project.source.to_string(),
         target: project.target.as_ref().map(ToString::to_string),
-        running: project.target.as_ref().is_some_and(|target| target.is_being_written()),
+        running,
         run,
         busy,
         read_models: read_model_status(&project).await?,

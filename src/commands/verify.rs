@@ -91,18 +91,18 @@ async fn verify_events(
 ) -> Result<VerifiedEvents, CommandError> {
     let target_config = project.require_target()?;
     let registry = Arc::new(registry(project)?);
-    let source = project.source.reader()?;
+    let source = project.source.reader().await?;
     let nothing = |problem: &str| CommandError::NothingToVerify {
         target: target_config.to_string(),
         problem: problem.to_owned(),
     };
-    let Some(ledger) = target_config.ledger()? else { return Err(nothing("no run has filled it yet")) };
+    let Some(ledger) = target_config.ledger().await? else { return Err(nothing("no run has filled it yet")) };
     let run = ledger.runs().await?.pop().ok_or_else(|| nothing("no run has filled it yet"))?;
     if run.state != RunState::Done {
         return Err(nothing("its run has not ended"));
     }
     let options = migration_options(arguments, project);
-    let target = target_config.reader()?;
+    let target = target_config.reader().await?;
     let fingerprint =
         Fingerprint::of(&registry, &options.scope, &options.policies).of_stores(source.reading(), target.reading());
     if !options.accept_changes

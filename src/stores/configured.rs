@@ -81,7 +81,7 @@ impl StoreConfig {
     }
 
     /// Opens the store for reading.
-    pub fn reader(&self) -> Result<Arc<dyn EventReader>, StoreError> {
+    pub async fn reader(&self) -> Result<Arc<dyn EventReader>, StoreError> {
         match self {
             #[cfg(feature = "file")]
             Self::File(config) => Ok(Arc::new(FileReader::open_whole(FileConfig::clone(config))?)),
@@ -91,7 +91,7 @@ impl StoreConfig {
     }
 
     /// Opens the store for writing, and creates it where there is none.
-    pub fn writer(&self) -> Result<Box<dyn EventWriter>, StoreError> {
+    pub async fn writer(&self) -> Result<Box<dyn EventWriter>, StoreError> {
         match self {
             #[cfg(feature = "file")]
             Self::File(config) => Ok(Box::new(FileWriter::open(FileConfig::clone(config))?)),
@@ -135,14 +135,14 @@ impl StoreConfig {
     }
 
     /// The store's ledger, to look at while others write; none where nothing was ever written to it.
-    pub fn ledger(&self) -> Result<Option<Box<dyn CheckpointStore>>, StoreError> {
+    pub async fn ledger(&self) -> Result<Option<Box<dyn CheckpointStore>>, StoreError> {
         let Some(path) = self.ledger_file() else { return Ok(None) };
         let ledger = LedgerDatabase::look_at(&path, self.to_string())?;
         Ok(ledger.map(|ledger| Box::new(ledger) as Box<dyn CheckpointStore>))
     }
 
     /// Whether a process writes to it now.
-    pub fn is_being_written(&self) -> bool {
+    pub async fn is_being_written(&self) -> bool {
         self.local_file().is_some_and(|path| local_file::is_locked(&local_file::lock_path(path)))
     }
 
@@ -210,7 +210,7 @@ impl ReadModelConfig {
     }
 
     /// Opens the store for building and reading, and creates it where there is none.
-    pub fn open(&self) -> Result<Arc<dyn ReadModels>, StoreError> {
+    pub async fn open(&self) -> Result<Arc<dyn ReadModels>, StoreError> {
         match *self {
             #[cfg(feature = "sqlite")]
             Self::Sqlite(ref config) => Ok(Arc::new(SqliteReadModels::open(config.clone())?)),
@@ -219,7 +219,7 @@ impl ReadModelConfig {
 
     /// Opens the store to look at it, without creating or changing anything; none where there is no store yet. What
     /// changes something fails as read-only.
-    pub fn look(&self) -> Result<Option<Arc<dyn ReadModels>>, StoreError> {
+    pub async fn look(&self) -> Result<Option<Arc<dyn ReadModels>>, StoreError> {
         match *self {
             #[cfg(feature = "sqlite")]
             Self::Sqlite(ref config) => {

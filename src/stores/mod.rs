@@ -6,6 +6,8 @@ mod configured;
 pub mod file;
 #[cfg(any(feature = "sqlite", feature = "file"))]
 pub(crate) mod local_file;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 

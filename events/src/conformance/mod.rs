@@ -27,7 +27,8 @@
 //! ```
 //!
 //! `store:` is evaluated once per test and may `.await`; it makes a new, empty store. `block_on:` runs a future to its
-//! end, on whatever runtime the store needs: for tokio, `|check| Runtime::new().unwrap().block_on(check)`. Without the macro, [`run_all`] runs every check and names the failures.
+//! end, on whatever runtime the store needs: for tokio, `|check| Runtime::new().unwrap().block_on(check)`. `ignore: "why"` marks the
+//! tests as ignored, for stores that need a server. Without the macro, [`run_all`] runs every check and names the failures.
 //!
 //! What a store can't do, as its [`Capabilities`](crate::Capabilities) say, is not asked of it. Rare content (binary
 //! metadata, a line break in JSON, names of 4,096 characters, positions past `i64::MAX`) may be refused with

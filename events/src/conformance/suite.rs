@@ -110,6 +110,9 @@ macro_rules! conformance_tests {
     (store: $store:expr, block_on: $block_on:expr $(,)?) => {
         $crate::__every_check!(__stamp_tests(($store)($block_on)));
     };
+    (store: $store:expr, block_on: $block_on:expr, ignore: $reason:literal $(,)?) => {
+        $crate::__every_check!(__stamp_ignored_tests(($store)($block_on)($reason)));
+    };
 }
 
 #[doc(hidden)]
@@ -118,6 +121,23 @@ macro_rules! __stamp_tests {
     ((($store:expr) ($block_on:expr)) $($name:ident)*) => {
         $(
             #[test]
+            fn $name() -> $crate::conformance::Verdict {
+                ($block_on)(async {
+                    let store = $store;
+                    $crate::conformance::checks::$name(&store).await
+                })
+            }
+        )*
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __stamp_ignored_tests {
+    ((($store:expr) ($block_on:expr) ($reason:literal)) $($name:ident)*) => {
+        $(
+            #[test]
+            #[ignore = $reason]
             fn $name() -> $crate::conformance::Verdict {
                 ($block_on)(async {
                     let store = $store;

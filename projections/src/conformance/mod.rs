@@ -32,7 +32,7 @@
 //!
 //! `store:` is evaluated once per test and may `.await`; it makes a new store without read models. `block_on:` runs a
 //! future to its end, on whatever runtime the store needs: for tokio, `|check| Runtime::new().unwrap().block_on(check)`.
-//! Without the macro, [`run_all`] runs every check and names the failures.
+//! `ignore: "why"` marks the tests as ignored, for stores that need a server. Without the macro, [`run_all`] runs every check and names the failures.
 //!
 //! Rare content (a NUL in a text, times before the year 1) may be refused with
 //! [`StoreErrorKind::Unsupported`](eventlift_events::StoreErrorKind::Unsupported), but never changed. What can't be

@@ -112,6 +112,9 @@ macro_rules! read_model_conformance_tests {
     (store: $store:expr, block_on: $block_on:expr $(,)?) => {
         $crate::__every_read_model_check!(__stamp_read_model_tests(($store)($block_on)));
     };
+    (store: $store:expr, block_on: $block_on:expr, ignore: $reason:literal $(,)?) => {
+        $crate::__every_read_model_check!(__stamp_read_model_ignored_tests(($store)($block_on)($reason)));
+    };
 }
 
 #[doc(hidden)]
@@ -120,6 +123,23 @@ macro_rules! __stamp_read_model_tests {
     ((($store:expr) ($block_on:expr)) $($name:ident)*) => {
         $(
             #[test]
+            fn $name() -> $crate::conformance::Verdict {
+                ($block_on)(async {
+                    let store = $store;
+                    $crate::conformance::checks::$name(&store).await
+                })
+            }
+        )*
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __stamp_read_model_ignored_tests {
+    ((($store:expr) ($block_on:expr) ($reason:literal)) $($name:ident)*) => {
+        $(
+            #[test]
+            #[ignore = $reason]
             fn $name() -> $crate::conformance::Verdict {
                 ($block_on)(async {
                     let store = $store;

@@ -106,6 +106,8 @@ impl EventReader for FileReader {
             explicit_positions: self.source.mapping.name(Role::Order).is_some(),
             sets_time: true,
             attributes: true,
+            exact_data: true,
+            exact_metadata: true,
             max_append_bytes: None,
             guarantees: Guarantees::default(),
         }

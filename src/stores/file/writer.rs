@@ -44,6 +44,8 @@ impl FileWriter {
             explicit_positions: appender.keeps_positions(),
             sets_time: true,
             attributes: true,
+            exact_data: true,
+            exact_metadata: true,
             max_append_bytes: None,
             guarantees: Guarantees::default(),
         };

@@ -90,6 +90,8 @@ pub(super) fn capabilities(dense: bool) -> Capabilities {
         explicit_positions: true,
         sets_time: true,
         attributes: true,
+        exact_data: true,
+        exact_metadata: true,
         max_append_bytes: None,
         guarantees: Guarantees { unique_ids: true, unique_revisions: true, dense_revisions: dense },
     }

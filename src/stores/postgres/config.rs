@@ -1,0 +1,293 @@
+//! Where the database is, which tables in it, and how payloads are kept.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use serde::Deserialize;
+use sqlx::postgres::PgConnectOptions;
+
+/// A PostgreSQL server, and how it is spoken to. Prints without its password.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PostgresServer {
+    /// `postgres://user@host:5432/database?sslmode=verify-full`. What it leaves out is taken from `PGHOST`, `PGUSER`,
+    /// `PGPASSWORD` and so on, and from `~/.pgpass`, as `psql` does.
+    pub url: String,
+    /// A file that holds the password, and nothing else.
+    pub password_file: Option<PathBuf>,
+    /// The environment variable that holds the password.
+    pub password_env: Option<String>,
+    /// How long a statement may take, as PostgreSQL writes it: `10min`. None: as long as the server lets it.
+    pub statement_timeout: Option<String>,
+    /// How long a lock is waited for each time. 5 s if none.
+    pub lock_timeout: Option<String>,
+}
+
+/// A table of events in our own layout.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PostgresConfig {
+    /// The server and database.
+    pub server: PostgresServer,
+    /// The schema of the tables.
+    pub schema: String,
+    /// The table of events. The ledger's tables are in the same schema.
+    pub table: String,
+    /// The column type of data, where the table is made; a table that is there keeps its own.
+    pub data: PayloadColumn,
+    /// The column type of metadata.
+    pub metadata: PayloadColumn,
+    /// Whether others write to the table while it is read.
+    pub writers: Writers,
+}
+
+/// Read models and snapshots in a schema.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PostgresReadModelConfig {
+    /// The server and database.
+    pub server: PostgresServer,
+    /// The schema of the tables.
+    pub schema: String,
+}
+
+/// How a payload is kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PayloadColumn {
+    /// As JSON text: to the byte, and SQL can look into it.
+    #[default]
+    Json,
+    /// As parsed JSON: indexable, but normalised. Key order, repeated keys and white space are lost, and `\u0000` is
+    /// refused.
+    Jsonb,
+    /// As bytes: whatever it is, to the byte; SQL can't look into it.
+    Bytea,
+}
+
+impl PayloadColumn {
+    /// The name of the column's type.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Jsonb => "jsonb",
+            Self::Bytea => "bytea",
+        }
+    }
+
+    /// Whether JSON comes back to the byte.
+    pub const fn is_exact(self) -> bool {
+        !matches!(self, Self::Jsonb)
+    }
+}
+
+/// Whether others append to a table while it is read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Writers {
+    /// They may: a gap in the positions is crossed only once no transaction is left that could fill it.
+    #[default]
+    Live,
+    /// They don't: gaps are crossed as they come. For sources that can't tell who writes, such as a standby server.
+    Stopped,
+}
+
+/// Why a table of configuration is no PostgreSQL store.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidPostgres {
+    /// The URL is none. The text holds no password.
+    #[error("`url` is no PostgreSQL URL ({0})")]
+    Url(String),
+    /// Two places for one password.
+    #[error("`password_file` and `password_env` exclude one another, and a password in the URL")]
+    TwoPasswords,
+    /// A name that PostgreSQL would cut or refuse.
+    #[error("`{key}` must be a name of 1 to 63 bytes without NUL")]
+    Name {
+        /// The key.
+        key: &'static str,
+    },
+    /// A key is wrong; the text is the parser's.
+    #[error("{0}")]
+    Key(String),
+}
+
+/// The keys of an events store, as they are written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenEvents {
+    url: String,
+    password_file: Option<PathBuf>,
+    password_env: Option<String>,
+    statement_timeout: Option<String>,
+    lock_timeout: Option<String>,
+    #[serde(default = "default_schema")]
+    schema: String,
+    #[serde(default = "default_table")]
+    table: String,
+    #[serde(default)]
+    data: PayloadColumn,
+    #[serde(default)]
+    metadata: PayloadColumn,
+    #[serde(default)]
+    writers: Writers,
+}
+
+/// The keys of read models, as they are written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenReadModels {
+    url: String,
+    password_file: Option<PathBuf>,
+    password_env: Option<String>,
+    statement_timeout: Option<String>,
+    lock_timeout: Option<String>,
+    #[serde(default = "default_schema")]
+    schema: String,
+}
+
+fn default_schema() -> String {
+    "public".to_owned()
+}
+
+fn default_table() -> String {
+    "events".to_owned()
+}
+
+impl PostgresServer {
+    /// A server by its URL.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self { url: url.into(), password_file: None, password_env: None, statement_timeout: None, lock_timeout: None }
+    }
+
+    /// How to connect, without what is set once connected. Fails where the URL is none.
+    pub(super) fn options(&self) -> Result<PgConnectOptions, InvalidPostgres> {
+        // The parser's message may hold a part of the URL, and that may hold the password.
+        PgConnectOptions::from_str(&self.url)
+            .map_err(|_| InvalidPostgres::Url("such as postgres://user@host:5432/database".to_owned()))
+    }
+
+    fn checked(self) -> Result<Self, InvalidPostgres> {
+        self.options()?;
+        let in_url = url_password(&self.url).is_some();
+        let places = [in_url, self.password_file.is_some(), self.password_env.is_some()];
+        if places.into_iter().filter(|given| *given).count() > 1 {
+            return Err(InvalidPostgres::TwoPasswords);
+        }
+        Ok(self)
+    }
+
+    /// The URL without its password and parameters.
+    fn shown(&self) -> String {
+        let Ok(options) = self.options() else { return "postgres://…".to_owned() };
+        let host = match options.get_socket() {
+            Some(socket) => socket.display().to_string(),
+            None => format!("{}:{}", options.get_host(), options.get_port()),
+        };
+        format!("postgres://{host}/{}", options.get_database().unwrap_or(options.get_username()))
+    }
+}
+
+/// The part of a URL that is its password.
+fn url_password(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    let authority = &rest[..rest.find(['/', '?']).unwrap_or(rest.len())];
+    let (user, _) = authority.rsplit_once('@')?;
+    user.split_once(':').map(|(_, password)| password)
+}
+
+impl fmt::Debug for PostgresServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresServer").field("url", &self.shown()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for PostgresServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown())
+    }
+}
+
+impl PostgresConfig {
+    /// The table `public.events` of a database, payloads as JSON text.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            server: PostgresServer::new(url),
+            schema: default_schema(),
+            table: default_table(),
+            data: PayloadColumn::default(),
+            metadata: PayloadColumn::default(),
+            writers: Writers::default(),
+        }
+    }
+
+    /// Reads the keys of a store; relative paths start at `folder`.
+    pub(in crate::stores) fn from_table(table: toml::Table, folder: &Path) -> Result<Self, InvalidPostgres> {
+        let written: WrittenEvents = read(table)?;
+        let server = PostgresServer {
+            url: written.url,
+            password_file: written.password_file.map(|file| folder.join(file)),
+            password_env: written.password_env,
+            statement_timeout: written.statement_timeout,
+            lock_timeout: written.lock_timeout,
+        };
+        let (schema, table) = (name("schema", written.schema)?, name("table", written.table)?);
+        let (data, metadata) = (written.data, written.metadata);
+        Ok(Self { server: server.checked()?, schema, table, data, metadata, writers: written.writers })
+    }
+}
+
+impl fmt::Display for PostgresConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}.{}", self.server, self.schema, self.table)
+    }
+}
+
+impl PostgresReadModelConfig {
+    /// The schema `public` of a database.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self { server: PostgresServer::new(url), schema: default_schema() }
+    }
+
+    /// Reads the keys of a store; relative paths start at `folder`.
+    pub(in crate::stores) fn from_table(table: toml::Table, folder: &Path) -> Result<Self, InvalidPostgres> {
+        let written: WrittenReadModels = read(table)?;
+        let server = PostgresServer {
+            url: written.url,
+            password_file: written.password_file.map(|file| folder.join(file)),
+            password_env: written.password_env,
+            statement_timeout: written.statement_timeout,
+            lock_timeout: written.lock_timeout,
+        };
+        Ok(Self { server: server.checked()?, schema: name("schema", written.schema)? })
+    }
+}
+
+impl fmt::Display for PostgresReadModelConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.server, self.schema)
+    }
+}
+
+fn name(key: &'static str, name: String) -> Result<String, InvalidPostgres> {
+    // PostgreSQL cuts longer names, and two names would be one.
+    match (1..=63).contains(&name.len()) && !name.contains('\0') {
+        true => Ok(name),
+        false => Err(InvalidPostgres::Name { key }),
+    }
+}
+
+fn read<C: for<'de> Deserialize<'de>>(table: toml::Table) -> Result<C, InvalidPostgres> {
+    table.try_into().map_err(|e: toml::de::Error| InvalidPostgres::Key(e.message().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_password_is_printed() {
+        let config = PostgresConfig::new("postgres://anna:s3cret@db.example:5433/shop?sslmode=verify-full");
+        assert_eq!(config.to_string(), "postgres://db.example:5433/shop/public.events");
+        assert!(!format!("{config:?}").contains("s3cret"));
+    }
+}

@@ -1,0 +1,3 @@
+//! PostgreSQL. Every test here needs a server and is ignored without one: `cargo xtask test` installs and starts it.
+
+mod database;
