@@ -449,12 +449,12 @@ async fn looking_changes_nothing() {
     let parsed: toml::Table = "store = 'sqlite'\npath = 'models.db'".parse().unwrap();
     let config = ReadModelConfig::from_table(parsed, sqlite.folder.path()).unwrap();
     assert_eq!(config.local_file(), Some(&*sqlite.path()));
-    assert!(config.look().unwrap().is_none());
+    assert!(config.look().await.unwrap().is_none());
     assert_eq!(std::fs::read_dir(sqlite.folder.path()).unwrap().count(), 0);
 
     sqlite.sqlite3().execute_batch("CREATE TABLE theirs (a)").unwrap();
     let before = std::fs::read(sqlite.path()).unwrap();
-    let looked = config.look().unwrap().unwrap();
+    let looked = config.look().await.unwrap().unwrap();
     assert_eq!(looked.projections().await.unwrap(), Vec::<String>::new());
     assert_eq!(looked.builds("p").await.unwrap(), Default::default());
     assert_eq!(looked.runs().await.unwrap(), []);
@@ -463,7 +463,7 @@ async fn looking_changes_nothing() {
     assert!(matches!(looked.hold("p").await.unwrap_err().kind, StoreErrorKind::ReadOnly));
     assert_eq!(before, std::fs::read(sqlite.path()).unwrap());
 
-    let store = config.open().unwrap();
+    let store = config.open().await.unwrap();
     publish(&*store, "p", counts("t"), vec![count(1, 1)]).await;
     assert_eq!(looked.scan(Side::Live, "p", 0, None, 9).await.unwrap(), [count(1, 1)]);
     let file: toml::Table = "store = 'file'\npath = 'x'".parse().unwrap();
