@@ -7,6 +7,7 @@ mod bench_rebuild;
 mod event_log;
 mod kill;
 mod payment_log;
+mod postgres;
 mod process;
 mod random;
 mod test;
