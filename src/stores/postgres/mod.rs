@@ -8,6 +8,9 @@
 mod config;
 mod connection;
 mod failure;
+mod identity;
+mod layout;
+mod migrations;
 mod relation;
 
 pub use config::{InvalidPostgres, PayloadColumn, PostgresConfig, PostgresReadModelConfig, PostgresServer, Writers};
