@@ -5,12 +5,21 @@
 //! SELECT data ->> 'full_name' FROM events WHERE stream = 'user-1' ORDER BY revision;
 //! ```
 
+mod append;
 mod config;
 mod connection;
+mod encode;
 mod failure;
 mod identity;
 mod layout;
+mod ledger;
 mod migrations;
+mod proof;
+mod range_writer;
 mod relation;
+mod seal;
+mod session;
+mod writer;
 
 pub use config::{InvalidPostgres, PayloadColumn, PostgresConfig, PostgresReadModelConfig, PostgresServer, Writers};
+pub use writer::PostgresWriter;
