@@ -5,12 +5,19 @@
 //! SELECT data ->> 'full_name' FROM events WHERE stream = 'user-1' ORDER BY revision;
 //! ```
 
+mod columns;
 mod config;
 mod connection;
+mod decode;
 mod failure;
 mod identity;
 mod layout;
 mod migrations;
+mod news;
+mod reader;
 mod relation;
+mod selection;
+mod settled;
 
 pub use config::{InvalidPostgres, PayloadColumn, PostgresConfig, PostgresReadModelConfig, PostgresServer, Writers};
+pub use reader::PostgresReader;
