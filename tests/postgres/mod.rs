@@ -2,5 +2,7 @@
 
 mod database;
 mod disturbed;
+mod events;
 mod proxy;
 mod server;
+mod writing;

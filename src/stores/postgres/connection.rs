@@ -1,7 +1,7 @@
 //! Connections: how they are made, and what is set on each.
 
 use eventlift_events::{StoreError, StoreErrorKind};
-use sqlx::postgres::PgConnection;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection};
 
 use super::config::PostgresServer;
@@ -12,6 +12,12 @@ const LOCK_TIMEOUT: &str = "5s";
 
 /// Connects to a server. Nothing that is looked up by name depends on `search_path`, times are read and written in UTC.
 pub(super) async fn connect(server: &PostgresServer, display: &str) -> Result<PgConnection, StoreError> {
+    let options = options(server, display)?;
+    PgConnection::connect_with(&options).await.map_err(|e| store_error("open", display, e))
+}
+
+/// How connections are made.
+pub(super) fn options(server: &PostgresServer, display: &str) -> Result<PgConnectOptions, StoreError> {
     let failed = |kind| StoreError::new("open", display, kind);
     let options = server.options().map_err(|e| failed(StoreErrorKind::Unexpected(e.to_string())))?;
     let options = match password(server).map_err(|kind| failed(kind).at("its password"))? {
@@ -26,8 +32,7 @@ pub(super) async fn connect(server: &PostgresServer, display: &str) -> Result<Pg
     ];
     let timeout = server.statement_timeout.as_deref().map(|timeout| ("statement_timeout", timeout));
     let name = options.get_application_name().unwrap_or("eventlift").to_owned();
-    let options = options.application_name(&name).options(settings).options(timeout).disable_statement_logging();
-    PgConnection::connect_with(&options).await.map_err(|e| store_error("open", display, e))
+    Ok(options.application_name(&name).options(settings).options(timeout).disable_statement_logging())
 }
 
 fn password(server: &PostgresServer) -> Result<Option<String>, StoreErrorKind> {

@@ -5,9 +5,28 @@
 //! SELECT data ->> 'full_name' FROM events WHERE stream = 'user-1' ORDER BY revision;
 //! ```
 
+mod append;
+mod columns;
 mod config;
 mod connection;
+mod decode;
+mod encode;
 mod failure;
+mod identity;
+mod layout;
+mod ledger;
+mod migrations;
+mod news;
+mod proof;
+mod range_writer;
+mod reader;
 mod relation;
+mod seal;
+mod selection;
+mod session;
+mod settled;
+mod writer;
 
 pub use config::{InvalidPostgres, PayloadColumn, PostgresConfig, PostgresReadModelConfig, PostgresServer, Writers};
+pub use reader::PostgresReader;
+pub use writer::PostgresWriter;
