@@ -15,6 +15,7 @@ mod failure;
 mod identity;
 mod layout;
 mod ledger;
+mod looked_at;
 mod migrations;
 mod news;
 mod proof;
@@ -28,5 +29,7 @@ mod settled;
 mod writer;
 
 pub use config::{InvalidPostgres, PayloadColumn, PostgresConfig, PostgresReadModelConfig, PostgresServer, Writers};
+pub(in crate::stores) use looked_at::is_being_written;
+pub use looked_at::PostgresLedger;
 pub use reader::PostgresReader;
 pub use writer::PostgresWriter;
