@@ -427,6 +427,9 @@ impl fmt::Display for RebuildReport {
         if self.resumed_events > 0 {
             writeln!(f, "went on behind the {} events that were folded before it was killed", self.resumed_events)?;
         }
+        if let Some(went_on) = went_on(self.retries) {
+            writeln!(f, "{went_on}")?;
+        }
         match (self.state, self.action) {
             (State::Stopped, Action::Update) => write!(f, "stopped; the same command goes on"),
             (State::Stopped, _) => write!(f, "stopped; the live tables are what they were, the same command goes on"),
