@@ -127,6 +127,16 @@ impl Migration {
         Self { stop, ..self }
     }
 
+    /// Where it reads.
+    pub fn source(&self) -> &Arc<dyn EventReader> {
+        &self.source
+    }
+
+    /// Where it writes.
+    pub fn target(&self) -> &dyn EventWriter {
+        &*self.target
+    }
+
     /// What the run has committed, now and from now on.
     pub fn progress(&self) -> watch::Receiver<Progress> {
         self.progress.subscribe()

@@ -355,7 +355,7 @@ impl Loader {
         Ok(())
     }
 
-    async fn is_committed(&self, range: &LoadRange) -> bool {
+    async fn is_committed(&mut self, range: &LoadRange) -> bool {
         let (answer, answered) = oneshot::channel();
         // Where nobody is left to ask, the load is over, and the next one finds out.
         let _ = self.ask.send(Question { index: range.index, answer });

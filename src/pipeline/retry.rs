@@ -1,7 +1,7 @@
 //! Going on by itself: what fails because a store can't be reached now is tried again, with growing waits and a limit.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use eventlift_events::StoreError;
@@ -86,24 +86,42 @@ impl MayPass for PipelineError {
 /// By which an attempt tells that it gets on. Clones share everything.
 #[derive(Clone, Debug, Default)]
 pub struct Heartbeat {
-    last: Arc<Mutex<Option<Instant>>>,
+    pulse: Arc<Mutex<Pulse>>,
+}
+
+#[derive(Debug, Default)]
+struct Pulse {
+    last: Option<Instant>,
+    furthest: u64,
 }
 
 impl Heartbeat {
     /// The attempt has come as far as opening its stores. Before it has once, nothing is tried again: a server that
     /// was never reached may be one that is not there.
     pub fn begun(&self) {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        last.get_or_insert_with(Instant::now);
+        self.pulse().last.get_or_insert_with(Instant::now);
     }
 
-    /// Something was done that stays done.
-    pub fn progressed(&self) {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    /// So much is done, in events or whatever is counted. Only more than any attempt has done before is progress.
+    pub fn progressed(&self, done: u64) {
+        let mut pulse = self.pulse();
+        if done > pulse.furthest {
+            pulse.furthest = done;
+            pulse.last = Some(Instant::now());
+        }
+    }
+
+    /// All there was to do is done: what comes now is waiting for more.
+    pub fn caught_up(&self) {
+        self.pulse().last = Some(Instant::now());
     }
 
     fn last(&self) -> Option<Instant> {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
+        self.pulse().last
+    }
+
+    fn pulse(&self) -> MutexGuard<'_, Pulse> {
+        self.pulse.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
