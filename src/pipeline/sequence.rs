@@ -69,7 +69,7 @@ impl Sequencer {
             registry,
             run,
             numbering,
-            state: StreamState::new(run),
+            state: StreamState::new(run, checkpoint.is_none()),
             counts: checkpoint.map(|c| c.counts).unwrap_or_default(),
             source: checkpoint.map(|c| c.source),
             target: checkpoint.and_then(|c| c.target),

@@ -19,6 +19,8 @@ pub(super) struct StreamState {
     cache: LruCache<StateKey, Option<Bytes>>,
     /// The entries of the batches since the last commit.
     working: HashMap<StateKey, Entry>,
+    /// Whether the cache has every entry that has a value: what is not in it has none, and the store need not be asked.
+    holds_all: bool,
 }
 
 #[derive(Debug)]
@@ -28,8 +30,9 @@ struct Entry {
 }
 
 impl StreamState {
-    pub(super) fn new(run: RunId) -> Self {
-        Self { run, cache: LruCache::new(CACHED), working: HashMap::new() }
+    /// The state of a run that has committed some, or of a new one, which has none.
+    pub(super) fn new(run: RunId, is_new: bool) -> Self {
+        Self { run, cache: LruCache::new(CACHED), working: HashMap::new(), holds_all: is_new }
     }
 
     /// Makes the entries of these keys available to [`get`](Self::get) and [`set`](Self::set).
@@ -52,7 +55,9 @@ impl StreamState {
                 }
                 None => {
                     self.working.insert(key.clone(), Entry { value: None, changed: false });
-                    missing.push(key);
+                    if !self.holds_all {
+                        missing.push(key);
+                    }
                 }
             }
         }
@@ -92,7 +97,51 @@ impl StreamState {
     /// Says that the changes are committed.
     pub(super) fn committed(&mut self) {
         for (key, entry) in self.working.drain() {
+            if self.holds_all && entry.value.is_none() {
+                self.cache.pop(&key);
+                continue;
+            }
+            let is_known = self.cache.contains(&key);
+            self.holds_all &= is_known || self.cache.len() < CACHED.get();
             self.cache.put(key, entry.value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use eventlift_events::{Checkpoint, Counts, EventWriter, MemoryStore, Position, Progress};
+
+    use super::*;
+
+    fn key(stream: usize) -> StateKey {
+        StateKey { owner: ByteString::from_static("shift"), stream: format!("s-{stream}").into() }
+    }
+
+    /// Every third stream has a value.
+    fn value(stream: usize) -> Option<Bytes> {
+        stream.is_multiple_of(3).then(|| Bytes::from(stream.to_string()))
+    }
+
+    #[tokio::test]
+    async fn what_the_cache_has_forgotten_is_asked_for() {
+        const STREAMS: usize = 4 * CACHED.get();
+        let (run, mut store) = (RunId::random(), MemoryStore::new().writer().unwrap());
+        let mut state = StreamState::new(run, true);
+        for chunk in (0..STREAMS).collect::<Vec<_>>().chunks(10_000) {
+            state.load(chunk.iter().copied().map(key), &store).await.unwrap();
+            for stream in chunk {
+                state.set(&key(*stream), value(*stream));
+            }
+            let checkpoint = Checkpoint { source: Position::new(1), target: None, counts: Counts::default() };
+            let progress = Progress { run, checkpoint, state: state.changes(), positions: Vec::new() };
+            store.append(&[], Some(&progress)).await.unwrap();
+            state.committed();
+        }
+        assert!(!state.holds_all && state.cache.len() == CACHED.get());
+        for stream in 0..STREAMS {
+            state.load(std::iter::once(key(stream)), &store).await.unwrap();
+            assert_eq!(state.get(&key(stream)).cloned(), value(stream), "{stream}");
         }
     }
 }
