@@ -8,6 +8,8 @@
 mod config;
 mod connection;
 mod failure;
+mod privileges;
 mod relation;
+mod url;
 
 pub use config::{InvalidPostgres, PayloadColumn, PostgresConfig, PostgresReadModelConfig, PostgresServer, Writers};
