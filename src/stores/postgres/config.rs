@@ -369,7 +369,7 @@ mod tests {
             PgSslMode::Disable
         ));
         assert!(matches!(
-            options("postgres://anna@/shop?host=/tmp&sslmode=require").get_ssl_mode(),
+            options("postgres:///shop?user=anna&host=/tmp&sslmode=require").get_ssl_mode(),
             PgSslMode::Disable
         ));
         let require = "postgres://anna@db/shop?sslmode=require";
