@@ -37,6 +37,10 @@ mod laws;
 mod memory;
 #[cfg(all(feature = "postgres", feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod postgres;
+#[cfg(all(feature = "postgres", feature = "cli", feature = "sqlite", feature = "file", unix))]
+// Not to be run with the others of `postgres::`.
+#[path = "postgres/child.rs"]
+mod postgres_child;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod project;
 #[cfg(all(feature = "sqlite", feature = "file"))]

@@ -1,5 +1,7 @@
 //! PostgreSQL. Every test here needs a server and is ignored without one: `cargo xtask test` installs and starts it.
 
+mod certificates;
+mod connection;
 mod database;
 mod disturbed;
 mod events;

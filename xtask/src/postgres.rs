@@ -364,13 +364,11 @@ fn sweep(parent: &Path, user: User, bin: &Path) {
             continue;
         }
         let folder = lock_path.with_extension("");
-        if let (Some(pid), _) = postmaster(&folder.join("data"))
-            && is_server_of(pid, &folder.join("data"))
-        {
-            if let Err(problem) = stop_data(bin, user, &folder, "immediate") {
-                eprintln!("{problem}");
-                continue;
-            }
+        let data = folder.join("data");
+        let left_behind = postmaster(&data).0.is_some_and(|pid| is_server_of(pid, &data));
+        if left_behind && let Err(problem) = stop_data(bin, user, &folder, "immediate") {
+            eprintln!("{problem}");
+            continue;
         }
         let _ = fs::remove_dir_all(&folder);
         let _ = fs::remove_file(&lock_path);

@@ -6,7 +6,7 @@ use crate::postgres::{Server, Settings, installed};
 use crate::process::{root, run, target};
 
 /// Programs that tests call, and the Debian packages they come in.
-const PROGRAMS: [(&str, &str); 2] = [("sqlite3", "sqlite3"), ("python3", "python3")];
+const PROGRAMS: [(&str, &str); 3] = [("sqlite3", "sqlite3"), ("python3", "python3"), ("openssl", "openssl")];
 
 /// Installs what is missing and runs every test, those that need PostgreSQL with a server of their own.
 pub(crate) fn test() -> Result<(), String> {
@@ -38,7 +38,8 @@ pub(crate) fn test() -> Result<(), String> {
 }
 
 fn is_there(program: &str) -> bool {
-    let look = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let version = if program == "openssl" { "version" } else { "--version" };
+    let look = Command::new(program).arg(version).stdout(Stdio::null()).stderr(Stdio::null()).status();
     look.is_ok_and(|status| status.success())
 }
 

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::Deserialize;
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+
+use super::url::ServerUrl;
 
 /// A PostgreSQL server, and how it is spoken to. Prints without its password.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
@@ -14,7 +16,7 @@ pub struct PostgresServer {
     /// `postgres://user@host:5432/database?sslmode=verify-full`. What it leaves out is taken from `PGHOST`, `PGUSER`,
     /// `PGPASSWORD` and so on, and from `~/.pgpass`, as `psql` does.
     pub url: String,
-    /// A file that holds the password, and nothing else.
+    /// A file that holds the password, and nothing else. Refused where others than its owner may read it.
     pub password_file: Option<PathBuf>,
     /// The environment variable that holds the password.
     pub password_env: Option<String>,
@@ -97,6 +99,17 @@ pub enum InvalidPostgres {
     /// The URL is none. The text holds no password.
     #[error("`url` is no PostgreSQL URL ({0})")]
     Url(String),
+    /// The URL has a parameter that would be ignored, or none of its values.
+    #[error("`url` has a parameter that can't be used: {0}")]
+    Parameter(String),
+    /// No duration as PostgreSQL writes it.
+    #[error("`{key}` is {value:?}, which is no duration such as 30s, 10min or 500ms")]
+    Duration {
+        /// The key.
+        key: &'static str,
+        /// What is written.
+        value: String,
+    },
     /// Two places for one password.
     #[error("`password_file` and `password_env` exclude one another, and a password in the URL")]
     TwoPasswords,
@@ -161,14 +174,40 @@ impl PostgresServer {
 
     /// How to connect, without what is set once connected. Fails where the URL is none.
     pub(super) fn options(&self) -> Result<PgConnectOptions, InvalidPostgres> {
-        // The parser's message may hold a part of the URL, and that may hold the password.
-        PgConnectOptions::from_str(&self.url)
-            .map_err(|_| InvalidPostgres::Url("such as postgres://user@host:5432/database".to_owned()))
+        let url = ServerUrl::parse(&self.url)?;
+        let options = PgConnectOptions::from_str(&self.url)
+            // The parser's message may hold a part of the URL, and that may hold the password.
+            .map_err(|_| InvalidPostgres::Url("such as postgres://user@host:5432/database".to_owned()))?;
+        // sqlx looks for a host that is called `[::1]`.
+        let host = options.get_host().trim_matches(['[', ']']).to_owned();
+        let options = options.host(&host);
+        let on_socket = options.get_socket().is_some() || host.starts_with('/');
+        let mode = match options.get_ssl_mode() {
+            // Nothing is between the two ends of a socket, and the server speaks no TLS there.
+            _ if on_socket => PgSslMode::Disable,
+            // As libpq does: whoever names the authority wants it to have signed.
+            PgSslMode::Require if url.file("sslrootcert").is_some() => PgSslMode::VerifyCa,
+            mode => mode,
+        };
+        let database = options.get_database().unwrap_or(options.get_username()).to_owned();
+        Ok(options.ssl_mode(mode).database(&database))
+    }
+
+    /// The role that it is connected to as.
+    pub(super) fn user(&self) -> String {
+        self.options().map_or_else(|_| "<user>".to_owned(), |options| options.get_username().to_owned())
     }
 
     fn checked(self) -> Result<Self, InvalidPostgres> {
         self.options()?;
-        let in_url = url_password(&self.url).is_some();
+        let in_url = ServerUrl::parse(&self.url)?.has_password();
+        for (key, value) in [("statement_timeout", &self.statement_timeout), ("lock_timeout", &self.lock_timeout)] {
+            if let Some(value) = value
+                && !is_duration(value)
+            {
+                return Err(InvalidPostgres::Duration { key, value: value.clone() });
+            }
+        }
         let places = [in_url, self.password_file.is_some(), self.password_env.is_some()];
         if places.into_iter().filter(|given| *given).count() > 1 {
             return Err(InvalidPostgres::TwoPasswords);
@@ -187,12 +226,12 @@ impl PostgresServer {
     }
 }
 
-/// The part of a URL that is its password.
-fn url_password(url: &str) -> Option<&str> {
-    let (_, rest) = url.split_once("://")?;
-    let authority = &rest[..rest.find(['/', '?']).unwrap_or(rest.len())];
-    let (user, _) = authority.rsplit_once('@')?;
-    user.split_once(':').map(|(_, password)| password)
+/// Whether PostgreSQL takes it as a duration: a number, of milliseconds where there is no unit.
+fn is_duration(text: &str) -> bool {
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    number.parse::<f64>().is_ok() && ["", "us", "ms", "s", "min", "h", "d"].contains(&unit.trim_start())
 }
 
 impl fmt::Debug for PostgresServer {
@@ -289,5 +328,53 @@ mod tests {
         let config = PostgresConfig::new("postgres://anna:s3cret@db.example:5433/shop?sslmode=verify-full");
         assert_eq!(config.to_string(), "postgres://db.example:5433/shop/public.events");
         assert!(!format!("{config:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn durations_are_those_of_postgresql() {
+        for good in ["0", "500", "500ms", "1.5 min", " 10min ", "2h", "1d", "30s", "7us"] {
+            assert!(is_duration(good), "{good}");
+        }
+        for bad in ["", "soon", "s", "10 minutes", "-1", "1e3s", "10m", "1..2s", "5s; DROP"] {
+            assert!(!is_duration(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_bad_timeout_is_named() {
+        let table = toml::toml! { url = "postgres://anna@db/shop"
+        statement_timeout = "soon" };
+        let problem = PostgresConfig::from_table(table, Path::new("")).unwrap_err().to_string();
+        assert_eq!(problem, "`statement_timeout` is \"soon\", which is no duration such as 30s, 10min or 500ms");
+    }
+
+    #[test]
+    fn one_password_has_one_place() {
+        for url in ["postgres://anna:x@db/shop", "postgres://anna@db/shop?password=x"] {
+            let table: toml::Table = [("url", url), ("password_env", "PASSWORD")]
+                .into_iter()
+                .map(|(key, value)| (key.to_owned(), toml::Value::from(value)))
+                .collect();
+            let problem = PostgresConfig::from_table(table, Path::new("")).unwrap_err();
+            assert_eq!(problem, InvalidPostgres::TwoPasswords, "{url}");
+        }
+    }
+
+    #[test]
+    fn addresses_and_sockets_are_reached() {
+        let options = |url: &str| PostgresServer::new(url).options().unwrap();
+        assert_eq!(options("postgres://anna@[::1]:5433/shop").get_host(), "::1");
+        assert!(matches!(
+            options("postgres://anna@%2Ftmp/shop?sslmode=verify-full").get_ssl_mode(),
+            PgSslMode::Disable
+        ));
+        assert!(matches!(
+            options("postgres:///shop?user=anna&host=/tmp&sslmode=require").get_ssl_mode(),
+            PgSslMode::Disable
+        ));
+        let require = "postgres://anna@db/shop?sslmode=require";
+        assert!(matches!(options(require).get_ssl_mode(), PgSslMode::Require));
+        assert!(matches!(options(&format!("{require}&sslrootcert=ca.pem")).get_ssl_mode(), PgSslMode::VerifyCa));
+        assert_eq!(options("postgres://anna@db").get_database(), Some("anna"));
     }
 }

@@ -1,49 +1,227 @@
 //! Connections: how they are made, and what is set on each.
 
+use std::io;
+use std::path::{Path, PathBuf};
+
 use eventlift_events::{StoreError, StoreErrorKind};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection};
 
-use super::config::PostgresServer;
-use super::failure::store_error;
+use super::config::{InvalidPostgres, PostgresServer};
+use super::failure::{reported, store_error};
+use super::privileges::{Grantee, for_grantee};
+use super::url::ServerUrl;
 
 /// How long a lock is waited for, unless the configuration says otherwise.
 const LOCK_TIMEOUT: &str = "5s";
 
+/// The oldest version that is spoken to: what came before has no more repairs, and no `GENERATED` columns.
+const OLDEST: i32 = 12;
+
+/// Set on every connection, over whatever the server, the database or the role sets.
+const SETTINGS: [(&str, &str); 8] = [
+    // Nothing that is looked up by name depends on it.
+    ("search_path", "pg_catalog,pg_temp"),
+    ("timezone", "UTC"),
+    ("standard_conforming_strings", "on"),
+    ("default_transaction_isolation", "read committed"),
+    ("idle_in_transaction_session_timeout", "0"),
+    // Rows that a policy hides are an error, never missed.
+    ("row_security", "off"),
+    // The locks of a machine that is gone are released after a minute, not after hours.
+    ("tcp_keepalives_idle", "30"),
+    ("tcp_keepalives_interval", "10"),
+];
+
+/// Looks whether the server fits, and sets what not every version knows.
+const GREETING: &str = "SELECT current_setting('server_version_num')::int4, current_setting('server_encoding'), \
+     (SELECT count(set_config(name, '0', false)) FROM pg_settings WHERE name = 'idle_session_timeout')";
+
+impl PostgresServer {
+    /// Connects and disconnects. Fails as opening a store does: where the server can't be reached, does not let the user
+    /// in or is not one that can be used.
+    pub async fn reach(&self) -> Result<(), StoreError> {
+        let connection = connect(self, &self.to_string()).await?;
+        // It was reached; how it ends is of no interest.
+        let _ = connection.close().await;
+        Ok(())
+    }
+}
+
 /// Connects to a server. Nothing that is looked up by name depends on `search_path`, times are read and written in UTC.
 pub(super) async fn connect(server: &PostgresServer, display: &str) -> Result<PgConnection, StoreError> {
     let options = options(server, display)?;
-    PgConnection::connect_with(&options).await.map_err(|e| store_error("open", display, e))
+    let url = ServerUrl::parse(&server.url);
+    let wait = url.and_then(|url| url.connect_timeout());
+    let failed = |kind| StoreError::new("open", display, kind);
+    let wait = wait.map_err(|invalid| failed(StoreErrorKind::Unexpected(invalid.to_string())))?;
+    let connecting = greeted(&options);
+    let connected = match wait {
+        None => connecting.await,
+        Some(wait) => tokio::time::timeout(wait, connecting).await.unwrap_or_else(|_| {
+            let problem = format!("no answer within {} s", wait.as_secs());
+            Err(io::Error::new(io::ErrorKind::TimedOut, problem).into())
+        }),
+    };
+    let (connection, version, encoding) = connected.map_err(|error| refused(server, display, error))?;
+    check_server(version, &encoding).map_err(|(kind, hint)| failed(kind).hint(hint))?;
+    Ok(connection)
 }
 
 /// How connections are made.
 pub(super) fn options(server: &PostgresServer, display: &str) -> Result<PgConnectOptions, StoreError> {
     let failed = |kind| StoreError::new("open", display, kind);
-    let options = server.options().map_err(|e| failed(StoreErrorKind::Unexpected(e.to_string())))?;
-    let options = match password(server).map_err(|kind| failed(kind).at("its password"))? {
+    let invalid = |problem: InvalidPostgres| failed(StoreErrorKind::Unexpected(problem.to_string()));
+    let url = ServerUrl::parse(&server.url).map_err(invalid)?;
+    let options = server.options().map_err(invalid)?;
+    check_certificates(&url, &options).map_err(|problem| failed(StoreErrorKind::Unexpected(problem)))?;
+    let options = match password(server).map_err(|error| located(error, display))? {
         Some(password) => options.password(&password),
         None => options,
     };
-    let settings = [
-        ("search_path", "pg_catalog"),
-        ("timezone", "UTC"),
-        ("lock_timeout", server.lock_timeout.as_deref().unwrap_or(LOCK_TIMEOUT)),
-        ("idle_in_transaction_session_timeout", "0"),
-    ];
-    let timeout = server.statement_timeout.as_deref().map(|timeout| ("statement_timeout", timeout));
-    let name = options.get_application_name().unwrap_or("eventlift").to_owned();
-    Ok(options.application_name(&name).options(settings).options(timeout).disable_statement_logging())
+    Ok(with_settings(options, server))
 }
 
-fn password(server: &PostgresServer) -> Result<Option<String>, StoreErrorKind> {
+fn with_settings(options: PgConnectOptions, server: &PostgresServer) -> PgConnectOptions {
+    let given = |setting: &str| options.get_options().is_some_and(|options| options.contains(setting));
+    let lock_timeout = match server.lock_timeout.as_deref() {
+        Some(timeout) => Some(("lock_timeout", timeout)),
+        None if given("lock_timeout") => None,
+        None => Some(("lock_timeout", LOCK_TIMEOUT)),
+    };
+    let statement_timeout = server.statement_timeout.as_deref().map(|timeout| ("statement_timeout", timeout));
+    let name = options.get_application_name().unwrap_or("eventlift").to_owned();
+    let options = options.options(SETTINGS).options(lock_timeout).options(statement_timeout);
+    options.application_name(&name).disable_statement_logging()
+}
+
+/// A connection, the server's version as a number and its encoding.
+async fn greeted(options: &PgConnectOptions) -> Result<(PgConnection, i32, String), sqlx::Error> {
+    let mut connection = PgConnection::connect_with(options).await?;
+    let (version, encoding, _) = sqlx::query_as::<_, (i32, String, i64)>(GREETING).fetch_one(&mut connection).await?;
+    Ok((connection, version, encoding))
+}
+
+fn check_server(version: i32, encoding: &str) -> Result<(), (StoreErrorKind, String)> {
+    let major = version / 10_000;
+    if major < OLDEST {
+        let problem = format!("the server is PostgreSQL {major}, and {OLDEST} is the oldest that is supported");
+        return Err((
+            StoreErrorKind::Unsupported(problem),
+            "update the server, or copy the database to a newer one".into(),
+        ));
+    }
+    if encoding != "UTF8" {
+        let problem = format!("the database is encoded as {encoding}, and events are UTF-8");
+        let hint = "copy it into a database made with: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0";
+        return Err((StoreErrorKind::Unsupported(problem), hint.to_owned()));
+    }
+    Ok(())
+}
+
+/// An error of connecting, with what only this side knows.
+fn refused(server: &PostgresServer, display: &str, error: sqlx::Error) -> StoreError {
+    let wrong_password = reported(&error).is_some_and(|reported| reported.code() == "28P01");
+    let error = store_error("open", display, error);
+    match open_password_list() {
+        Some(file) if wrong_password => {
+            error.hint(format!("{0} is ignored as long as others can read it: chmod 600 {0}", file.display()))
+        }
+        _ => for_grantee(error, Grantee { user: &server.user(), schema: None }),
+    }
+}
+
+/// Certificates are PEM files that are there: sqlx does not name those that aren't, nor see that there is none in one.
+fn check_certificates(url: &ServerUrl, options: &PgConnectOptions) -> Result<(), String> {
+    if options.get_socket().is_some() {
+        return Ok(());
+    }
+    for parameter in ["sslrootcert", "sslcert", "sslkey"] {
+        let Some(file) = url.file(parameter) else { continue };
+        let text = std::fs::read(&file).map_err(|e| format!("`{parameter}` {}: {}", file.display(), e.kind()))?;
+        if !String::from_utf8_lossy(&text).contains("-----BEGIN ") {
+            return Err(format!("`{parameter}` {} is no PEM file", file.display()));
+        }
+    }
+    Ok(())
+}
+
+fn located(problem: (StoreErrorKind, Option<String>), display: &str) -> StoreError {
+    let (kind, hint) = problem;
+    let error = StoreError::new("open", display, kind).at("its password");
+    match hint {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
+}
+
+fn password(server: &PostgresServer) -> Result<Option<String>, (StoreErrorKind, Option<String>)> {
+    let unexpected = |problem| (StoreErrorKind::Unexpected(problem), None);
     if let Some(file) = &server.password_file {
-        let text = std::fs::read_to_string(file)
-            .map_err(|e| StoreErrorKind::Unexpected(format!("{}: {}", file.display(), e.kind())))?;
-        return Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()));
+        if is_open_to_others(file) {
+            let problem = format!("{} can be read by others than its owner", file.display());
+            let hint = format!("chmod 600 {}; a mounted secret takes its mode where it is defined", file.display());
+            return Err((StoreErrorKind::Denied(problem), Some(hint)));
+        }
+        let text = std::fs::read_to_string(file);
+        let text = text.map_err(|e| unexpected(format!("{}: {}", file.display(), e.kind())))?;
+        let password = text.trim_end_matches(['\r', '\n']);
+        if password.is_empty() {
+            return Err(unexpected(format!("{} is empty", file.display())));
+        }
+        return Ok(Some(password.to_owned()));
     }
     let Some(variable) = &server.password_env else { return Ok(None) };
     match std::env::var(variable) {
         Ok(password) if !password.is_empty() => Ok(Some(password)),
-        _ => Err(StoreErrorKind::Unexpected(format!("the environment variable {variable} is not set"))),
+        _ => Err(unexpected(format!("the environment variable {variable} is not set"))),
+    }
+}
+
+/// The list of passwords that libpq and sqlx ignore, if there is one that others can read.
+fn open_password_list() -> Option<PathBuf> {
+    let named = std::env::var_os("PGPASSFILE").map(PathBuf::from);
+    let file = named.or_else(|| std::env::home_dir().map(|home| home.join(".pgpass")))?;
+    is_open_to_others(&file).then_some(file)
+}
+
+#[cfg(unix)]
+fn is_open_to_others(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::metadata(file).is_ok_and(|found| found.permissions().mode() & 0o077 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_open_to_others(_: &Path) -> bool {
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_that_can_not_be_used_are_refused() {
+        assert!(check_server(150_018, "UTF8").is_ok());
+        assert!(check_server(120_000, "UTF8").is_ok());
+        let (old, _) = check_server(110_022, "UTF8").unwrap_err();
+        assert_eq!(old.to_string(), "the server is PostgreSQL 11, and 12 is the oldest that is supported");
+        let (foreign, _) = check_server(150_018, "SQL_ASCII").unwrap_err();
+        assert_eq!(foreign.to_string(), "the database is encoded as SQL_ASCII, and events are UTF-8");
+    }
+
+    #[test]
+    fn the_url_may_set_what_the_configuration_leaves_open() {
+        let options = |url: &str, lock_timeout: Option<&str>| {
+            let server =
+                PostgresServer { lock_timeout: lock_timeout.map(str::to_owned), ..PostgresServer::new(url.to_owned()) };
+            with_settings(server.options().unwrap(), &server).get_options().unwrap().to_owned()
+        };
+        let plain = options("postgres://anna@db/shop", None);
+        assert!(plain.contains("-c search_path=pg_catalog,pg_temp") && plain.contains("-c lock_timeout=5s"), "{plain}");
+        let in_url = options("postgres://anna@db/shop?options[lock_timeout]=7s", None);
+        assert!(in_url.contains("lock_timeout=7s") && !in_url.contains("5s"), "{in_url}");
+        let both = options("postgres://anna@db/shop?options[lock_timeout]=7s", Some("9s"));
+        assert!(both.find("7s") < both.find("9s"), "{both}");
     }
 }

@@ -1,0 +1,107 @@
+//! Which GRANT is missing, by what the server said and what was being done.
+
+use eventlift_events::{StoreError, StoreErrorKind};
+
+use super::relation::Quoted;
+
+/// Who is connected, and where the tables are. The server says neither.
+#[derive(Clone, Copy)]
+pub(super) struct Grantee<'a> {
+    pub(super) user: &'a str,
+    /// The schema of the tables; None where they are named as the server names them.
+    pub(super) schema: Option<&'a str>,
+}
+
+/// The same error, its hint naming the role and the schema, where it is that a privilege is missing.
+pub(super) fn for_grantee(error: StoreError, grantee: Grantee<'_>) -> StoreError {
+    let StoreErrorKind::Denied(message) = &error.kind else { return error };
+    match grant(error.action, message, grantee) {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
+}
+
+/// What to run so that it is let pass. None where the message is of another kind, or in another language.
+pub(super) fn grant(action: &str, message: &str, grantee: Grantee<'_>) -> Option<String> {
+    let role = plain(grantee.user);
+    if message.contains("row-level security") {
+        return Some(format!(
+            "a policy hides rows of the table from {role}, and none may be missed: connect as a role that may see all of \
+             them, or run ALTER ROLE {role} BYPASSRLS"
+        ));
+    }
+    let (owner, object) = match message.strip_prefix("permission denied for ") {
+        Some(object) => (false, object),
+        None => (true, message.strip_prefix("must be owner of ")?),
+    };
+    let (kind, name) = KINDS.iter().find_map(|kind| Some((*kind, object.strip_prefix(kind)?.strip_prefix(' ')?)))?;
+    let name = name.trim_matches('"');
+    let name = match grantee.schema {
+        Some(schema) if !["schema", "database"].contains(&kind) => format!("{}.{}", plain(schema), plain(name)),
+        _ => plain(name),
+    };
+    if owner {
+        return Some(format!(
+            "let its owner, or a superuser, run: ALTER {} {name} OWNER TO {role}",
+            kind.to_uppercase()
+        ));
+    }
+    let (privileges, kind) = match kind {
+        "schema" if CREATES.contains(&action) => ("USAGE, CREATE", "SCHEMA"),
+        "schema" => ("USAGE", "SCHEMA"),
+        "database" if CREATES.contains(&action) => ("CREATE", "DATABASE"),
+        "database" => ("CONNECT", "DATABASE"),
+        "sequence" => ("USAGE, SELECT, UPDATE", "SEQUENCE"),
+        "function" => ("EXECUTE", "FUNCTION"),
+        // Views are granted as tables are.
+        _ if READS.contains(&action) => ("SELECT", "TABLE"),
+        _ if action == "append to" => ("SELECT, INSERT", "TABLE"),
+        _ => ("SELECT, INSERT, UPDATE, DELETE", "TABLE"),
+    };
+    Some(format!("let the owner, or a superuser, run: GRANT {privileges} ON {kind} {name} TO {role}"))
+}
+
+/// Longer ones before those they end with.
+const KINDS: [&str; 9] =
+    ["materialized view", "foreign table", "relation", "table", "view", "sequence", "schema", "database", "function"];
+const READS: [&str; 3] = ["read", "open", "read the ledger of"];
+const CREATES: [&str; 2] = ["create", "prepare"];
+
+/// A name as somebody would write it: quoted only where it must be.
+fn plain(name: &str) -> String {
+    let bare = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    // A placeholder is no name.
+    if bare || name.starts_with('<') { name.to_owned() } else { Quoted(name).to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_grant_is_spelled_out() {
+        let anna = Grantee { user: "anna", schema: Some("public") };
+        let last = |action: &str, message: &str, grantee: Grantee<'_>| {
+            let hint = grant(action, message, grantee).unwrap();
+            hint.rsplit_once("run: ").unwrap().1.to_owned()
+        };
+        let expected = [
+            ("read", "table events", "GRANT SELECT ON TABLE public.events TO anna"),
+            ("append to", "table Events", "GRANT SELECT, INSERT ON TABLE public.\"Events\" TO anna"),
+            ("seal", "view v", "GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE public.v TO anna"),
+            ("read", "schema public", "GRANT USAGE ON SCHEMA public TO anna"),
+            ("prepare", "schema public", "GRANT USAGE, CREATE ON SCHEMA public TO anna"),
+            ("append to", "sequence s", "GRANT USAGE, SELECT, UPDATE ON SEQUENCE public.s TO anna"),
+            ("open", "database \"shop\"", "GRANT CONNECT ON DATABASE shop TO anna"),
+        ];
+        for (action, object, statement) in expected {
+            assert_eq!(last(action, &format!("permission denied for {object}"), anna), statement);
+        }
+        let owner = "must be owner of table events";
+        assert_eq!(last("seal", owner, anna), "ALTER TABLE public.events OWNER TO anna");
+        let unknown = Grantee { user: "O'Neil", schema: None };
+        assert_eq!(last("seal", owner, unknown), "ALTER TABLE events OWNER TO \"O'Neil\"");
+        assert_eq!(grant("read", "keine Berechtigung für Tabelle events", anna), None);
+    }
+}
