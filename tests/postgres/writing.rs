@@ -3,8 +3,9 @@
 use std::num::NonZeroUsize;
 
 use eventlift::events::{
-    ContentType, Counts, Event, EventId, EventReader, EventType, EventWriter, LoadRange, Payload, Position, Progress,
-    ReadRequest, Revision, RunId, SchemaVersion, Scope, StoreError, StoreErrorKind, StreamName, Timestamp,
+    CheckpointStore, ContentType, Counts, Event, EventId, EventReader, EventType, EventWriter, LoadRange, Payload,
+    Position, Progress, ReadRequest, Revision, RunId, SchemaVersion, Scope, StoreError, StoreErrorKind, StreamName,
+    Timestamp,
 };
 use eventlift::stores::postgres::{PayloadColumn, PostgresConfig, PostgresReader, PostgresWriter};
 use futures_util::TryStreamExt;
