@@ -250,6 +250,19 @@ async fn news_come_when_events_do() {
     assert_eq!(told.expect("news within half a minute"), Some(()));
 }
 
+#[tokio::test]
+#[ignore = "needs a PostgreSQL server: cargo xtask test"]
+async fn a_table_that_takes_the_place_of_another_is_not_read_as_it() {
+    let database = Database::create().await;
+    let mut other = database.connect().await;
+    create(&mut other, "events").await;
+    create(&mut other, "new_events").await;
+    let reader = open(&database, "events", Writers::Live).await;
+    run(&mut other, "ALTER TABLE events RENAME TO old_events; ALTER TABLE new_events RENAME TO events").await;
+    let error = reader.read(ReadRequest::new(Scope::All)).try_collect::<Vec<_>>().await.unwrap_err();
+    assert!(error.to_string().contains("another table took the place"), "{error}");
+}
+
 /// Numbers that are the same on every run.
 struct Dice(u64);
 

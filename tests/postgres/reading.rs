@@ -223,6 +223,8 @@ async fn privileges_that_are_missing_are_named() {
         .await;
     let error = read(&reader, ReadRequest::new(Scope::All)).await.unwrap_err();
     assert!(matches!(error.kind, StoreErrorKind::Denied(_)), "{error}");
+    let error = PostgresReader::open(config).await.unwrap_err();
+    assert!(matches!(error.kind, StoreErrorKind::Denied(_)), "{error}");
     assert!(error.hint.unwrap().contains("BYPASSRLS"));
     run(&mut connection, format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
 }

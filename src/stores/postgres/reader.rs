@@ -103,14 +103,7 @@ impl PostgresReader {
     }
 
     fn failed(&self, error: sqlx::Error) -> StoreError {
-        let error = store_error("read", &self.identity.display, error);
-        match error.kind {
-            StoreErrorKind::Denied(_) if error.hint.is_none() => error.hint(format_args!(
-                "GRANT SELECT ON {} TO this role, and BYPASSRLS where it has row security",
-                self.relation
-            )),
-            _ => error,
-        }
+        store_error("read", &self.identity.display, error)
     }
 
     fn bad_row(&self, bad: BadRow) -> StoreError {
@@ -157,7 +150,7 @@ impl PostgresReader {
             }
             let patience = if asked_until.is_some() { LONG_PATIENCE } else { PATIENCE };
             is_settled = self.settled.wait(&mut connection, &mut look, Instant::now() + patience).await?;
-            let must_go_on = asked_until.is_some() || self.settled.is_blind() && end <= start;
+            let must_go_on = asked_until.is_some() || self.settled.is_stuck(start, end);
             if !is_settled && must_go_on {
                 return Err(self.settled.blocked(&look, end));
             }
