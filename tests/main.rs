@@ -22,9 +22,13 @@ mod edges;
 mod faults;
 #[cfg(feature = "file")]
 mod file_store;
+#[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
+mod following;
 mod fold;
 #[cfg(unix)]
 mod fold_kill;
+#[cfg(all(feature = "sqlite", feature = "file"))]
+mod going_on;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod history;
 #[cfg(all(feature = "sqlite", feature = "file"))]
@@ -35,6 +39,8 @@ mod memory;
 mod postgres;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod project;
+#[cfg(all(feature = "sqlite", feature = "file"))]
+mod ranges;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod rebuild_faults;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]

@@ -82,9 +82,11 @@ pub struct ReadRequest {
     pub needed: Needed,
 }
 
-/// What of an event is needed, so that a store can leave out the rest. A reader may always yield more.
+/// What of the events is needed, so that a store can leave out the rest. A reader may always yield more.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Needed {
+    /// The types that are; every one if none are named.
+    pub types: Option<BTreeSet<EventType>>,
     /// What of its data.
     pub data: NeededPart,
     /// What of its metadata.
@@ -94,9 +96,10 @@ pub struct Needed {
 }
 
 /// What of a payload is needed.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub enum NeededPart {
     /// All of it, as it is.
+    #[default]
     Whole,
     /// Of a JSON object only these keys and their values: a reader may yield, in its place, an object that has no
     /// others. Whatever is no JSON object is yielded as it is.
@@ -105,7 +108,56 @@ pub enum NeededPart {
 
 impl Needed {
     /// Everything.
-    pub const ALL: Self = Self { data: NeededPart::Whole, metadata: NeededPart::Whole, attributes: true };
+    pub const ALL: Self = Self { types: None, data: NeededPart::Whole, metadata: NeededPart::Whole, attributes: true };
+
+    /// Of every event only what it has beside its payloads and attributes.
+    pub const ENVELOPE: Self = Self {
+        types: None,
+        data: NeededPart::Keys(BTreeSet::new()),
+        metadata: NeededPart::Keys(BTreeSet::new()),
+        attributes: false,
+    };
+
+    /// What is needed by either.
+    pub fn and(self, other: Self) -> Self {
+        let types = match (self.types, other.types) {
+            (Some(mut types), Some(others)) => {
+                types.extend(others);
+                Some(types)
+            }
+            _ => None,
+        };
+        Self {
+            types,
+            data: self.data.and(other.data),
+            metadata: self.metadata.and(other.metadata),
+            attributes: self.attributes || other.attributes,
+        }
+    }
+}
+
+impl NeededPart {
+    /// What is needed by either.
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Keys(mut keys), Self::Keys(others)) => {
+                keys.extend(others);
+                Self::Keys(keys)
+            }
+            _ => Self::Whole,
+        }
+    }
+
+    /// The same with what a member of the payload's object holds, or, without a key, with all of it.
+    pub fn with(self, key: Option<&str>) -> Self {
+        match (self, key) {
+            (Self::Keys(mut keys), Some(key)) => {
+                keys.insert(key.to_owned());
+                Self::Keys(keys)
+            }
+            _ => Self::Whole,
+        }
+    }
 }
 
 impl ReadRequest {

@@ -279,10 +279,14 @@ enum Clause {
     Not(Box<CompiledCondition>),
 }
 
+/// Which payload a condition looks into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Source {
+pub enum Source {
+    /// The one that is being worked on: the event's data, or an item of it.
     AtHand,
+    /// The event's data.
     Data,
+    /// The event's metadata.
     Metadata,
 }
 
@@ -317,6 +321,20 @@ impl<'s, 'd> Subject<'s, 'd> {
 }
 
 impl CompiledCondition {
+    /// Names every place that it may look at, and the payload that it looks for it in.
+    pub fn places(&self, visit: &mut dyn FnMut(Source, &Pointer)) {
+        for clause in &self.clauses {
+            match clause {
+                Clause::Field { source, pointer, .. } => visit(*source, pointer),
+                Clause::All(conditions) | Clause::Any(conditions) => {
+                    conditions.iter().for_each(|condition| condition.places(visit));
+                }
+                Clause::Not(condition) => condition.places(visit),
+                _ => {}
+            }
+        }
+    }
+
     /// Whether it holds for an event. Fails when it tests a field of a payload that is not JSON, when a path leads
     /// through text or a number, and when a value can't be compared as the condition demands.
     pub fn holds(&self, event: &Event) -> Result<bool, Reason> {

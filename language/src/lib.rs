@@ -12,7 +12,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod canonical;
-mod condition;
+pub mod condition;
 mod filter;
 mod fingerprint;
 mod given;

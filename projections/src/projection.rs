@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use eventlift_events::Event;
+use eventlift_events::{Event, Needed};
 use eventlift_language::Reason;
 
 use crate::rollup::Rollup;
@@ -26,6 +26,11 @@ pub trait Projection: Send + Sync {
 
     /// Which events it understands. [`project`](Self::project) is called only with those that it folds.
     fn understood(&self) -> &Understood;
+
+    /// What it looks into of the events that it folds. The rest may be left out of those that it is given.
+    fn needed(&self) -> Needed {
+        Needed::ALL
+    }
 
     /// Its tables, at least one. They belong to it alone.
     fn tables(&self) -> &[Table];

@@ -107,7 +107,9 @@ pub async fn compare_live(
     let Some(live) = builds.live else { return Ok(None) };
     let mut comparison = Comparison::of(&**projection, live.checkpoint);
     let batches = match live.checkpoint {
-        Some(checkpoint) => feed.events(None, Some(checkpoint), &Reading::default(), stop),
+        Some(checkpoint) => {
+            feed.to(std::slice::from_ref(projection)).events(None, Some(checkpoint), &Reading::default(), stop)
+        }
         None => futures_util::stream::empty().boxed(),
     };
     let Some(folded) = fold_all(vec![Arc::clone(projection)], batches, options, stop, seen).await? else {

@@ -3,9 +3,11 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use eventlift_events::{Event, EventReader, EventType, Position, ReadRequest, SchemaVersion, Scope};
+use eventlift_events::{Census, Event, EventReader, EventType, Needed, Position, ReadRequest, SchemaVersion, Scope};
+use eventlift_projections::Projection;
 use eventlift_transformers::{Outcome, Registry, Schema};
 use futures_util::stream::{BoxStream, StreamExt};
+use tokio::sync::OnceCell;
 
 use super::error::{RebuildError, RebuildRefusal};
 use crate::pipeline::{Origins, Policies, Stop, lift_batches};
@@ -20,6 +22,19 @@ pub struct Feed {
     rules: Option<(Arc<Registry>, Policies)>,
     scope: Scope,
     filled_by: Option<String>,
+    needed: Needed,
+    known: Arc<OnceCell<Option<Known>>>,
+}
+
+/// What a store held when it was asked.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    /// The last event; none if there was none.
+    pub(super) head: Option<Position>,
+    /// How many events there are up to it, where the store can tell that.
+    pub(super) events: Option<u64>,
+    /// What there is up to it at least.
+    census: Census,
 }
 
 /// Some events, in order.
@@ -39,7 +54,8 @@ pub type Fed = BoxStream<'static, Result<FedBatch, RebuildError>>;
 impl Feed {
     /// The events of a store as they are.
     pub fn of(reader: Arc<dyn EventReader>) -> Self {
-        Self { reader, rules: None, scope: Scope::All, filled_by: None }
+        let known = Arc::new(OnceCell::new());
+        Self { reader, rules: None, scope: Scope::All, filled_by: None, needed: Needed::ALL, known }
     }
 
     /// The same, each event lifted by rules. Fails with rules that keep state between the events of a stream: what
@@ -54,7 +70,26 @@ impl Feed {
 
     /// The same, of a part of the store.
     pub fn within(self, scope: Scope) -> Self {
-        Self { scope, ..self }
+        Self { scope, known: Arc::new(OnceCell::new()), ..self }
+    }
+
+    /// The same, where these projections alone are fed: the store may leave out what none of them looks into. Rules may
+    /// look into anything.
+    pub(super) fn to(&self, projections: &[Arc<dyn Projection>]) -> Self {
+        let mut needs = projections.iter().map(|projection| projection.needed());
+        let needed = match (&self.rules, needs.next()) {
+            (None, Some(first)) => needs.fold(first, Needed::and),
+            _ => Needed::ALL,
+        };
+        Self { needed, ..self.clone() }
+    }
+
+    /// The same, where also events of types that none of the projections folds may be left out. Only for events that
+    /// are [known](Self::known), whose types were found to be understood.
+    pub(super) fn of_types(self, projections: &[Arc<dyn Projection>]) -> Self {
+        let types = projections.iter().flat_map(|projection| projection.understood().folded.keys().cloned()).collect();
+        let types = self.rules.is_none().then_some(types);
+        Self { needed: Needed { types, ..self.needed }, ..self }
     }
 
     /// The same, of a store that a migration filled: its run is part of what read models are made of, so that they are
@@ -81,6 +116,7 @@ impl Feed {
     /// The events behind a position and up to another one.
     pub fn events(&self, after: Option<Position>, until: Option<Position>, reading: &Reading, stop: &Stop) -> Fed {
         let request = ReadRequest::new(self.scope.clone()).after(after).until(until).batch_events(reading.batch_events);
+        let request = request.needing(self.needed.clone());
         let batches = self.reader.read(request);
         let Some((registry, policies)) = &self.rules else {
             let batches = batches.take_until(stop.clone().asked());
@@ -126,12 +162,28 @@ impl Feed {
         (self.scope != Scope::All).then(|| format!("{:?}", self.scope))
     }
 
+    /// What the store held when this, or a clone of it, was asked first, where the store can tell without being read.
+    pub(super) async fn known(&self) -> Result<Option<&Known>, RebuildError> {
+        let ask = || async {
+            // The end first: every event up to there is counted.
+            let head = self.reader.head().await?;
+            if let Some(census) = self.reader.census(&self.scope, head).await? {
+                let events = census.values().map(|tally| tally.events).sum();
+                return Ok(Some(Known { head, events: Some(events), census }));
+            }
+            let census = self.reader.census(&self.scope, None).await?;
+            Ok(census.map(|census| Known { head, events: None, census }))
+        };
+        self.known.get_or_try_init(ask).await.map(Option::as_ref).map_err(RebuildError::Source)
+    }
+
     /// The types and versions that reach the folds, with how many events of the store each comes from, where the
-    /// store can tell without being read. What general rules make of types is not known.
+    /// store can tell without being read; as of when this, or a clone of it, was asked first. What general rules make
+    /// of types is not known.
     pub async fn types(&self) -> Result<Option<Vec<(EventType, SchemaVersion, u64)>>, RebuildError> {
-        let census = self.reader.census(&self.scope, None).await.map_err(RebuildError::Source)?;
-        let Some(census) = census else { return Ok(None) };
-        let types = census.into_iter().map(|((event_type, version), tally)| (event_type, version, tally.events));
+        let Some(known) = self.known().await? else { return Ok(None) };
+        let types = known.census.iter();
+        let types = types.map(|((event_type, version), tally)| (event_type.clone(), *version, tally.events));
         match self.rules() {
             Some(registry) => Ok(reaching(registry, types)),
             None => Ok(Some(types.collect())),

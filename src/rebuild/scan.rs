@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::coverage::{prove_tables, prove_understood};
 use super::error::RebuildError;
-use super::feed::{Feed, Reading};
+use super::feed::{Feed, Known, Reading};
 use super::fold::{Fold, Folded};
 use super::options::FoldOptions;
 use super::progress::{Phase, RebuildProgress};
@@ -79,6 +79,7 @@ impl Scan<'_> {
         key: &str,
         options: &FoldOptions,
     ) -> Result<Option<(Folded, u64)>, RebuildError> {
+        let fed = projections.clone();
         let mut fold = Fold::begin(projections.clone(), key, options)?;
         if let Some(end) = fold.resumed_at()
             && !self.feed.holds(end).await?
@@ -89,7 +90,14 @@ impl Scan<'_> {
         }
         let resumed = fold.events();
         self.progress.send_modify(|progress| (progress.phase, progress.events) = (Phase::Folding, resumed));
-        let mut batches = self.feed.events(fold.resumed_at(), None, self.reading, self.stop);
+        // What came since the store was asked for its types is left to catching up, which looks at every event.
+        let feed = self.feed.to(&fed);
+        let is_whole = feed.part().is_none();
+        let known = self.feed.known().await?.filter(|known| is_whole && known.head > fold.resumed_at());
+        let mut batches = match known {
+            Some(known) => feed.of_types(&fed).events(fold.resumed_at(), known.head, self.reading, self.stop),
+            None => feed.events(fold.resumed_at(), None, self.reading, self.stop),
+        };
         while let Some(batch) = batches.next().await {
             let batch = batch?;
             fold.push(batch.events, batch.until).await?;
@@ -99,6 +107,9 @@ impl Scan<'_> {
             // So that the same command goes on from here.
             fold.suspend().await?;
             return Ok(None);
+        }
+        if let Some(Known { head: Some(head), events, .. }) = known {
+            fold.pass_over(*head, *events).await?;
         }
         Ok(Some((fold.finish().await?, resumed)))
     }

@@ -65,6 +65,7 @@ impl Update<'_> {
                 pending.held.entry(place).or_insert(held.id.to_string());
             }
         }
+        let feed = feed.to(std::slice::from_ref(&self.projection));
         let mut batches = feed.events(checkpoint, None, reading, stop);
         while let Some(batch) = batches.next().await {
             self.apply(batch?, &mut pending).await?;

@@ -1,5 +1,10 @@
 //! PostgreSQL. Every test here needs a server and is ignored without one: `cargo xtask test` installs and starts it.
 
 mod database;
+mod disturbed;
+mod events;
 mod live;
+mod proxy;
 mod reading;
+mod server;
+mod writing;

@@ -176,3 +176,17 @@ pub(crate) fn rate(events: usize, taken: Taken) -> f64 {
 pub(crate) fn mib(taken: Taken) -> f64 {
     taken.peak_bytes as f64 / (1024.0 * 1024.0)
 }
+
+/// Prints what was measured.
+pub(crate) fn line(what: &str, events: usize, taken: Taken) {
+    let peak = if taken.peak_bytes == 0 { String::new() } else { format!(", peak {:.0} MiB", mib(taken)) };
+    println!("{what:62} {:7.2} s {:9.0} events a second{peak}", taken.seconds, rate(events, taken));
+}
+
+/// Prints a figure beside its bound, and notes where it is not kept.
+pub(crate) fn bound(failed: &mut Vec<String>, what: &str, found: f64, is_kept: bool, wanted: &str) {
+    println!("{what}: {found:.2} ({wanted})");
+    if !is_kept {
+        failed.push(format!("{what}: {found:.2}, but it must be {wanted}"));
+    }
+}

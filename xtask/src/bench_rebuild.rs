@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use rusqlite::{Connection, params};
 
-use crate::bench::{median, mib, rate, remove_database};
+use crate::bench::{bound, line, median, mib, rate, remove_database};
 use crate::payment_log;
 use crate::process::{Taken, build_release, measure, root, run};
 
@@ -264,16 +264,4 @@ fn grow(source: &Path) -> Result<(), String> {
          metadata, data_type, metadata_type, attributes FROM events ORDER BY position LIMIT {NEW};"
     );
     run(Command::new("sqlite3").arg(source).arg(sql))
-}
-
-fn line(what: &str, events: usize, taken: Taken) {
-    let peak = if taken.peak_bytes == 0 { String::new() } else { format!(", peak {:.0} MiB", mib(taken)) };
-    println!("{what:62} {:7.2} s {:9.0} events a second{peak}", taken.seconds, rate(events, taken));
-}
-
-fn bound(failed: &mut Vec<String>, what: &str, found: f64, is_kept: bool, wanted: &str) {
-    println!("{what}: {found:.2} ({wanted})");
-    if !is_kept {
-        failed.push(format!("{what}: {found:.2}, but it must be {wanted}"));
-    }
 }

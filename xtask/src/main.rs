@@ -3,10 +3,12 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "chores speak to whoever runs them")]
 
 mod bench;
+mod bench_postgres;
 mod bench_rebuild;
 mod event_log;
 mod kill;
 mod payment_log;
+mod postgres;
 mod process;
 mod random;
 mod test;
@@ -19,6 +21,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   kill [TIMES]      migrations killed at random instants; every target must end the same (default 200)
   bench [EVENTS]    speed and memory against sqlite3's own copy, ratios in one run (default 1,000,000); then `bench rebuild`
   bench rebuild     read models against one statement of SQL, against upserts, and with many keys
+  bench postgres    PostgreSQL against psql's COPY | COPY and one statement of SQL, on a server of its own
 ";
 
 fn main() -> ExitCode {
@@ -33,6 +36,11 @@ fn main() -> ExitCode {
         },
         ["bench"] => bench::bench(1_000_000).and_then(|()| bench_rebuild::bench_rebuild()),
         ["bench", "rebuild"] => bench_rebuild::bench_rebuild(),
+        ["bench", "postgres"] => bench_postgres::bench_postgres(1_000_000),
+        ["bench", "postgres", events] => match events.replace(['_', ','], "").parse() {
+            Ok(events) => bench_postgres::bench_postgres(events),
+            Err(_) => Err(format!("{events} is no number of events")),
+        },
         ["bench", events] => match events.replace(['_', ','], "").parse() {
             Ok(events) => bench::bench(events).and_then(|()| bench_rebuild::bench_rebuild()),
             Err(_) => Err(format!("{events} is no number of events")),

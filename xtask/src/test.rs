@@ -2,23 +2,39 @@
 
 use std::process::{Command, Stdio};
 
-use crate::process::{root, run};
+use crate::postgres::{Server, Settings, installed};
+use crate::process::{root, run, target};
 
 /// Programs that tests call, and the Debian packages they come in.
 const PROGRAMS: [(&str, &str); 2] = [("sqlite3", "sqlite3"), ("python3", "python3")];
 
-/// Installs what is missing and runs every test.
+/// Installs what is missing and runs every test, those that need PostgreSQL with a server of their own.
 pub(crate) fn test() -> Result<(), String> {
-    let missing: Vec<_> = PROGRAMS.iter().filter(|(program, _)| !is_there(program)).collect();
-    if !missing.is_empty() {
-        let packages: Vec<&str> = missing.iter().map(|(_, package)| *package).collect();
+    let mut packages: Vec<&str> =
+        PROGRAMS.iter().filter(|(program, _)| !is_there(program)).map(|(_, package)| *package).collect();
+    if installed().is_none() {
+        packages.push("postgresql");
+    }
+    if !packages.is_empty() {
         install(&packages)?;
     }
+    let server = Server::start(&Settings::new(target().join("postgres")))?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    run(Command::new(cargo)
-        .args(["test", "--workspace", "--all-features"])
-        .env("INSTA_UPDATE", "no")
-        .current_dir(root()))
+    let test = |arguments: &[&str]| {
+        let mut command = Command::new(&cargo);
+        command.arg("test").args(arguments).current_dir(root());
+        command.env("INSTA_UPDATE", "no");
+        command.env("EVENTLIFT_TEST_POSTGRES", server.url()).env("EVENTLIFT_TEST_POSTGRES_BIN", server.bin());
+        let outcome = run(&mut command);
+        outcome.map_err(|problem| format!("{problem}: cargo test {}", arguments.join(" ")))
+    };
+    let suites = [
+        test(&["--workspace", "--all-features"]),
+        // Ignored without a server.
+        test(&["--package", "eventlift", "--all-features", "--test", "main", "--", "--ignored", "postgres::"]),
+    ];
+    let failed: Vec<String> = suites.into_iter().filter_map(Result::err).collect();
+    if failed.is_empty() { Ok(()) } else { Err(failed.join("\n")) }
 }
 
 fn is_there(program: &str) -> bool {

@@ -88,6 +88,15 @@ impl Pointer {
         &self.segments
     }
 
+    /// The member of the document's object that it leads into; none where it leads to the document itself, or to each of
+    /// its members.
+    pub fn first_key(&self) -> Option<&str> {
+        match self.segments.first() {
+            Some(Segment::Key(key)) => Some(&key.text),
+            Some(Segment::Every) | None => None,
+        }
+    }
+
     /// Whether it has a segment `*`.
     pub fn has_wildcard(&self) -> bool {
         self.segments.contains(&Segment::Every)

@@ -4,10 +4,10 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use eventlift_events::Event;
+use eventlift_events::{Event, Needed};
 use eventlift_language::json::{Document, Node, Pointer, bytes_of};
 use eventlift_language::problem::did_you_mean;
-use eventlift_language::{CompiledCondition, JqFilter, Reason, Subject};
+use eventlift_language::{CompiledCondition, JqFilter, Reason, Subject, condition};
 use smallvec::SmallVec;
 
 use super::operation::{Operation, in_column};
@@ -69,6 +69,34 @@ struct Given {
 type Operands = SmallVec<[Value; 4]>;
 
 impl Clause {
+    /// What it looks into.
+    pub(super) fn needed(&self) -> Needed {
+        let keys: &[Source] = match &self.rows {
+            Rows::Keys(keys) => keys,
+            Rows::State => &[],
+        };
+        let sources = keys.iter().chain(self.operations.iter().map(|operation| &operation.source));
+        let mut needed = sources.fold(Needed::ENVELOPE, |needed, source| needed.and(source.needed()));
+        if self.jq.is_some() {
+            return Needed::ALL;
+        }
+        if let Some(each) = &self.each {
+            needed.data = needed.data.with(each.first_key());
+        }
+        let is_for_items = self.each.is_some();
+        let Some(when) = &self.when else { return needed };
+        let (mut data, mut metadata) = (needed.data, needed.metadata);
+        when.places(&mut |source, pointer| match source {
+            // An item is in what `each` leads to.
+            condition::Source::AtHand if is_for_items => {}
+            condition::Source::AtHand | condition::Source::Data => {
+                data = std::mem::take(&mut data).with(pointer.first_key());
+            }
+            condition::Source::Metadata => metadata = std::mem::take(&mut metadata).with(pointer.first_key()),
+        });
+        Needed { data, metadata, ..needed }
+    }
+
     /// Adds the changes that the event makes.
     pub(super) fn project(self: &Arc<Self>, inputs: &mut Inputs<'_, '_>, changes: &mut Changes) -> Result<(), Reason> {
         let Some(each) = &self.each else { return self.project_one(inputs, changes) };

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use eventlift_events::{Event, EventType, SchemaVersion};
+use eventlift_events::{Event, EventType, Needed, SchemaVersion};
 use eventlift_language::{Place, Reason};
 
 use super::clause::Clause;
@@ -63,6 +63,15 @@ impl Projection for Fold {
 
     fn understood(&self) -> &Understood {
         &self.understood
+    }
+
+    fn needed(&self) -> Needed {
+        self.clauses
+            .0
+            .values()
+            .flatten()
+            .flat_map(|(_, clauses)| clauses)
+            .fold(Needed::ENVELOPE, |needed, clause| needed.and(clause.needed()))
     }
 
     fn tables(&self) -> &[Table] {

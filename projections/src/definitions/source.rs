@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
-use eventlift_events::Event;
+use eventlift_events::{Event, Needed};
 use eventlift_language::json::{Document, Pointer};
 use eventlift_language::{JqFilter, JqInput, Reason};
 
@@ -80,6 +80,20 @@ impl Origin {
 }
 
 impl Source {
+    /// What it looks into.
+    pub(super) fn needed(&self) -> Needed {
+        let mut needed = Needed::ENVELOPE;
+        match &self.origin {
+            Origin::Data(path) => needed.data = needed.data.with(path.pointer().first_key()),
+            Origin::EveryData(pointer) => needed.data = needed.data.with(pointer.first_key()),
+            Origin::Metadata(pointer) => needed.metadata = needed.metadata.with(pointer.first_key()),
+            // An item is in what the clause's `each` leads to.
+            Origin::Item(_) | Origin::Event(_) | Origin::Constant(_) | Origin::Column(_) => {}
+            Origin::Jq(_) => return Needed::ALL,
+        }
+        needed
+    }
+
     /// Whether it can't be known from the event alone.
     pub(super) fn needs_row(&self) -> bool {
         match &self.origin {

@@ -166,6 +166,21 @@ impl Fold {
         Ok(())
     }
 
+    /// Says that everything up to a position, `events` in all where that is known, has been pushed, or changes nothing.
+    /// Does nothing where a later event has been pushed.
+    pub async fn pass_over(&mut self, until: Position, events: Option<u64>) -> Result<(), RebuildError> {
+        if self.end.is_some_and(|end| end.position > until) {
+            return Ok(());
+        }
+        self.push(Vec::new(), until).await?;
+        let end = Checkpoint { position: until, events: events.unwrap_or_default().max(self.events()) };
+        if let Some(last) = self.mapping.back_mut() {
+            last.end = end;
+        }
+        self.end = Some(end);
+        Ok(())
+    }
+
     /// Waits until all events are folded in.
     pub async fn finish(mut self) -> Result<Folded, RebuildError> {
         let parts = self.end_with(|| Message::Finish).await?;

@@ -302,6 +302,63 @@ fn differences(expected: &EventsTable, found: &[Found]) -> Vec<String> {
     differences
 }
 
+/// An index that a table has.
+pub(super) struct Present {
+    /// Its name, in the table's schema.
+    pub(super) name: String,
+    pub(super) columns: Vec<String>,
+    pub(super) is_unique: bool,
+    pub(super) is_primary: bool,
+}
+
+impl Present {
+    /// Whether it makes certain, and finds, what one of ours does.
+    pub(super) fn serves(&self, index: Index) -> bool {
+        self.columns == index.columns && (self.is_unique || !index.is_unique)
+    }
+}
+
+/// The indexes that a table has, without those that cover parts of it only.
+pub(super) async fn present(connection: &mut PgConnection, table: &Relation) -> sqlx::Result<Vec<Present>> {
+    let rows: Vec<(String, Vec<String>, bool, bool)> = sqlx::query_as(
+        "SELECT c.relname::text,
+                ARRAY(SELECT a.attname::text FROM unnest(i.indkey::int2[]) WITH ORDINALITY k(attnum, n)
+                      JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum ORDER BY k.n),
+                i.indisunique, i.indisprimary
+         FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+         WHERE i.indrelid = $1::regclass AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL",
+    )
+    .bind(table.to_string())
+    .fetch_all(connection)
+    .await?;
+    let present = rows.into_iter();
+    Ok(present.map(|(name, columns, is_unique, is_primary)| Present { name, columns, is_unique, is_primary }).collect())
+}
+
+/// Refuses a partitioned table that PostgreSQL can't keep ids, revisions and positions unique in.
+pub(super) async fn check_partitions(
+    connection: &mut PgConnection,
+    table: &EventsTable,
+    display: &str,
+) -> Result<(), StoreError> {
+    let failed = |e| store_error("open", display, e);
+    let key: Option<String> = sqlx::query_scalar("SELECT pg_get_partkeydef($1::regclass)")
+        .bind(table.relation.to_string())
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(failed)?;
+    let Some(key) = key else { return Ok(()) };
+    let present = present(connection, &table.relation).await.map_err(failed)?;
+    let missing = INDEXES.iter().filter(|index| index.is_unique && !present.iter().any(|found| found.serves(**index)));
+    let missing: Vec<String> = missing.map(|index| format!("({})", index.columns.join(", "))).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let problem = format!("it is partitioned by {key}, so it can't have unique indexes on {}", missing.join(" and "));
+    Err(StoreError::new("open", display, StoreErrorKind::Unsupported(problem))
+        .hint("name a table that is not partitioned as the target"))
+}
+
 /// Creates the table as it is configured.
 pub(super) async fn create(connection: &mut PgConnection, config: &PostgresConfig) -> Result<EventsTable, StoreError> {
     let relation = Relation::new(&config.schema, &config.table);

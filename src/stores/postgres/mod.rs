@@ -5,19 +5,31 @@
 //! SELECT data ->> 'full_name' FROM events WHERE stream = 'user-1' ORDER BY revision;
 //! ```
 
+mod append;
 mod columns;
 mod config;
 mod connection;
 mod decode;
+mod encode;
 mod failure;
 mod identity;
 mod layout;
+mod ledger;
+mod looked_at;
 mod migrations;
 mod news;
+mod proof;
+mod range_writer;
 mod reader;
 mod relation;
+mod seal;
 mod selection;
+mod session;
 mod settled;
+mod writer;
 
 pub use config::{InvalidPostgres, PayloadColumn, PostgresConfig, PostgresReadModelConfig, PostgresServer, Writers};
+pub(in crate::stores) use looked_at::is_being_written;
+pub use looked_at::PostgresLedger;
 pub use reader::PostgresReader;
+pub use writer::PostgresWriter;
