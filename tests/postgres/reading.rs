@@ -102,7 +102,7 @@ async fn payloads_come_back_from_every_kind_of_column() {
         // What is no JSON object comes as it is, whatever is needed of it.
         for keys in [vec![], vec!["a"], vec!["b"]] {
             let keys = NeededPart::Keys(keys.into_iter().map(str::to_owned).collect());
-            let needed = Needed { data: keys.clone(), metadata: keys, attributes: false };
+            let needed = Needed { types: None, data: keys.clone(), metadata: keys, attributes: false };
             let narrow = read(&reader, ReadRequest::new(Scope::All).needing(needed)).await.unwrap();
             assert_eq!((&narrow[1].data, &narrow[2].data), (&second.data, &third.data), "{kind}");
             assert!(narrow[0].attributes.is_empty());
@@ -324,7 +324,7 @@ async fn scopes_select_exactly_whatever_the_names() {
     let reader = open(&database, "events").await;
     let everything = all(&reader).await;
     assert_eq!(everything.len(), names.len());
-    let mut scopes: Vec<Scope> = vec![Scope::Types(BTreeSet::new()), Scope::Category("a\0".to_owned())];
+    let mut scopes: Vec<Scope> = vec![Scope::All, Scope::Types(BTreeSet::new()), Scope::Category("a\0".to_owned())];
     scopes.push(Scope::Stream(StreamName::new("a\0b").unwrap()));
     scopes.push(Scope::Types(everything.iter().map(|event| event.event_type.clone()).collect()));
     for name in names {
@@ -337,6 +337,13 @@ async fn scopes_select_exactly_whatever_the_names() {
     for scope in scopes {
         let expected: Vec<Event> = everything.iter().filter(|event| scope.contains(event)).cloned().collect();
         assert_eq!(read(&reader, ReadRequest::new(scope.clone())).await.unwrap(), expected, "{scope:?}");
+        let types = Some([EventType::new("it's-1").unwrap()].into());
+        let needed = Needed { types, ..Needed::ALL };
+        let narrow = read(&reader, ReadRequest::new(scope.clone()).needing(needed)).await.unwrap();
+        let is_needed = |event: &&Event| event.event_type.as_str() == "it's-1";
+        assert!(narrow.iter().filter(is_needed).eq(expected.iter().filter(is_needed)), "{scope:?}");
+        assert!(narrow.iter().all(|event| scope.contains(event)), "{scope:?}");
+        assert!(scope != Scope::All || narrow.len() == 1);
         let counted: u64 = reader.census(&scope, None).await.unwrap().unwrap().values().map(|tally| tally.events).sum();
         assert_eq!(counted, expected.len() as u64, "{scope:?}");
     }
@@ -474,6 +481,7 @@ async fn the_keys_that_are_needed_are_those_of_the_whole() {
             let keys: BTreeSet<String> = keys.into_iter().chain(["no\0such", "absent"]).map(str::to_owned).collect();
             let keys = if choice == 0 { BTreeSet::new() } else { keys };
             let needed = Needed {
+                types: None,
                 data: NeededPart::Keys(keys.clone()),
                 metadata: NeededPart::Keys(keys.clone()),
                 attributes: false,

@@ -122,6 +122,7 @@ impl PostgresReader {
             // Beyond PostgreSQL's integers, behind every event.
             Some(Err(_)) => return Ok(()),
         };
+        let request = of_needed_types(request);
         let settings = if matches!(request.scope, Scope::Stream(_)) { ONE_STREAM } else { IN_ORDER };
         let mut connection = self.connect(settings).await?;
         let selection = Selection::new(&self.columns, &request.needed);
@@ -401,6 +402,17 @@ impl EventReader for PostgresReader {
     fn news(&self) -> Option<BoxStream<'static, ()>> {
         Some(news::news(self.config.clone()))
     }
+}
+
+/// The same request of the types only that are needed, where the server can select by them. Streams are short, and what
+/// else is in a category is yielded as well.
+fn of_needed_types(request: ReadRequest) -> ReadRequest {
+    let scope = match (&request.scope, &request.needed.types) {
+        (Scope::All, Some(needed)) => Scope::Types(needed.clone()),
+        (Scope::Types(types), Some(needed)) => Scope::Types(types.intersection(needed).cloned().collect()),
+        _ => return request,
+    };
+    ReadRequest { scope, ..request }
 }
 
 /// The ends of all but the last one of some equal ranges.
