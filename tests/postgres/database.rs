@@ -24,6 +24,11 @@ impl Database {
         format!("{start}/{}", self.name)
     }
 
+    /// Its name, which no other database of the server has.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// A connection to it, as the superuser.
     pub(crate) async fn connect(&self) -> PgConnection {
         PgConnection::connect(&self.url()).await.expect("the test server answers")

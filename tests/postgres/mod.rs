@@ -5,6 +5,8 @@ mod connection;
 mod database;
 mod disturbed;
 mod events;
+mod live;
 mod proxy;
+mod reading;
 mod server;
 mod writing;

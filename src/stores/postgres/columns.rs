@@ -172,17 +172,17 @@ async fn readable_table(connection: &mut PgConnection, config: &PostgresConfig) 
     let failed = |kind| StoreError::new("open", config, kind);
     let sql = "SELECT c.oid::int8, c.relkind::text, has_schema_privilege(n.oid, 'USAGE'),
                       has_table_privilege(c.oid, 'SELECT'), current_user::text,
-                      EXISTS (SELECT 1 FROM pg_inherits i WHERE i.inhparent = c.oid)
+                      EXISTS (SELECT 1 FROM pg_inherits i WHERE i.inhparent = c.oid), row_security_active(c.oid)
                FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                WHERE n.nspname = $1 AND c.relname = $2";
-    type Row = (i64, String, bool, bool, String, bool);
+    type Row = (i64, String, bool, bool, String, bool, bool);
     let row: Option<Row> = sqlx::query_as(sql)
         .bind(&config.schema)
         .bind(&config.table)
         .fetch_optional(connection)
         .await
         .map_err(|e| store_error("open", config, e))?;
-    let Some((oid, kind, sees_schema, may_read, user, has_children)) = row else {
+    let Some((oid, kind, sees_schema, may_read, user, has_children, leaves_out_rows)) = row else {
         return Err(failed(StoreErrorKind::Missing).hint("check `schema` and `table` in eventlift.toml"));
     };
     let unexpected = |problem: &str| failed(StoreErrorKind::Unexpected(problem.to_owned()));
@@ -203,6 +203,10 @@ async fn readable_table(connection: &mut PgConnection, config: &PostgresConfig) 
     if !may_read {
         let denied = StoreErrorKind::Denied(format!("{user} may not read the table"));
         return Err(failed(denied).hint(format!("GRANT SELECT ON {} TO {user}", relation(config))));
+    }
+    if leaves_out_rows {
+        let denied = StoreErrorKind::Denied(format!("{user} may see some rows only, by the table's row security"));
+        return Err(failed(denied).hint(format!("ALTER ROLE {user} BYPASSRLS")));
     }
     Ok(oid)
 }
@@ -258,7 +262,13 @@ async fn is_loading(connection: &mut PgConnection, config: &PostgresConfig) -> R
     }
     let state = sqlx::AssertSqlSafe(format!("SELECT state::text FROM {stores} WHERE store = $1"));
     let state: Option<(String,)> =
-        sqlx::query_as(state).bind(&config.table).fetch_optional(connection).await.map_err(failed)?;
+        sqlx::query_as(state).bind(&config.table).fetch_optional(connection).await.map_err(|e| {
+            let error = failed(e);
+            match error.kind {
+                StoreErrorKind::Denied(_) => error.hint(format!("GRANT SELECT ON {stores} TO this role")),
+                _ => error,
+            }
+        })?;
     Ok(state.is_some_and(|(state,)| state == "loading"))
 }
 

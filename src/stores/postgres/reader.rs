@@ -103,14 +103,7 @@ impl PostgresReader {
     }
 
     fn failed(&self, error: sqlx::Error) -> StoreError {
-        let error = store_error("read", &self.identity.display, error);
-        match error.kind {
-            StoreErrorKind::Denied(_) if error.hint.is_none() => error.hint(format_args!(
-                "GRANT SELECT ON {} TO this role, and BYPASSRLS where it has row security",
-                self.relation
-            )),
-            _ => error,
-        }
+        store_error("read", &self.identity.display, error)
     }
 
     fn bad_row(&self, bad: BadRow) -> StoreError {
@@ -129,6 +122,7 @@ impl PostgresReader {
             // Beyond PostgreSQL's integers, behind every event.
             Some(Err(_)) => return Ok(()),
         };
+        let request = of_needed_types(request);
         let settings = if matches!(request.scope, Scope::Stream(_)) { ONE_STREAM } else { IN_ORDER };
         let mut connection = self.connect(settings).await?;
         let selection = Selection::new(&self.columns, &request.needed);
@@ -157,7 +151,7 @@ impl PostgresReader {
             }
             let patience = if asked_until.is_some() { LONG_PATIENCE } else { PATIENCE };
             is_settled = self.settled.wait(&mut connection, &mut look, Instant::now() + patience).await?;
-            let must_go_on = asked_until.is_some() || self.settled.is_blind() && end <= start;
+            let must_go_on = asked_until.is_some() || self.settled.is_stuck(start, end);
             if !is_settled && must_go_on {
                 return Err(self.settled.blocked(&look, end));
             }
@@ -408,6 +402,17 @@ impl EventReader for PostgresReader {
     fn news(&self) -> Option<BoxStream<'static, ()>> {
         Some(news::news(self.config.clone()))
     }
+}
+
+/// The same request of the types only that are needed, where the server can select by them. Streams are short, and what
+/// else is in a category is yielded as well.
+fn of_needed_types(request: ReadRequest) -> ReadRequest {
+    let scope = match (&request.scope, &request.needed.types) {
+        (Scope::All, Some(needed)) => Scope::Types(needed.clone()),
+        (Scope::Types(types), Some(needed)) => Scope::Types(types.intersection(needed).cloned().collect()),
+        _ => return request,
+    };
+    ReadRequest { scope, ..request }
 }
 
 /// The ends of all but the last one of some equal ranges.

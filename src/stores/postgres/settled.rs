@@ -172,9 +172,24 @@ impl Settled {
     /// Looks at where the table ends and at who writes.
     pub(super) async fn look(&self, connection: &mut PgConnection) -> Result<Look, StoreError> {
         // Two statements, so that the second one starts after the first one has its answer.
-        let head = format!("SELECT max(position)::int8 FROM {}", self.relation);
-        let (head,): (Option<i64>,) =
-            sqlx::query_as(AssertSqlSafe(head)).fetch_one(&mut *connection).await.map_err(|e| self.failed(e))?;
+        let head = format!(
+            "SELECT (SELECT max(position)::int8 FROM {}),
+                    (SELECT c.oid::int8 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                     WHERE n.nspname = $1 AND c.relname = $2)",
+            self.relation
+        );
+        let (head, table): (Option<i64>, Option<i64>) = sqlx::query_as(AssertSqlSafe(head))
+            .bind(&self.relation.schema)
+            .bind(&self.relation.name)
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(|e| self.failed(e))?;
+        if table != Some(self.table) {
+            let problem = "another table took the place of the one that was opened".to_owned();
+            return Err(
+                StoreError::new("read", &self.display, StoreErrorKind::Unexpected(problem)).hint("open it again")
+            );
+        }
         let head = head.unwrap_or(-1);
         let open = match self.rule {
             Rule::Locks if head > self.known() => self.holders(connection).await?,
@@ -270,9 +285,9 @@ impl Settled {
         Ok(end)
     }
 
-    /// Whether it can't be seen who writes, so that waiting does not help.
-    pub(super) fn is_blind(&self) -> bool {
-        self.rule == Rule::Standby
+    /// Whether a read from behind `after` that ended at `end` got nowhere, and nothing tells whether it ever will.
+    pub(super) fn is_stuck(&self, after: i64, end: i64) -> bool {
+        self.rule == Rule::Standby && end <= after.max(self.first - 1)
     }
 
     /// Why a read can't go on behind a position, where it must.
