@@ -8,6 +8,8 @@
 mod config;
 mod connection;
 mod failure;
+mod read_models;
 mod relation;
 
 pub use config::{InvalidPostgres, PayloadColumn, PostgresConfig, PostgresReadModelConfig, PostgresServer, Writers};
+pub use read_models::PostgresReadModels;
