@@ -484,7 +484,8 @@ fn a_holder_that_was_cut_off_is_fenced_off() {
         let mut psql = postgres.psql().await;
         let lost = zombie.hold("p").await.unwrap();
         build(&zombie, "p", &[counts("t")], &[count(1, 1)]).await;
-        let cut = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'";
+        let cut = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'
+                   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
         assert!(ask::<bool>(&mut psql, cut).await);
         let held = heir.hold("p").await.unwrap();
         let error = zombie.swap(&["p"]).await.unwrap_err();

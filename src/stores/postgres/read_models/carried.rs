@@ -194,7 +194,7 @@ given AS (
 SELECT 'its grants' AS what, '' AS take_off, concat_ws('; ',
     (SELECT string_agg(format('REVOKE ALL ON %I.%I FROM %s CASCADE', $3, $4,
          CASE WHEN id = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(id)) END), '; ') FROM grantee),
-    (SELECT string_agg(format('GRANT %s%s ON %I.%I TO %s%s', privilege_type, coalesce(format(' (%I)', of), ''), $3, $4,
+    (SELECT string_agg(format('GRANT %s%s ON %I.%I TO %s%s', privilege_type, coalesce(' (' || quote_ident(of::text) || ')', ''), $3, $4,
          CASE WHEN grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END,
          CASE WHEN is_grantable AND grantee <> (SELECT relowner FROM l) THEN ' WITH GRANT OPTION' ELSE '' END), '; ')
      FROM given)) AS put_on";
