@@ -50,7 +50,7 @@ FROM pg_class l, pg_class n WHERE l.oid = $1::oid AND n.oid = $2::oid";
 const SETTINGS: &str = "
 SELECT 'its settings' AS what, '' AS take_off, concat_ws('; ',
     (SELECT format('ALTER TABLE %I.%I RESET (%s)', $3, $4, string_agg(split_part(o, '=', 1), ', '))
-     FROM unnest(n.reloptions) o),
+     FROM unnest(n.reloptions) o HAVING count(*) > 0),
     (SELECT format('ALTER TABLE %I.%I SET (%s)', $3, $4,
                    string_agg(format('%s = %L', split_part(o, '=', 1), substr(o, strpos(o, '=') + 1)), ', '))
      FROM (SELECT unnest(l.reloptions) UNION ALL
@@ -276,7 +276,8 @@ pub(super) struct Place {
 pub(super) async fn find(connection: &mut PgConnection, place: &Place) -> Result<Vec<Carried>, Failure> {
     let things: Vec<String> = sqlx::query_scalar(IMMOVABLE).bind(place.live).fetch_all(&mut *connection).await?;
     if !things.is_empty() {
-        let message = format!("{} can't be moved from the live table to the new one: {}", count(&things), things.join(", "));
+        let message =
+            format!("{} can't be moved from the live table to the new one: {}", count(&things), things.join(", "));
         return Err(Refusal::unexpected(message)
             .at(format_args!("table {}", place.name.name))
             .hint("drop it before the swap and make it again behind it; a view in place of a materialized one is moved")
@@ -313,7 +314,11 @@ fn count(things: &[String]) -> &'static str {
 }
 
 /// Builds the indexes that others made on a live table on the one that comes in its place, before anybody waits.
-pub(super) async fn prepare_indexes(connection: &mut PgConnection, place: &Place, next: &Relation) -> Result<(), Failure> {
+pub(super) async fn prepare_indexes(
+    connection: &mut PgConnection,
+    place: &Place,
+    next: &Relation,
+) -> Result<(), Failure> {
     let sql = "SELECT format('%I', c.relname) AS what, 'eventlift_carried_' || md5(pg_get_indexdef(c.oid)) AS name,
                       pg_get_indexdef(c.oid) AS made, i.indisunique AS is_unique,
                       format('CREATE %sINDEX %I ON %s ', CASE WHEN i.indisunique THEN 'UNIQUE ' ELSE '' END, c.relname,

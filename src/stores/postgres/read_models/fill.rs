@@ -176,7 +176,9 @@ pub(super) async fn load(
         return Ok(());
     }
     let name = relation(schema, Side::Shadow, table);
-    copy_in(connection, &name, table, &copied).await.map_err(|failure| tables::not_unique(table, build.generation, failure))
+    copy_in(connection, &name, table, &copied)
+        .await
+        .map_err(|failure| tables::not_unique(table, build.generation, failure))
 }
 
 async fn copy_in(connection: &mut PgConnection, name: &Relation, table: &Table, copied: &[u8]) -> Result<(), Failure> {
@@ -489,8 +491,7 @@ pub(super) async fn scan(
     record::require_complete(&build, projection, side)?;
     let table = table_of(&build, number)?;
     let name = relation(schema, side, table);
-    let key: Vec<String> =
-        table.key.iter().map(|place| format!("t.{}", Quoted(&table.columns[*place].name))).collect();
+    let key: Vec<String> = table.key.iter().map(|place| format!("t.{}", Quoted(&table.columns[*place].name))).collect();
     let behind = match after {
         Some(_) => {
             let last = |(number, place): (usize, &usize)| {
@@ -502,8 +503,7 @@ pub(super) async fn scan(
         None => String::new(),
     };
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let sql =
-        format!("SELECT {} FROM {name} AS t {behind} ORDER BY {} LIMIT {limit}", selected(table), key.join(", "));
+    let sql = format!("SELECT {} FROM {name} AS t {behind} ORDER BY {} LIMIT {limit}", selected(table), key.join(", "));
     let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(false);
     if let Some(after) = after {
         for array in key_arrays(table, &[after])? {

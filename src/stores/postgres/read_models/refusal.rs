@@ -102,7 +102,8 @@ impl Failure {
     pub(super) fn into_error(self, action: &'static str, display: &str, schema: &str, role: &str) -> StoreError {
         match self {
             Self::Postgres(error) => {
-                let hint = reported(&error).filter(|r| r.code() == "42501").map(|r| missing_right(r.message(), schema, role));
+                let hint =
+                    reported(&error).filter(|r| r.code() == "42501").map(|r| missing_right(r.message(), schema, role));
                 let error = store_error(action, display, error);
                 match hint {
                     Some(hint) => error.hint(hint),

@@ -270,12 +270,7 @@ impl ReadModelStore for PostgresReadModels {
 }
 
 impl PostgresReadModels {
-    async fn turn(
-        &self,
-        action: &'static str,
-        projections: &[&str],
-        direction: Direction,
-    ) -> Result<(), StoreError> {
+    async fn turn(&self, action: &'static str, projections: &[&str], direction: Direction) -> Result<(), StoreError> {
         let held: Vec<(&str, Option<i64>)> =
             projections.iter().map(|projection| (*projection, self.epoch(projection))).collect();
         let mut call = self.pool.write(action).await?;

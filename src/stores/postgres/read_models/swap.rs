@@ -219,12 +219,7 @@ async fn changed(
     rows.iter().map(pair).collect()
 }
 
-async fn lock(
-    connection: &mut PgConnection,
-    schema: &str,
-    tables: &[Relation],
-    until: Instant,
-) -> Result<(), Failure> {
+async fn lock(connection: &mut PgConnection, schema: &str, tables: &[Relation], until: Instant) -> Result<(), Failure> {
     for (_, name) in changed(connection, schema, tables).await? {
         limit_wait(connection, until).await?;
         execute(connection, format!("LOCK TABLE {name} IN ACCESS EXCLUSIVE MODE")).await?;

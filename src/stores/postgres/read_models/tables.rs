@@ -207,11 +207,8 @@ pub(super) async fn finish(
 ) -> Result<(), Failure> {
     let name = relation(schema, Side::Shadow, table);
     let key = key_name(table, generation);
-    let sql = format!(
-        "ALTER TABLE {name} ADD CONSTRAINT {} PRIMARY KEY ({})",
-        Quoted(&key),
-        column_list(table, &table.key)
-    );
+    let sql =
+        format!("ALTER TABLE {name} ADD CONSTRAINT {} PRIMARY KEY ({})", Quoted(&key), column_list(table, &table.key));
     execute(connection, sql).await.map_err(|failure| not_unique(table, generation, failure))?;
     for (number, index) in table.indexes.iter().enumerate() {
         let sql = format!(

@@ -119,7 +119,8 @@ fn encode_numeric(text: &str, out: &mut Vec<u8>) {
 pub(super) fn copied(table: &Table, rows: &[Row]) -> Result<Vec<u8>, Failure> {
     let mut out = Vec::with_capacity(rows.len() * table.columns.len() * 16 + 32);
     out.extend_from_slice(b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0");
-    let fields = i16::try_from(table.columns.len()).map_err(|_| Refusal::unsupported("a table has too many columns"))?;
+    let fields =
+        i16::try_from(table.columns.len()).map_err(|_| Refusal::unsupported("a table has too many columns"))?;
     for row in rows {
         check_row(table, row)?;
         out.extend_from_slice(&fields.to_be_bytes());
