@@ -267,9 +267,9 @@ async fn what_others_made(psql: &mut PgConnection) -> Vec<String> {
         "SELECT indexdef FROM pg_indexes WHERE tablename = 't' AND indexname NOT LIKE 'eventlift%' ORDER BY 1",
         "SELECT conname || pg_get_constraintdef(oid) || conrelid::regclass || confrelid::regclass FROM pg_constraint
          WHERE contype <> 'p' AND 't'::regclass IN (conrelid, confrelid) ORDER BY 1",
-        "SELECT pg_get_triggerdef(oid) || tgenabled || coalesce(obj_description(oid, 'pg_trigger'), '') FROM pg_trigger
+        "SELECT pg_get_triggerdef(oid) || tgenabled::text || coalesce(obj_description(oid, 'pg_trigger'), '') FROM pg_trigger
          WHERE tgrelid = 't'::regclass AND NOT tgisinternal ORDER BY 1",
-        "SELECT relacl::text || relowner || coalesce(array_to_string(reloptions, ','), '') || relreplident
+        "SELECT relacl::text || relowner || coalesce(array_to_string(reloptions, ','), '') || relreplident::text
            || relrowsecurity || relforcerowsecurity || obj_description(oid) FROM pg_class WHERE oid = 't'::regclass",
         "SELECT coalesce(attacl::text, '') || attstattarget || coalesce(col_description(attrelid, attnum), '')
          FROM pg_attribute WHERE attrelid = 't'::regclass AND attnum > 0 ORDER BY attnum",
