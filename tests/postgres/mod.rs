@@ -7,6 +7,7 @@ mod disturbed;
 mod events;
 mod live;
 mod proxy;
+mod read_models;
 mod reading;
 mod server;
 mod writing;

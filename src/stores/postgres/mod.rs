@@ -21,6 +21,7 @@ mod news;
 mod privileges;
 mod proof;
 mod range_writer;
+mod read_models;
 mod reader;
 mod relation;
 mod seal;
@@ -34,3 +35,4 @@ pub use config::{InvalidPostgres, PayloadColumn, PostgresConfig, PostgresReadMod
 pub use looked_at::PostgresLedger;
 pub use reader::PostgresReader;
 pub use writer::PostgresWriter;
+pub use read_models::PostgresReadModels;

@@ -1,0 +1,137 @@
+//! Why a call fails: PostgreSQL's reasons and our own.
+
+use std::fmt;
+
+use eventlift_events::{StoreError, StoreErrorKind};
+
+use super::super::failure::{reported, store_error};
+
+/// Why a call fails. Its transaction is rolled back.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// PostgreSQL can't, or can't be reached.
+    Postgres(sqlx::Error),
+    /// We don't.
+    Refused(Box<Refusal>),
+}
+
+/// What is refused, where, and what to try.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    kind: StoreErrorKind,
+    place: Option<String>,
+    hint: Option<String>,
+}
+
+impl Refusal {
+    pub(super) fn new(kind: StoreErrorKind) -> Self {
+        Self { kind, place: None, hint: None }
+    }
+
+    /// The database is not as the record says.
+    pub(super) fn unexpected(message: impl fmt::Display) -> Self {
+        Self::new(StoreErrorKind::Unexpected(message.to_string()))
+    }
+
+    /// What was given contradicts itself or what is there.
+    pub(super) fn bad_input(message: impl fmt::Display) -> Self {
+        Self::new(StoreErrorKind::BadInput(message.to_string()))
+    }
+
+    /// This store can't take what was given.
+    pub(super) fn unsupported(message: impl fmt::Display) -> Self {
+        Self::new(StoreErrorKind::Unsupported(message.to_string()))
+    }
+
+    pub(super) fn at(self, place: impl fmt::Display) -> Self {
+        Self { place: Some(place.to_string()), ..self }
+    }
+
+    pub(super) fn hint(self, hint: impl fmt::Display) -> Self {
+        Self { hint: Some(hint.to_string()), ..self }
+    }
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Postgres(error)
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(Box::new(refusal))
+    }
+}
+
+impl Failure {
+    /// The code of the server's error, if it is one.
+    pub(super) fn code(&self) -> Option<&str> {
+        match self {
+            Self::Postgres(error) => reported(error).map(|reported| reported.code()),
+            Self::Refused(_) => None,
+        }
+    }
+
+    /// The server's message and its detail.
+    pub(super) fn said(&self) -> String {
+        match self {
+            Self::Postgres(error) => match reported(error) {
+                Some(reported) => match reported.detail() {
+                    Some(detail) => format!("{} ({})", reported.message(), detail.trim_end_matches('.')),
+                    None => reported.message().to_owned(),
+                },
+                None => error.to_string(),
+            },
+            Self::Refused(refusal) => refusal.kind.to_string(),
+        }
+    }
+
+    /// Whether the connection can't be used any more.
+    pub(super) fn is_disconnected(&self) -> bool {
+        match self {
+            Self::Refused(_) => false,
+            Self::Postgres(error) => match reported(error) {
+                Some(reported) => reported.code().starts_with("57P") || reported.code().starts_with("08"),
+                None => true,
+            },
+        }
+    }
+
+    /// As the store's callers see it. `schema` and `role` are for the rights that may be missing.
+    pub(super) fn into_error(self, action: &'static str, display: &str, schema: &str, role: &str) -> StoreError {
+        match self {
+            Self::Postgres(error) => {
+                let hint =
+                    reported(&error).filter(|r| r.code() == "42501").map(|r| missing_right(r.message(), schema, role));
+                let error = store_error(action, display, error);
+                match hint {
+                    Some(hint) => error.hint(hint),
+                    None => error,
+                }
+            }
+            Self::Refused(refusal) => {
+                let Refusal { kind, place, hint } = *refusal;
+                StoreError { place, hint, ..StoreError::new(action, display, kind) }
+            }
+        }
+    }
+}
+
+/// What to run where the server says that a right is missing.
+pub(super) fn missing_right(message: &str, schema: &str, role: &str) -> String {
+    let schema = super::super::relation::Quoted(schema);
+    let role = super::super::relation::Quoted(role);
+    if message.contains(" database ") {
+        return format!("make the schema first, as its owner: CREATE SCHEMA {schema} AUTHORIZATION {role}");
+    }
+    if message.contains("owner") {
+        return format!("as a superuser, make {role} a member of the role that owns it: GRANT owner TO {role}");
+    }
+    if message.contains(" table ") || message.contains(" view ") || message.contains(" sequence ") {
+        return format!(
+            "as its owner: GRANT SELECT, INSERT, UPDATE, DELETE, REFERENCES ON ALL TABLES IN SCHEMA {schema} TO {role}"
+        );
+    }
+    format!("as the schema's owner: GRANT USAGE, CREATE ON SCHEMA {schema} TO {role}")
+}
