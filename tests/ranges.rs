@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use eventlift::events::faults::{Call, Fault, Faulty, Script};
-use eventlift::events::{
-    CheckpointStore, Event, EventReader, EventWriter, MemoryLimits, MemoryStore, Payload, Position, RunState,
-};
+use eventlift::events::{CheckpointStore, Event, EventWriter, MemoryLimits, MemoryStore, Payload, Position, RunState};
 use eventlift::pipeline::{
     Appended, Migration, MigrationOptions, Outcome, PipelineError, Refusal, StartingPoint, StopHandle,
 };
@@ -278,8 +276,6 @@ async fn what_needs_the_order_of_events_is_refused_in_the_middle_of_ranges() {
     // Somebody else's event is found out, wherever the ranges are.
     let last = scene.events.last().unwrap();
     let foreign = rulebook::event(last.position.major() + 1, "Foreign", "foreign-1", 0, "{}");
-    let untouched = scene.target.writer().unwrap();
-    drop(untouched);
     scene.finish(2, "as it was begun").await;
     scene.target.writer().unwrap().append(&[foreign], None).await.unwrap();
     let error = scene.run(2).await.unwrap_err();
