@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use eventlift::events::faults::{Call, Fault, Faulty, Script};
 use eventlift::events::{EventWriter, MemoryStore, StoreError, StoreErrorKind};
-use eventlift::pipeline::{Heartbeat, Migration, MigrationOptions, PipelineError, RetryPolicy, Stop, StopHandle, go_on};
+use eventlift::pipeline::{
+    Heartbeat, Migration, MigrationOptions, PipelineError, RetryPolicy, Stop, StopHandle, go_on,
+};
 
 use crate::content::{self, assert_same};
 use crate::rulebook;
@@ -37,7 +39,11 @@ async fn a_run_whose_stores_are_lost_again_and_again_ends_as_an_undisturbed_one(
 
     let (reading, writing) = (Script::new(), Script::new());
     writing.on(Call::Append, 2, Fault::Lose).on(Call::Append, 5, Fault::LoseAfterSuccess);
-    writing.on(Call::Checkpoint, 4, Fault::Lose).on(Call::Seal, 1, Fault::Lose).on(Call::Seal, 2, Fault::LoseAfterSuccess);
+    writing.on(Call::Checkpoint, 4, Fault::Lose).on(Call::Seal, 1, Fault::Lose).on(
+        Call::Seal,
+        2,
+        Fault::LoseAfterSuccess,
+    );
     reading.on(Call::Batch, 12, Fault::Lose);
     let attempt = |heartbeat: Heartbeat| {
         let reader = Arc::new(Faulty::new(source.reader(), reading.clone()));
@@ -78,7 +84,8 @@ async fn it_is_given_up_some_time_after_the_last_progress() {
             Err::<(), _>(unavailable())
         }
     };
-    let error = go_on(&RetryPolicy::default(), &Stop::never(), attempt, |next| waits.push(next.wait)).await.unwrap_err();
+    let error =
+        go_on(&RetryPolicy::default(), &Stop::never(), attempt, |next| waits.push(next.wait)).await.unwrap_err();
     assert_eq!(error.to_string(), "failed to read the store: connection reset");
     // While there is progress, each wait is the first one.
     assert!(waits[1..50].iter().all(|wait| *wait <= Duration::from_millis(100)), "{waits:?}");

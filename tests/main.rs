@@ -22,11 +22,11 @@ mod edges;
 mod faults;
 #[cfg(feature = "file")]
 mod file_store;
-#[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
-mod following;
 mod fold;
 #[cfg(unix)]
 mod fold_kill;
+#[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
+mod following;
 #[cfg(all(feature = "sqlite", feature = "file"))]
 mod going_on;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]

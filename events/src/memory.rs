@@ -97,7 +97,13 @@ impl MemoryStore {
     pub fn with_limits(limits: MemoryLimits) -> Self {
         let key = Uuid::new_v4().to_string();
         let identity = StoreIdentity { display: "memory".to_owned(), key };
-        let shared = Shared { identity, limits, has_writer: AtomicBool::new(false), appends: watch::Sender::new(0), content: RwLock::default() };
+        let shared = Shared {
+            identity,
+            limits,
+            has_writer: AtomicBool::new(false),
+            appends: watch::Sender::new(0),
+            content: RwLock::default(),
+        };
         Self { shared: Arc::new(shared) }
     }
 
@@ -485,7 +491,9 @@ impl RangeWriter for MemoryRangeWriter {
             Err(StoreError::new("load", &self.shared.identity, kind).at(place))
         };
         let ranges = content.progress.get(&run).map_or(&[][..], |progress| &progress.ranges);
-        let same = |planned: &&LoadRange| (planned.index, planned.after, planned.until) == (range.index, range.after, range.until);
+        let same = |planned: &&LoadRange| {
+            (planned.index, planned.after, planned.until) == (range.index, range.after, range.until)
+        };
         let Some(planned) = ranges.iter().find(same) else { return refused("it was not planned") };
         let mut last = planned.done.or(planned.after);
         for event in events {

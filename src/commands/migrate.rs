@@ -19,8 +19,8 @@ use super::rebuild::ProjectionLine;
 use super::rules::registry;
 use crate::config::Project;
 use crate::pipeline::{
-    Heartbeat, MayPass, Migration, MigrationOptions, PipelineError, Refusal, StartingPoint, Stop, StopHandle, Survey, SurveyOptions,
-    survey,
+    Heartbeat, MayPass, Migration, MigrationOptions, PipelineError, Refusal, StartingPoint, Stop, StopHandle, Survey,
+    SurveyOptions, survey,
 };
 use crate::stores::StoreConfig;
 
@@ -227,8 +227,7 @@ impl Work<'_> {
             policies: options.policies,
             gaps_are_found_later: self.registry.shape() == Shape::OneToOne,
         };
-        let proof =
-            survey(&**source, &self.registry, &survey_options, &self.stop, |read| proving.set(read)).await;
+        let proof = survey(&**source, &self.registry, &survey_options, &self.stop, |read| proving.set(read)).await;
         proving.end();
         let proof = proof?;
         if !proof.complete {

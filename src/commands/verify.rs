@@ -114,7 +114,15 @@ async fn attempt(
     let complete = !stop.is_asked() && events.as_ref().is_none_or(|events| events.complete);
     let agrees = events.as_ref().is_none_or(|events| events.agrees);
     let agrees = agrees && complete && read_models.iter().all(|line| line.agrees != Some(false));
-    Ok(VerifyReport { source, agrees, complete, events, read_models, retries: 0, seconds: begun.elapsed().as_secs_f64() })
+    Ok(VerifyReport {
+        source,
+        agrees,
+        complete,
+        events,
+        read_models,
+        retries: 0,
+        seconds: begun.elapsed().as_secs_f64(),
+    })
 }
 
 /// What the comparison of events found, and the events that the target should hold, to be folded.

@@ -193,9 +193,7 @@ impl PipelineError {
                     "take the change back, or migrate into a new target; to go on all the same, add --accept-changes"
                 }
                 Refusal::Renumbering { .. } => "migrate into a new target",
-                Refusal::OutOfOrder { .. } => {
-                    "let the run end first as it was begun, or migrate into a new target"
-                }
+                Refusal::OutOfOrder { .. } => "let the run end first as it was begun, or migrate into a new target",
                 Refusal::OtherScope { .. } => {
                     "ask for the same --category, --stream or --type as the run, or migrate into a new target"
                 }

@@ -340,9 +340,8 @@ impl Migration {
         listener: &mut Option<&mut dyn Appended>,
     ) -> Result<(), PipelineError> {
         let options = self.options.clone();
-        let request = ReadRequest::new(options.scope.clone())
-            .after(sequencer.source())
-            .batch_events(options.batch_events);
+        let request =
+            ReadRequest::new(options.scope.clone()).after(sequencer.source()).batch_events(options.batch_events);
         let lifted = lift_batches(
             self.source.read(request),
             Arc::clone(&self.registry),

@@ -39,6 +39,4 @@ pub use starting_point::StartingPoint;
 pub use stop::{Stop, StopHandle};
 pub use survey::{Covered, Sample, Survey, SurveyOptions, survey};
 pub(crate) use transform::{Origins, lift_batches};
-pub use verify::{
-    ByValue, Difference, Part, Verification, VerifyProgress, compared_by_value, verify, verify_empty,
-};
+pub use verify::{ByValue, Difference, Part, Verification, VerifyProgress, compared_by_value, verify, verify_empty};

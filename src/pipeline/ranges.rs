@@ -179,7 +179,8 @@ impl RangedLoad<'_> {
         let (halt, stop) = StopHandle::new();
         let (ask, mut asked) = mpsc::unbounded_channel();
         let left = ranges.iter().filter(|range| !range.is_complete).copied().collect();
-        let board = Arc::new(Board { ranges: Mutex::new(ranges), left: Mutex::new(left), progress: self.progress.clone() });
+        let board =
+            Arc::new(Board { ranges: Mutex::new(ranges), left: Mutex::new(left), progress: self.progress.clone() });
         let keeps_attributes = target.capabilities().attributes;
         let mut tasks = JoinSet::new();
         for writer in writers {
@@ -256,7 +257,12 @@ impl Board {
             *known = range;
         }
         // Reported while it is locked, so that no report is older than the one before.
-        self.progress.send_replace(Progress { state: RunState::Loading, counts: sum(&ranges), source: None, head: None });
+        self.progress.send_replace(Progress {
+            state: RunState::Loading,
+            counts: sum(&ranges),
+            source: None,
+            head: None,
+        });
     }
 }
 

@@ -127,9 +127,8 @@ pub async fn survey(
 
 fn needs_no_audit(reader: &dyn EventReader, options: &SurveyOptions) -> bool {
     let guarantees = reader.capabilities().guarantees;
-    let dense = guarantees.dense_revisions
-        || options.policies.revisions == Revisions::Sparse
-        || options.gaps_are_found_later;
+    let dense =
+        guarantees.dense_revisions || options.policies.revisions == Revisions::Sparse || options.gaps_are_found_later;
     guarantees.unique_ids && guarantees.unique_revisions && dense
 }
 
