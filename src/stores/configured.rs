@@ -13,7 +13,7 @@ use super::file::{FileConfig, FileReader, FileWriter};
 use super::local_file;
 #[cfg(feature = "postgres")]
 use super::postgres::{
-    self, InvalidPostgres, PostgresConfig, PostgresLedger, PostgresReadModelConfig, PostgresReader,
+    self, InvalidPostgres, PostgresConfig, PostgresLedger, PostgresReadModelConfig, PostgresReadModels, PostgresReader,
     PostgresWriter,
 };
 #[cfg(feature = "sqlite")]
@@ -267,7 +267,7 @@ impl ReadModelConfig {
             Self::Sqlite(ref config) => Ok(Arc::new(SqliteReadModels::open(config.clone())?)),
             #[cfg(feature = "postgres")]
             Self::Postgres(ref config) => {
-                Err(StoreError::new("open", config, eventlift_events::StoreErrorKind::Missing)) // TEMP
+                Ok(Arc::new(PostgresReadModels::open(PostgresReadModelConfig::clone(config)).await?))
             }
         }
     }
@@ -283,7 +283,8 @@ impl ReadModelConfig {
             }
             #[cfg(feature = "postgres")]
             Self::Postgres(ref config) => {
-                Err(StoreError::new("open", config, eventlift_events::StoreErrorKind::Missing)) // TEMP
+                let store = PostgresReadModels::look(PostgresReadModelConfig::clone(config)).await?;
+                Ok(store.map(|store| Arc::new(store) as Arc<dyn ReadModels>))
             }
         }
     }

@@ -397,10 +397,6 @@ impl Ledger {
     }
 }
 
-/// Looks at a store's row without holding it: what a reader needs to know. None where there is no row.
-pub(super) async fn store_row(connection: &mut PgConnection, table: &EventsTable) -> Result<Option<StoreRow>> {
-    Ledger::of(&table.relation).store_row(connection, "").await
-}
 
 /// Id, state, source, fingerprint, parts, when started and updated, tool.
 type WrittenRun = (String, String, String, String, String, i64, i64, String);

@@ -33,6 +33,7 @@ mod writer;
 
 pub use config::{InvalidPostgres, PayloadColumn, PostgresConfig, PostgresReadModelConfig, PostgresServer, Writers};
 pub use looked_at::PostgresLedger;
+pub(in crate::stores) use looked_at::is_being_written;
+pub use read_models::PostgresReadModels;
 pub use reader::PostgresReader;
 pub use writer::PostgresWriter;
-pub use read_models::PostgresReadModels;
