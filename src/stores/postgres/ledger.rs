@@ -10,7 +10,6 @@ use sha2::{Digest, Sha256};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Error, Result};
 
-use super::layout::EventsTable;
 use super::relation::Relation;
 
 /// The ledger's rows of one table of events.
