@@ -1,6 +1,7 @@
 //! A project: `eventlift.toml` and the folders beside it.
 
 mod rebuild_settings;
+mod retry_settings;
 mod schedules;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 use eventlift_transformers::Keys;
 use serde::Deserialize;
 
-use crate::pipeline::Policies;
+use crate::pipeline::{Policies, RetryPolicy};
 use crate::serve::Schedule;
 use crate::stores::{InvalidStore, ReadModelConfig, StoreConfig};
 
@@ -42,6 +43,8 @@ pub struct Project {
     names_projections: bool,
     /// How read models are built.
     pub rebuild: RebuildSettings,
+    /// How long stores that can't be reached are waited for.
+    pub retry: RetryPolicy,
     /// What is built when, in the order of the names.
     pub schedules: Vec<Schedule>,
     /// Named secrets, and the environment variables that hold them.
@@ -71,6 +74,8 @@ struct Written {
     projections: DefinitionsSection,
     #[serde(default)]
     rebuild: rebuild_settings::Written,
+    #[serde(default)]
+    retry: retry_settings::Written,
     #[serde(default)]
     schedule: BTreeMap<String, schedules::Written>,
     #[serde(default)]
@@ -165,6 +170,7 @@ impl Project {
             names_projections: written.projections.folder.is_some(),
             projections: folder.join(written.projections.folder.as_deref().unwrap_or(Path::new("projections"))),
             rebuild: written.rebuild.settings(folder).map_err(wrong_value)?,
+            retry: written.retry.policy().map_err(wrong_value)?,
             schedules: schedules::read(written.schedule).map_err(wrong_value)?,
             keys: written.keys,
         })
@@ -356,6 +362,7 @@ fn store_line(text: &str, section: &str, invalid: &InvalidStore) -> Option<usize
     let key = match invalid {
         InvalidStore::UnknownKind(_) | InvalidStore::NoReadModels(_) => Some("store"),
         InvalidStore::Key(message) => quoted(message),
+        InvalidStore::Scheme(_) | InvalidStore::UrlAndPath => Some("url"),
         InvalidStore::NoKind => None,
     };
     let keys: Vec<&str> = std::iter::once(section).chain(key).collect();

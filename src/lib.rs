@@ -71,7 +71,7 @@
 
 #[cfg(feature = "cli")]
 pub mod commands;
-#[cfg(any(feature = "sqlite", feature = "file"))]
+#[cfg(any(feature = "sqlite", feature = "file", feature = "postgres"))]
 pub mod config;
 pub mod ledger;
 pub mod pipeline;
@@ -96,7 +96,7 @@ pub use eventlift_transformers::{
     Upcaster,
 };
 
-#[cfg(any(feature = "sqlite", feature = "file"))]
+#[cfg(any(feature = "sqlite", feature = "file", feature = "postgres"))]
 pub use config::Project;
 pub use pipeline::{Migration, MigrationOptions, PipelineError, verify};
 pub use rebuild::{Feed, FoldOptions, Rebuild, RebuildError, Rebuilder, Rebuilt, Wanted};

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use eventlift::events::{
-    CheckpointStore, Event, EventId, EventReader, EventType, EventWriter, MemoryStore, Payload, Position,
+    CheckpointStore, Event, EventId, EventReader, EventType, EventWriter, MemoryLimits, MemoryStore, Payload, Position,
     PositionRange, Revision, SchemaVersion, StreamName,
 };
 use eventlift::pipeline::{Migration, MigrationOptions, Outcome, Stop, Verification, verify};
@@ -380,6 +380,47 @@ proptest! {
             assert_eq!((first.expected, first.found), (at(&whole), at(&changed)));
         });
     }
+}
+
+#[test]
+fn what_a_store_keeps_as_a_value_is_verified_by_value() {
+    block_on(async {
+        let events = log(1, &[(0, 0, 1), (1, 1, 1), (0, 0, 1)]);
+        let values_only = || MemoryStore::with_limits(MemoryLimits { values_only: true, ..MemoryLimits::default() });
+        let (source, target) = (MemoryStore::new(), values_only());
+        fill(&source, &events).await;
+        let registry = Arc::new(Registry::builder().build().unwrap());
+        migrate(&source, Box::new(target.writer().unwrap()), &registry, options(7, 2, 5)).await;
+        let found = content::events_of(&target.reader()).await;
+        assert_ne!(found[0].data, events[0].data, "the text is not kept");
+        let verification = verified(&source, &target, &registry, None).await;
+        assert!(verification.agrees(), "{verification:?}");
+        let said: Vec<String> = verification.by_value.iter().map(ToString::to_string).collect();
+        let text = |part| format!("{part} is compared by value where it is JSON: memory does not keep its text");
+        assert_eq!(said, [text("data"), text("metadata")]);
+
+        // Another value is another event, and so is what is no JSON.
+        for data in [r#"{"n":3.1,"wide":9007199254740992}"#, r#"{"n":3.1}"#, "{"] {
+            let mut changed = events.clone();
+            changed[2].data = Payload::json(data);
+            let tampered = values_only();
+            fill(&tampered, &changed).await;
+            let verification = verified(&source, &tampered, &registry, None).await;
+            assert_eq!(verification.first.unwrap().found.unwrap().position, changed[2].position, "{data}");
+        }
+        let mut renotated = events.clone();
+        renotated[2].data = Payload::json(r#"{"wide":9007199254740993,"n":4.100}"#);
+        let same = values_only();
+        fill(&same, &renotated).await;
+        let data = std::str::from_utf8(events[2].data.bytes()).unwrap();
+        let is_same_value = data.contains("3.10");
+        assert!(is_same_value, "{data}");
+        assert!(!verified(&source, &same, &registry, None).await.agrees());
+        renotated[2].data = Payload::json(r#"{"wide":9007199254740993,"n":31e-1}"#);
+        let same = values_only();
+        fill(&same, &renotated).await;
+        assert!(verified(&source, &same, &registry, None).await.agrees());
+    });
 }
 
 /// Where a range of the map puts a source position that became so many events.

@@ -26,6 +26,10 @@ mod fold;
 #[cfg(unix)]
 mod fold_kill;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
+mod following;
+#[cfg(all(feature = "sqlite", feature = "file"))]
+mod going_on;
+#[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod history;
 #[cfg(all(feature = "sqlite", feature = "file"))]
 mod laws;
@@ -39,6 +43,8 @@ mod postgres;
 mod postgres_child;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod project;
+#[cfg(all(feature = "sqlite", feature = "file"))]
+mod ranges;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod rebuild_faults;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]

@@ -1,15 +1,19 @@
 //! A boxed store is a store, so that wrappers take either.
 
+use std::num::NonZeroUsize;
+
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::stream::BoxStream;
 
-use crate::checkpoint::{Checkpoint, PositionRange, Progress, RunId, RunRecord, StateKey};
+use crate::checkpoint::{Checkpoint, LoadRange, PositionRange, Progress, RunId, RunRecord, StateKey};
 use crate::error::StoreError;
 use crate::event::Event;
 use crate::position::Position;
 use crate::scope::Scope;
 use crate::store::{
-    Capabilities, Census, CheckpointStore, EventReader, EventStream, EventWriter, ReadRequest, StoreIdentity,
+    Capabilities, Census, CheckpointStore, EventReader, EventStream, EventWriter, RangeWriter, ReadRequest,
+    StoreIdentity,
 };
 
 #[async_trait]
@@ -32,6 +36,19 @@ impl<S: EventReader + ?Sized> EventReader for Box<S> {
 
     async fn head(&self) -> Result<Option<Position>, StoreError> {
         (**self).head().await
+    }
+
+    async fn cuts(
+        &self,
+        after: Option<Position>,
+        until: Position,
+        parts: NonZeroUsize,
+    ) -> Result<Vec<Position>, StoreError> {
+        (**self).cuts(after, until, parts).await
+    }
+
+    fn news(&self) -> Option<BoxStream<'static, ()>> {
+        (**self).news()
     }
 
     fn reading(&self) -> String {
@@ -63,6 +80,10 @@ impl<S: EventWriter + ?Sized> EventWriter for Box<S> {
 
     async fn seal(&mut self, dense: bool) -> Result<(), StoreError> {
         (**self).seal(dense).await
+    }
+
+    async fn range_writers(&mut self, count: NonZeroUsize) -> Result<Vec<Box<dyn RangeWriter>>, StoreError> {
+        (**self).range_writers(count).await
     }
 
     async fn is_empty(&self) -> Result<bool, StoreError> {
@@ -103,5 +124,20 @@ impl<S: CheckpointStore + ?Sized> CheckpointStore for Box<S> {
 
     async fn position_at(&self, run: RunId, source: Position) -> Result<Option<PositionRange>, StoreError> {
         (**self).position_at(run, source).await
+    }
+
+    async fn load_ranges(&self, run: RunId) -> Result<Vec<LoadRange>, StoreError> {
+        (**self).load_ranges(run).await
+    }
+
+    async fn plan_ranges(&mut self, run: RunId, ranges: &[LoadRange]) -> Result<(), StoreError> {
+        (**self).plan_ranges(run, ranges).await
+    }
+}
+
+#[async_trait]
+impl<W: RangeWriter + ?Sized> RangeWriter for Box<W> {
+    async fn append(&mut self, events: &[Event], run: RunId, range: &LoadRange) -> Result<(), StoreError> {
+        (**self).append(events, run, range).await
     }
 }

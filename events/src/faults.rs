@@ -3,20 +3,23 @@
 use std::collections::HashMap;
 use std::fmt::Debug;
 use std::hash::Hash;
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
 use tokio::sync::{Semaphore, watch};
 
-use crate::checkpoint::{Checkpoint, PositionRange, Progress, RunId, RunRecord, StateKey};
+use crate::checkpoint::{Checkpoint, LoadRange, PositionRange, Progress, RunId, RunRecord, StateKey};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::event::Event;
 use crate::position::Position;
 use crate::scope::Scope;
 use crate::store::{
-    Capabilities, Census, CheckpointStore, EventReader, EventStream, EventWriter, ReadRequest, StoreIdentity,
+    Capabilities, Census, CheckpointStore, EventReader, EventStream, EventWriter, RangeWriter, ReadRequest,
+    StoreIdentity,
 };
 
 /// A way to fail.
@@ -28,6 +31,10 @@ pub enum Fault {
     Hold,
     /// Does what was asked, and answers an error all the same. A batch read so is lost.
     FailAfterSuccess,
+    /// Answers that the store can't be reached, which may pass, and does nothing.
+    Lose,
+    /// Does what was asked, and answers that the store can't be reached.
+    LoseAfterSuccess,
 }
 
 /// What can fail.
@@ -41,6 +48,14 @@ pub enum Call {
     Batch,
     /// [`CheckpointStore::checkpoint`].
     Checkpoint,
+    /// [`RangeWriter::append`] of any range.
+    AppendRange,
+    /// [`CheckpointStore::plan_ranges`].
+    PlanRanges,
+    /// [`CheckpointStore::load_ranges`].
+    LoadRanges,
+    /// [`EventReader::cuts`].
+    Cuts,
 }
 
 /// The calls of a kind of store: what a script counts, and lets fail.
@@ -56,11 +71,16 @@ impl Cue for Call {
             Self::Seal => "seal",
             Self::Batch => "read",
             Self::Checkpoint => "read the checkpoint of",
+            Self::AppendRange => "load a range of",
+            Self::PlanRanges => "plan a load of",
+            Self::LoadRanges => "read the ranges of",
+            Self::Cuts => "cut",
         }
     }
 }
 
-/// The source of every error that a script causes, in a [`StoreErrorKind::Backend`].
+/// The source of every error that a script causes, in a [`StoreErrorKind::Backend`], or where the store is lost in a
+/// [`StoreErrorKind::Unavailable`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("call {nth} to {call:?} was told to {fault:?}")]
 pub struct InjectedFault<C: Cue = Call> {
@@ -179,8 +199,8 @@ impl<C: Cue> Script<C> {
     pub async fn before(&self, call: C, store: &StoreIdentity) -> Result<Option<InjectedFault<C>>, StoreError> {
         let Some(injected) = self.enter(call) else { return Ok(None) };
         match injected.fault {
-            Fault::Reject => Err(injected.error(store)),
-            Fault::FailAfterSuccess => Ok(Some(injected)),
+            Fault::Reject | Fault::Lose => Err(injected.error(store)),
+            Fault::FailAfterSuccess | Fault::LoseAfterSuccess => Ok(Some(injected)),
             Fault::Hold => {
                 self.wait_at_the_gate().await;
                 Ok(None)
@@ -191,7 +211,11 @@ impl<C: Cue> Script<C> {
 
 impl<C: Cue> InjectedFault<C> {
     fn error(self, store: &StoreIdentity) -> StoreError {
-        StoreError::new(self.call.action(), store, StoreErrorKind::Backend(Box::new(self)))
+        let kind = match self.fault {
+            Fault::Lose | Fault::LoseAfterSuccess => StoreErrorKind::Unavailable(Box::new(self)),
+            Fault::Reject | Fault::Hold | Fault::FailAfterSuccess => StoreErrorKind::Backend(Box::new(self)),
+        };
+        StoreError::new(self.call.action(), store, kind)
     }
 
     /// The answer to a call that went as it should: an error if this is to fail after it.
@@ -277,6 +301,21 @@ impl<S: EventReader> EventReader for Faulty<S> {
         self.inner.head().await
     }
 
+    async fn cuts(
+        &self,
+        after: Option<Position>,
+        until: Position,
+        parts: NonZeroUsize,
+    ) -> Result<Vec<Position>, StoreError> {
+        let injected = self.script.before(Call::Cuts, self.inner.identity()).await?;
+        let cuts = self.inner.cuts(after, until, parts).await?;
+        InjectedFault::after(injected, self.inner.identity(), cuts)
+    }
+
+    fn news(&self) -> Option<BoxStream<'static, ()>> {
+        self.inner.news()
+    }
+
     fn reading(&self) -> String {
         self.inner.reading()
     }
@@ -312,12 +351,38 @@ impl<S: EventWriter> EventWriter for Faulty<S> {
         InjectedFault::after(injected, self.inner.identity(), ())
     }
 
+    async fn range_writers(&mut self, count: NonZeroUsize) -> Result<Vec<Box<dyn RangeWriter>>, StoreError> {
+        let store = self.inner.identity().clone();
+        let writers = self.inner.range_writers(count).await?.into_iter();
+        let faulty = |inner| {
+            let (script, store) = (self.script.clone(), store.clone());
+            Box::new(FaultyRange { inner, script, store }) as Box<dyn RangeWriter>
+        };
+        Ok(writers.map(faulty).collect())
+    }
+
     async fn is_empty(&self) -> Result<bool, StoreError> {
         self.inner.is_empty().await
     }
 
     async fn last_position(&self) -> Result<Option<Position>, StoreError> {
         self.inner.last_position().await
+    }
+}
+
+/// A range writer that fails as the script of its store says.
+struct FaultyRange {
+    inner: Box<dyn RangeWriter>,
+    script: Script,
+    store: StoreIdentity,
+}
+
+#[async_trait]
+impl RangeWriter for FaultyRange {
+    async fn append(&mut self, events: &[Event], run: RunId, range: &LoadRange) -> Result<(), StoreError> {
+        let injected = self.script.before(Call::AppendRange, &self.store).await?;
+        self.inner.append(events, run, range).await?;
+        InjectedFault::after(injected, &self.store, ())
     }
 }
 
@@ -352,5 +417,17 @@ impl<S: EventWriter> CheckpointStore for Faulty<S> {
 
     async fn position_at(&self, run: RunId, source: Position) -> Result<Option<PositionRange>, StoreError> {
         self.inner.position_at(run, source).await
+    }
+
+    async fn load_ranges(&self, run: RunId) -> Result<Vec<LoadRange>, StoreError> {
+        let injected = self.script.before(Call::LoadRanges, self.inner.identity()).await?;
+        let ranges = self.inner.load_ranges(run).await?;
+        InjectedFault::after(injected, self.inner.identity(), ranges)
+    }
+
+    async fn plan_ranges(&mut self, run: RunId, ranges: &[LoadRange]) -> Result<(), StoreError> {
+        let injected = self.script.before(Call::PlanRanges, self.inner.identity()).await?;
+        self.inner.plan_ranges(run, ranges).await?;
+        InjectedFault::after(injected, self.inner.identity(), ())
     }
 }

@@ -1,21 +1,25 @@
 //! A store in memory: for tests, for examples, and as the reference of what the contract means.
 
 use std::collections::{BTreeMap, HashMap};
+use std::num::NonZeroUsize;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::checkpoint::{Checkpoint, PositionRange, Progress, RunId, RunRecord, StateKey};
+use crate::checkpoint::{Checkpoint, LoadRange, PositionRange, Progress, RunId, RunRecord, StateKey};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::event::{Event, EventId, Timestamp};
+use crate::payload::Payload;
 use crate::position::Position;
 use crate::scope::Scope;
 use crate::store::{
-    Capabilities, Census, CheckpointStore, EventReader, EventStream, EventWriter, Guarantees, ReadRequest,
+    Capabilities, Census, CheckpointStore, EventReader, EventStream, EventWriter, Guarantees, RangeWriter, ReadRequest,
     StoreIdentity,
 };
 use crate::stream::{Revision, StreamName};
@@ -30,7 +34,7 @@ pub struct MemoryStore {
     shared: Arc<Shared>,
 }
 
-/// What a [`MemoryStore`] shall not be able to do, to stand in for a store that can't.
+/// What a [`MemoryStore`] shall do in another way, to stand in for a store that does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct MemoryLimits {
     /// It numbers events itself, from 1, instead of keeping their positions.
@@ -41,6 +45,10 @@ pub struct MemoryLimits {
     pub drops_attributes: bool,
     /// The largest sum of payload bytes one append may hold.
     pub max_append_bytes: Option<u64>,
+    /// It keeps JSON data, and JSON metadata, as a value only: here, without the white space.
+    pub values_only: bool,
+    /// It is read, and loaded, in ranges of positions at the same time.
+    pub in_ranges: bool,
 }
 
 #[derive(Debug)]
@@ -48,6 +56,8 @@ struct Shared {
     identity: StoreIdentity,
     limits: MemoryLimits,
     has_writer: AtomicBool,
+    /// Counts the appends, for whoever waits for news.
+    appends: watch::Sender<u64>,
     content: RwLock<Content>,
 }
 
@@ -68,6 +78,7 @@ struct RunProgress {
     checkpoint: Option<Checkpoint>,
     state: HashMap<StateKey, Bytes>,
     positions: BTreeMap<Position, PositionRange>,
+    ranges: Vec<LoadRange>,
 }
 
 impl Default for MemoryStore {
@@ -86,7 +97,13 @@ impl MemoryStore {
     pub fn with_limits(limits: MemoryLimits) -> Self {
         let key = Uuid::new_v4().to_string();
         let identity = StoreIdentity { display: "memory".to_owned(), key };
-        let shared = Shared { identity, limits, has_writer: AtomicBool::new(false), content: RwLock::default() };
+        let shared = Shared {
+            identity,
+            limits,
+            has_writer: AtomicBool::new(false),
+            appends: watch::Sender::new(0),
+            content: RwLock::default(),
+        };
         Self { shared: Arc::new(shared) }
     }
 
@@ -122,8 +139,8 @@ impl Shared {
             explicit_positions: !self.limits.assigns_positions,
             sets_time: !self.limits.assigns_time,
             attributes: !self.limits.drops_attributes,
-            exact_data: true,
-            exact_metadata: true,
+            exact_data: !self.limits.values_only,
+            exact_metadata: !self.limits.values_only,
             max_append_bytes: self.limits.max_append_bytes,
             guarantees: Guarantees { unique_ids: true, unique_revisions: true, dense_revisions: false },
         }
@@ -141,7 +158,37 @@ impl Shared {
         if self.limits.drops_attributes {
             event.attributes = Bytes::new();
         }
+        if self.limits.values_only {
+            for payload in [&mut event.data, &mut event.metadata] {
+                if payload.is_json() {
+                    *payload = Payload::json(without_white_space(payload.bytes()));
+                }
+            }
+        }
         event
+    }
+
+    /// Appends while the content is locked; all of the events or none.
+    fn append(&self, content: &mut Content, events: &[Event]) -> Result<(), StoreError> {
+        if let Some(too_large) = self.too_large(events) {
+            let error = StoreError::new("append to", &self.identity, too_large);
+            return Err(error.hint("append fewer events at a time"));
+        }
+        let mut added = Vec::new();
+        for event in events {
+            if content.holds(event) {
+                continue;
+            }
+            let event = self.kept(event, content);
+            if let Some(conflict) = content.conflict(&event) {
+                added.into_iter().for_each(|position| content.remove(position));
+                let place = format_args!("stream {}, revision {}", event.stream, event.revision);
+                return Err(StoreError::new("append to", &self.identity, conflict).at(place));
+            }
+            added.push(event.position);
+            content.insert(event);
+        }
+        Ok(())
     }
 
     fn too_large(&self, events: &[Event]) -> Option<StoreErrorKind> {
@@ -311,6 +358,45 @@ impl EventReader for MemoryReader {
     async fn head(&self) -> Result<Option<Position>, StoreError> {
         Ok(self.shared.content().last_position())
     }
+
+    async fn cuts(
+        &self,
+        after: Option<Position>,
+        until: Position,
+        parts: NonZeroUsize,
+    ) -> Result<Vec<Position>, StoreError> {
+        if !self.shared.limits.in_ranges || after.is_some_and(|after| after >= until) {
+            return Ok(Vec::new());
+        }
+        let content = self.shared.content();
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let positions: Vec<Position> = content.events.range((from, Bound::Excluded(until))).map(|(p, _)| *p).collect();
+        let length = positions.len().div_ceil(parts.get()).max(1);
+        Ok(positions.chunks_exact(length).filter_map(|part| part.last().copied()).take(parts.get() - 1).collect())
+    }
+
+    fn news(&self) -> Option<BoxStream<'static, ()>> {
+        let mut appends = self.shared.appends.subscribe();
+        Some(Box::pin(async_stream::stream! {
+            while appends.changed().await.is_ok() {
+                yield ();
+            }
+        }))
+    }
+}
+
+/// JSON text without the white space between its tokens.
+fn without_white_space(json: &[u8]) -> Vec<u8> {
+    let mut kept = Vec::with_capacity(json.len());
+    let (mut in_string, mut escaped) = (false, false);
+    for &byte in json {
+        if in_string || !byte.is_ascii_whitespace() {
+            kept.push(byte);
+        }
+        in_string ^= byte == b'"' && !escaped;
+        escaped = in_string && byte == b'\\' && !escaped;
+    }
+    kept
 }
 
 /// Appends to a [`MemoryStore`]. Dropping it lets the next writer in.
@@ -342,28 +428,22 @@ impl EventWriter for MemoryWriter {
     }
 
     async fn append(&mut self, events: &[Event], progress: Option<&Progress>) -> Result<(), StoreError> {
-        if let Some(too_large) = self.shared.too_large(events) {
-            return Err(self.error("append to", too_large).hint("append fewer events at a time"));
-        }
         let mut content = self.shared.content_mut();
-        let mut added = Vec::new();
-        for event in events {
-            if content.holds(event) {
-                continue;
-            }
-            let event = self.shared.kept(event, &content);
-            if let Some(conflict) = content.conflict(&event) {
-                added.into_iter().for_each(|position| content.remove(position));
-                let place = format_args!("stream {}, revision {}", event.stream, event.revision);
-                return Err(self.error("append to", conflict).at(place));
-            }
-            added.push(event.position);
-            content.insert(event);
-        }
+        self.shared.append(&mut content, events)?;
         if let Some(progress) = progress {
             content.commit(progress);
         }
+        drop(content);
+        self.shared.appends.send_modify(|appends| *appends += 1);
         Ok(())
+    }
+
+    async fn range_writers(&mut self, count: NonZeroUsize) -> Result<Vec<Box<dyn RangeWriter>>, StoreError> {
+        if !self.shared.limits.in_ranges || self.shared.content().sealed {
+            return Ok(Vec::new());
+        }
+        let writer = || Box::new(MemoryRangeWriter { shared: Arc::clone(&self.shared) }) as Box<dyn RangeWriter>;
+        Ok((0..count.get()).map(|_| writer()).collect())
     }
 
     async fn seal(&mut self, dense: bool) -> Result<(), StoreError> {
@@ -392,6 +472,44 @@ impl EventWriter for MemoryWriter {
 
     async fn last_position(&self) -> Result<Option<Position>, StoreError> {
         Ok(self.shared.content().last_position())
+    }
+}
+
+/// Loads ranges into a [`MemoryStore`].
+#[derive(Debug)]
+struct MemoryRangeWriter {
+    shared: Arc<Shared>,
+}
+
+#[async_trait]
+impl RangeWriter for MemoryRangeWriter {
+    async fn append(&mut self, events: &[Event], run: RunId, range: &LoadRange) -> Result<(), StoreError> {
+        let mut content = self.shared.content_mut();
+        let refused = |problem: &str| {
+            let place = format!("range {}", range.index);
+            let kind = StoreErrorKind::Unsupported(problem.to_owned());
+            Err(StoreError::new("load", &self.shared.identity, kind).at(place))
+        };
+        let ranges = content.progress.get(&run).map_or(&[][..], |progress| &progress.ranges);
+        let same = |planned: &&LoadRange| {
+            (planned.index, planned.after, planned.until) == (range.index, range.after, range.until)
+        };
+        let Some(planned) = ranges.iter().find(same) else { return refused("it was not planned") };
+        let mut last = planned.done.or(planned.after);
+        for event in events {
+            if last.is_some_and(|last| event.position <= last) || event.position > range.until {
+                return refused("an event comes out of order");
+            }
+            last = Some(event.position);
+        }
+        self.shared.append(&mut content, events)?;
+        let ranges = content.progress.entry(run).or_default();
+        if let Some(planned) = ranges.ranges.iter_mut().find(|planned| planned.index == range.index) {
+            *planned = *range;
+        }
+        drop(content);
+        self.shared.appends.send_modify(|appends| *appends += 1);
+        Ok(())
     }
 }
 
@@ -436,5 +554,18 @@ impl CheckpointStore for MemoryWriter {
         let content = self.shared.content();
         let Some(run) = content.progress.get(&run) else { return Ok(None) };
         Ok(run.positions.range(..=source).next_back().map(|(_, range)| *range))
+    }
+    async fn load_ranges(&self, run: RunId) -> Result<Vec<LoadRange>, StoreError> {
+        Ok(self.shared.content().progress.get(&run).map(|run| run.ranges.clone()).unwrap_or_default())
+    }
+
+    async fn plan_ranges(&mut self, run: RunId, ranges: &[LoadRange]) -> Result<(), StoreError> {
+        let mut content = self.shared.content_mut();
+        if content.sealed && !ranges.is_empty() {
+            let problem = StoreErrorKind::Unsupported("it is sealed".to_owned());
+            return Err(self.error("plan a load of", problem));
+        }
+        content.progress.entry(run).or_default().ranges = ranges.to_vec();
+        Ok(())
     }
 }

@@ -47,6 +47,8 @@ mod limited {
         assigns_time: true,
         drops_attributes: true,
         max_append_bytes: Some(1 << 20),
+        values_only: false,
+        in_ranges: false,
     };
 
     // Stands for a store that is made on a server.
@@ -55,4 +57,17 @@ mod limited {
     }
 
     eventlift_events::conformance_tests!(store: open().await, block_on: block_on);
+}
+
+mod in_ranges {
+    use super::*;
+    const LIMITS: MemoryLimits = MemoryLimits {
+        assigns_positions: false,
+        assigns_time: false,
+        drops_attributes: false,
+        max_append_bytes: None,
+        values_only: false,
+        in_ranges: true,
+    };
+    eventlift_events::conformance_tests!(store: Memory::new(LIMITS), block_on: block_on);
 }

@@ -55,10 +55,11 @@ pub enum Command {
 Examples:
   eventlift migrate shop                   everything
   eventlift migrate shop --category user   the streams of one category
+  eventlift migrate shop --follow          and then carry over what comes, until stopped
   eventlift migrate shop --json            for a script
 
 SIGINT or SIGTERM (Ctrl-C) drains and commits; the same command goes on. A second one ends at once.")]
-    Migrate(MigrationArguments),
+    Migrate(MigrateArguments),
     /// Read both sides back and compare them; shows the first event that differs.
     #[command(after_help = "\
 Examples:
@@ -119,6 +120,18 @@ pub struct MigrationArguments {
     /// Leave the read models and snapshots alone.
     #[arg(long)]
     pub events_only: bool,
+}
+
+/// What to migrate, and whether to go on with what comes.
+#[derive(Debug, Args)]
+pub struct MigrateArguments {
+    /// Which events of which project, and how.
+    #[command(flatten)]
+    pub migration: MigrationArguments,
+    /// When everything is in, carry over what comes to the source, until stopped. Read models are brought up to date
+    /// before and at the end.
+    #[arg(long)]
+    pub follow: bool,
 }
 
 /// Which projections of which project, and how.

@@ -39,8 +39,7 @@ impl Fed {
         if let Some((survey, registry)) = proof {
             prove(&models.projections, survey, registry)?;
         }
-        let is_own_database = models.config.local_file().is_some_and(|file| target.local_file() != Some(file));
-        if !from_the_start || !is_own_database {
+        if !from_the_start || !models.config.is_apart_from(target) {
             return Ok(Self::Behind(models));
         }
         let wanted = wanted(&models.projections, "migrate");

@@ -78,6 +78,7 @@ async fn look_at(store: &StoreConfig) -> Result<Survey, CommandError> {
         samples: 1,
         limit: Some(LOOKED_AT),
         policies: Policies::default(),
+        gaps_are_found_later: false,
     };
     let registry = Registry::builder().build()?;
     Ok(survey(&*store.reader().await?, &registry, &options, &Stop::never(), |_| {}).await?)

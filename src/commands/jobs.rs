@@ -1,5 +1,6 @@
 //! The tasks of schedules, done on a project as it is when they are due.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -7,10 +8,12 @@ use async_trait::async_trait;
 use eventlift_projections::{Projection, ReadModelStore};
 
 use super::error::CommandError;
+use super::going_on::going_on;
+use super::output::Format;
 use super::read_models::{feed, read_models};
 use super::rebuild::changes_of;
 use crate::config::Project;
-use crate::pipeline::Stop;
+use crate::pipeline::{Heartbeat, MayPass, RetryPolicy, Stop};
 use crate::rebuild::{Built, Feed, FoldOptions, Outcome, Rebuild, Wanted};
 use crate::serve::{Due, JobFailure, JobOutcome, Jobs, Task};
 use crate::stores::ReadModelConfig;
@@ -23,6 +26,40 @@ pub(super) struct ProjectJobs {
     /// Where the read models were kept when the service was started, and their ledger still is.
     pub(super) kept_in: ReadModelConfig,
     pub(super) store: Arc<dyn ReadModelStore>,
+    /// How long stores that can't be reached are waited for.
+    pub(super) retry: RetryPolicy,
+    /// For whom that is said.
+    pub(super) format: Format,
+}
+
+/// Why a task failed: an error of each projection that did.
+struct Failed(Vec<CommandError>);
+
+impl MayPass for Failed {
+    fn may_pass(&self) -> bool {
+        self.0.iter().all(CommandError::may_pass)
+    }
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let messages: Vec<String> = self.0.iter().map(CommandError::to_string).collect();
+        f.write_str(&messages.join("; "))
+    }
+}
+
+impl From<CommandError> for Failed {
+    fn from(error: CommandError) -> Self {
+        Self(vec![error])
+    }
+}
+
+impl From<Failed> for JobFailure {
+    fn from(failed: Failed) -> Self {
+        // The hints are those of their own errors: where there are several, the first one's would mislead.
+        let hint = if let [error] = &failed.0[..] { error.hint() } else { None };
+        Self { message: failed.to_string(), hint }
+    }
 }
 
 /// What became of some projections of a task.
@@ -30,13 +67,22 @@ pub(super) struct ProjectJobs {
 struct Progress {
     built: Vec<Built>,
     held: Vec<String>,
-    failures: Vec<JobFailure>,
+    failures: Vec<CommandError>,
     is_stopped: bool,
 }
 
 #[async_trait]
 impl Jobs for ProjectJobs {
     async fn run(&self, due: &Due, stop: &Stop) -> Result<JobOutcome, JobFailure> {
+        let attempted = going_on(&self.retry, self.format, stop, |heartbeat| self.attempt(due, stop, heartbeat)).await;
+        Ok(attempted?.0)
+    }
+}
+
+impl ProjectJobs {
+    async fn attempt(&self, due: &Due, stop: &Stop, heartbeat: Heartbeat) -> Result<JobOutcome, Failed> {
+        // A schedule is kept although a server is just being started.
+        heartbeat.begun();
         let work = self.prepare(due).await?;
         if work.wanted.is_empty() {
             let is_nothing_changed = due.task == Task::RebuildChanged;
@@ -131,10 +177,10 @@ impl Progress {
     }
 
     /// A failure counts most. What is left of a time for which something failed waits for the next one.
-    fn outcome(self) -> Result<JobOutcome, JobFailure> {
+    fn outcome(self) -> Result<JobOutcome, Failed> {
         let Self { mut built, held, failures, is_stopped } = self;
-        if let Some(failure) = one_of_all(failures) {
-            return Err(failure);
+        if !failures.is_empty() {
+            return Err(Failed(failures));
         }
         if is_stopped {
             return Ok(JobOutcome::Stopped);
@@ -151,26 +197,11 @@ impl Progress {
     }
 }
 
-/// All of them as one.
-fn one_of_all(failures: Vec<JobFailure>) -> Option<JobFailure> {
-    let messages: Vec<&str> = failures.iter().map(|failure| &*failure.message).collect();
-    let message = messages.join("; ");
-    // The hints are those of their own errors: where there are several, the first one's would mislead.
-    let hint = if failures.len() == 1 { failures.first()?.hint.clone() } else { None };
-    (!failures.is_empty()).then_some(JobFailure { message, hint })
-}
-
 fn line(built: &Built) -> String {
     let Built { projection, events, rows, quarantined, .. } = built;
     let counts = format!("{projection} ({events} events, {rows} rows");
     match quarantined {
         0 => format!("{counts})"),
         events => format!("{counts}, {events} in quarantine)"),
-    }
-}
-
-impl From<CommandError> for JobFailure {
-    fn from(error: CommandError) -> Self {
-        Self { message: error.to_string(), hint: error.hint() }
     }
 }

@@ -1,21 +1,27 @@
 //! `migrate`: upcasts and appends, and goes on where it ended.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use eventlift_events::{Counts, RunState, Scope};
+use eventlift_transformers::{Registry, Shape};
 use serde::Serialize;
 
-use super::arguments::MigrationArguments;
+use super::arguments::{MigrateArguments, MigrationArguments};
 use super::error::{CommandError, ExitCode};
 use super::fed::Fed;
+use super::follow::follow;
+use super::going_on::{going_on, went_on};
 use super::output::{ErrorView, Format, Report, command};
 use super::progress_line::ProgressLine;
 use super::rebuild::ProjectionLine;
 use super::rules::registry;
 use crate::config::Project;
-use crate::pipeline::{Migration, MigrationOptions, PipelineError, Refusal, Stop, StopHandle, SurveyOptions, survey};
+use crate::pipeline::{
+    Heartbeat, MayPass, Migration, MigrationOptions, PipelineError, Refusal, StartingPoint, Stop, StopHandle, Survey,
+    SurveyOptions, survey,
+};
 use crate::stores::StoreConfig;
 
 /// What a migration did.
@@ -26,19 +32,21 @@ pub(super) struct MigrateReport {
     resumed: bool,
     source: String,
     target: String,
-    source_position: Option<String>,
+    pub(super) source_position: Option<String>,
     #[serde(flatten)]
-    counts: Counts,
+    pub(super) counts: Counts,
     /// Events read and written since the command was started.
-    read_now: u64,
-    written_now: u64,
-    seconds: f64,
+    pub(super) read_now: u64,
+    pub(super) written_now: u64,
+    pub(super) seconds: f64,
+    /// How often it went on by itself after a store could not be reached.
+    pub(super) retries: u32,
     /// What became of the read models and snapshots.
-    read_models: Vec<ProjectionLine>,
+    pub(super) read_models: Vec<ProjectionLine>,
     /// Why they are not what they should be, though the events are in.
-    read_models_error: Option<ErrorView>,
+    pub(super) read_models_error: Option<ErrorView>,
     #[serde(skip)]
-    exit_code: ExitCode,
+    pub(super) exit_code: ExitCode,
     project: String,
     #[serde(skip)]
     to_standard_output: bool,
@@ -51,8 +59,8 @@ pub(super) struct MigrateReport {
 }
 
 /// Migrates a project.
-pub(super) async fn migrate(arguments: &MigrationArguments, format: Format) -> Result<MigrateReport, CommandError> {
-    let project = Project::load(&arguments.project.project)?;
+pub(super) async fn migrate(arguments: &MigrateArguments, format: Format) -> Result<MigrateReport, CommandError> {
+    let project = Project::load(&arguments.migration.project.project)?;
     let target = project.require_target()?;
     let migrated = migrate_project(&project, target, arguments, format).await;
     match target.is_standard_stream() {
@@ -63,118 +71,179 @@ pub(super) async fn migrate(arguments: &MigrationArguments, format: Format) -> R
 
 async fn migrate_project(
     project: &Project,
-    target_config: &StoreConfig,
-    arguments: &MigrationArguments,
+    target: &StoreConfig,
+    arguments: &MigrateArguments,
     format: Format,
 ) -> Result<MigrateReport, CommandError> {
     let registry = Arc::new(registry(project)?);
-    let options = migration_options(arguments, project);
-    if project.source.is_same(target_config) {
+    if project.source.is_same(target) {
         let store = project.source.reader().await?.identity().to_string();
         return Err(PipelineError::from(Refusal::SameStore { store }).into());
     }
-    let source = project.source.reader().await?;
-    let target = target_config.writer().await?;
-    let (source_name, target_name) = (source.identity().to_string(), target.identity().to_string());
-    let can_be_verified =
-        source.is_rereadable() && target.capabilities().explicit_positions && !target_config.is_standard_stream();
-    let stop = stop_on_signals();
+    let work = Work {
+        project,
+        target,
+        arguments: &arguments.migration,
+        format,
+        registry,
+        options: migration_options(&arguments.migration, project),
+        stop: stop_on_signals(),
+        begun: Instant::now(),
+        start: OnceLock::new(),
+        proof: OnceLock::new(),
+    };
+    let attempted = going_on(&project.retry, format, &work.stop, |heartbeat| work.attempt(heartbeat)).await;
+    let (mut report, retries) = attempted?;
+    report.retries = retries;
+    if arguments.follow && report.state == "done" && report.exit_code == ExitCode::Done {
+        follow(&work, &mut report).await?;
+    }
+    Ok(report)
+}
 
-    let begun = Instant::now();
-    let migration =
-        Migration::new(Arc::clone(&source), target, Arc::clone(&registry), options.clone()).stop_on(stop.clone());
-    let start = migration.starting_point().await?;
-    let done_before = start.map(|checkpoint| checkpoint.counts).unwrap_or_default();
+/// What is migrated, and what attempts hand on to those after them.
+pub(super) struct Work<'a> {
+    pub(super) project: &'a Project,
+    pub(super) target: &'a StoreConfig,
+    pub(super) arguments: &'a MigrationArguments,
+    pub(super) format: Format,
+    registry: Arc<Registry>,
+    options: MigrationOptions,
+    pub(super) stop: Stop,
+    pub(super) begun: Instant,
+    /// Where the first attempt began.
+    pub(super) start: OnceLock<StartingPoint>,
+    /// What the source was proved to hold, once it was.
+    proof: OnceLock<Survey>,
+}
 
-    let (mut total, mut surveyed) = (None, None);
-    if source.is_rereadable() {
-        let mut proving = ProgressLine::new(format, "proving", None, 0);
-        let survey_options = SurveyOptions {
-            scope: options.scope.clone(),
-            after: start.map(|checkpoint| checkpoint.source),
-            samples: 0,
-            limit: None,
-            policies: options.policies,
-        };
-        let proof = survey(&*source, &registry, &survey_options, &stop, |read| proving.set(read)).await;
-        proving.end();
-        let proof = proof?;
-        if proof.complete {
-            proof.prove(&source_name, options.policies)?;
-            // A misspelt name would pass for a migration that is done.
-            if proof.events() == 0 && start.is_none() && options.scope != Scope::All {
-                let scope = arguments.scope.to_string();
-                return Err(CommandError::NothingInScope { source_name, scope });
-            }
-            total = Some(proof.events() + proof.after.map_or(0, |_| done_before.read));
-            surveyed = Some(proof);
-        }
+impl Work<'_> {
+    /// Opens both stores.
+    pub(super) async fn open(&self) -> Result<Migration, CommandError> {
+        let source = self.project.source.reader().await?;
+        let target = self.target.writer().await?;
+        let migration = Migration::new(source, target, Arc::clone(&self.registry), self.options.clone());
+        Ok(migration.stop_on(self.stop.clone()))
     }
 
-    let mut fed = match arguments.events_only {
-        true => Fed::None,
-        false => {
-            let proof = surveyed.as_ref().map(|survey| (survey, &*registry));
-            Fed::begin(project, target_config, start.is_none(), proof).await?
-        }
-    };
+    /// Migrates what is left, and builds the read models.
+    async fn attempt(&self, heartbeat: Heartbeat) -> Result<MigrateReport, CommandError> {
+        let migration = self.open().await?;
+        heartbeat.begun();
+        let start = migration.starting_point().await?;
+        let first_start = *self.start.get_or_init(|| start);
+        let done_before = first_start.counts();
+        self.prove(&migration, start).await?;
+        let proof = self.proof.get();
+        let total = proof.map(|proof| proof.events() + proof.after.map_or(0, |_| done_before.read));
+        let source = migration.source();
+        let (source_name, target_name) = (source.identity().to_string(), migration.target().identity().to_string());
+        let can_be_verified = source.is_rereadable()
+            && migration.target().capabilities().explicit_positions
+            && !self.target.is_standard_stream();
+        let mut fed = match self.arguments.events_only {
+            true => Fed::None,
+            false => {
+                let proof = proof.map(|survey| (survey, &*self.registry));
+                Fed::begin(self.project, self.target, start.is_first_event(), proof).await?
+            }
+        };
 
-    let mut line = ProgressLine::new(format, "migrating", total, done_before.read);
-    let mut progress = migration.progress();
-    let outcome = {
-        let mut running = std::pin::pin!(fed.run(migration));
-        loop {
-            tokio::select! {
-                outcome = &mut running => break outcome,
-                Ok(()) = progress.changed() => {
-                    let now = *progress.borrow_and_update();
-                    line.set(now.counts.read);
-                    if now.state == RunState::Sealing {
-                        line.now("indexing");
+        let mut line = ProgressLine::new(self.format, "migrating", total, start.counts().read);
+        let mut progress = migration.progress();
+        let outcome = {
+            let mut running = std::pin::pin!(fed.run(migration));
+            loop {
+                tokio::select! {
+                    outcome = &mut running => break outcome,
+                    Ok(()) = progress.changed() => {
+                        let now = *progress.borrow_and_update();
+                        heartbeat.progressed(now.counts.read);
+                        line.set(now.counts.read);
+                        if now.state == RunState::Sealing {
+                            line.now("indexing");
+                        }
                     }
                 }
             }
+        };
+        let outcome = match outcome {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                line.end();
+                // The error of the migration is the one that counts.
+                let _ = fed.finish(self.project, false, &self.stop).await;
+                return Err(error.into());
+            }
+        };
+        line.now("read models");
+        let built = fed.finish(self.project, outcome.done, &self.stop).await;
+        line.end();
+        let (read_models, failed, exit_code) = match built {
+            Ok(Some(lines)) if outcome.done => (lines, None, ExitCode::Done),
+            Ok(_) => (Vec::new(), None, ExitCode::Stopped),
+            // The events are in: the next attempt finds nothing to do but the read models.
+            Err(error) if error.may_pass() => return Err(error),
+            Err(error) => {
+                let code = error.exit_code();
+                (Vec::new(), Some(error), code)
+            }
+        };
+        let is_first_attempt = start == first_start;
+        Ok(MigrateReport {
+            run: outcome.run.to_string(),
+            state: if outcome.done { "done" } else { "stopped" },
+            resumed: if is_first_attempt { outcome.resumed } else { !first_start.is_first_event() },
+            source: source_name,
+            target: target_name,
+            source_position: outcome.source.map(|position| position.to_string()),
+            counts: outcome.counts,
+            read_now: outcome.counts.read - done_before.read,
+            written_now: outcome.counts.written - done_before.written,
+            seconds: self.begun.elapsed().as_secs_f64(),
+            retries: 0,
+            read_models,
+            read_models_error: failed.as_ref().map(ErrorView::of),
+            exit_code,
+            project: self.arguments.project.project.display().to_string(),
+            to_standard_output: self.target.is_standard_stream(),
+            can_be_verified,
+            scope: self.arguments.scope.to_string(),
+        })
+    }
+
+    /// Proves once what the run will do, where the source can be read for that.
+    async fn prove(&self, migration: &Migration, start: StartingPoint) -> Result<(), CommandError> {
+        let (source, options) = (migration.source(), &self.options);
+        if !source.is_rereadable() || self.proof.get().is_some() {
+            return Ok(());
         }
-    };
-    let outcome = match outcome {
-        Ok(outcome) => outcome,
-        Err(error) => {
-            line.end();
-            // The error of the migration is the one that counts.
-            let _ = fed.finish(project, false, &stop).await;
-            return Err(error.into());
+        let mut proving = ProgressLine::new(self.format, "proving", None, 0);
+        let survey_options = SurveyOptions {
+            scope: options.scope.clone(),
+            after: start.source(),
+            samples: 0,
+            limit: None,
+            policies: options.policies,
+            gaps_are_found_later: self.registry.shape() == Shape::OneToOne,
+        };
+        let proof = survey(&**source, &self.registry, &survey_options, &self.stop, |read| proving.set(read)).await;
+        proving.end();
+        let proof = proof?;
+        if !proof.complete {
+            return Ok(());
         }
-    };
-    line.now("read models");
-    let built = fed.finish(project, outcome.done, &stop).await;
-    line.end();
-    let (read_models, failed, exit_code) = match built {
-        Ok(Some(lines)) if outcome.done => (lines, None, ExitCode::Done),
-        Ok(_) => (Vec::new(), None, ExitCode::Stopped),
-        Err(error) => {
-            let code = error.exit_code();
-            (Vec::new(), Some(error), code)
+        let source_name = source.identity().to_string();
+        proof.prove(&source_name, options.policies)?;
+        // A misspelt name would pass for a migration that is done.
+        if proof.events() == 0 && start.is_first_event() && options.scope != Scope::All {
+            let scope = self.arguments.scope.to_string();
+            return Err(CommandError::NothingInScope { source_name, scope });
         }
-    };
-    Ok(MigrateReport {
-        run: outcome.run.to_string(),
-        state: if outcome.done { "done" } else { "stopped" },
-        resumed: outcome.resumed,
-        source: source_name,
-        target: target_name,
-        source_position: outcome.source.map(|position| position.to_string()),
-        counts: outcome.counts,
-        read_now: outcome.counts.read - done_before.read,
-        written_now: outcome.counts.written - done_before.written,
-        seconds: begun.elapsed().as_secs_f64(),
-        read_models,
-        read_models_error: failed.as_ref().map(ErrorView::of),
-        exit_code,
-        project: arguments.project.project.display().to_string(),
-        to_standard_output: target_config.is_standard_stream(),
-        can_be_verified,
-        scope: arguments.scope.to_string(),
-    })
+        // Only one attempt runs at a time, so that there is none yet.
+        let _ = self.proof.set(proof);
+        Ok(())
+    }
 }
 
 /// What the arguments and the project say about a run.
@@ -267,6 +336,9 @@ impl fmt::Display for MigrateReport {
             writeln!(f, "{:.1} s, {rate:.0} events a second", self.seconds)?;
         }
         let width = self.read_models.iter().map(|line| line.projection.len()).max().unwrap_or(0);
+        if let Some(went_on) = went_on(self.retries) {
+            writeln!(f, "{went_on}")?;
+        }
         for line in &self.read_models {
             writeln!(f, "  {:width$}  {line}", line.projection)?;
         }

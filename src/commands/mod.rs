@@ -7,6 +7,8 @@ mod compared;
 mod error;
 mod event_view;
 mod fed;
+mod follow;
+mod going_on;
 mod init;
 mod jobs;
 mod migrate;

@@ -16,9 +16,10 @@ use super::output::{Format, Report, command};
 use super::progress_line::ProgressLine;
 use super::read_models::projections;
 use super::rules::registry;
+use super::verify::ByValueView;
 use crate::config::{FILE_NAME, Project};
 use crate::pipeline::{
-    Covered, MigrationOptions, Rehearsal, RehearsalOptions, Survey, SurveyOptions, rehearse, survey,
+    Covered, MigrationOptions, Rehearsal, RehearsalOptions, Survey, SurveyOptions, compared_by_value, rehearse, survey,
 };
 use crate::rebuild::{Touched, touched};
 use crate::stores::StoreConfig;
@@ -48,6 +49,9 @@ pub(super) struct PlanReport {
     written_bytes: u64,
     failures: Vec<Failure>,
     estimate: Option<Estimate>,
+    /// What `verify` will compare by value, since a store keeps no more of it. Of a target that is not there yet nothing
+    /// is known.
+    compared_by_value: Vec<ByValueView>,
     /// What of it reaches the read models and snapshots.
     read_models: Vec<ReadModelLine>,
     samples: Vec<SampleView>,
@@ -122,6 +126,7 @@ pub(super) async fn plan(arguments: &PlanArguments, format: Format) -> Result<Pl
         samples: arguments.show.max(1),
         limit: arguments.sample,
         policies: project.policies,
+        gaps_are_found_later: false,
     };
     let mut line = ProgressLine::new(format, "surveying", None, 0);
     let found = survey(&*source, &registry, &options, &stop, |read| line.set(read)).await;
@@ -144,7 +149,19 @@ pub(super) async fn plan(arguments: &PlanArguments, format: Format) -> Result<Pl
     let projections = projections(&project)?.projections();
     let types = found.types.iter().map(|covered| (covered.event_type.clone(), covered.version, covered.tally.events));
     let touched = projections.iter().map(|projection| touched(&registry, types.clone(), &**projection)).collect();
-    Ok(report(arguments, &project, &registry, &*source, found, rehearsal, estimate).touching(touched))
+    let by_value = by_value(&project, &*source).await;
+    let report = report(arguments, &project, &registry, &*source, found, rehearsal, estimate).touching(touched);
+    Ok(PlanReport { compared_by_value: by_value, ..report })
+}
+
+async fn by_value(project: &Project, source: &dyn EventReader) -> Vec<ByValueView> {
+    let target = match &project.target {
+        Some(target) if !target.is_standard_stream() => target.reader().await.ok(),
+        _ => None,
+    };
+    let stores = [Some(source), target.as_deref()].into_iter().flatten();
+    let by_value = compared_by_value(stores.map(|store| (store.identity(), store.capabilities())));
+    by_value.iter().map(ByValueView::of).collect()
 }
 
 fn report(
@@ -194,6 +211,7 @@ fn report(
         types: found.types.into_iter().map(type_line).collect(),
         obstacles,
         exit_code,
+        compared_by_value: Vec::new(),
         numbering: numbering(registry.shape()),
         lifted: rehearsal.lifted,
         dropped: rehearsal.dropped,
@@ -334,6 +352,7 @@ impl fmt::Display for PlanReport {
             let megabytes = bytes as f64 / 1e6;
             writeln!(f, "about {seconds:.1} s and {megabytes:.1} MB in the target")?;
         }
+        self.compared_by_value.iter().try_for_each(|by_value| writeln!(f, "{by_value}"))?;
         self.write_read_models(f)?;
         for sample in &self.samples {
             write!(f, "\n{sample}")?;

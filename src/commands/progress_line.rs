@@ -62,6 +62,22 @@ impl ProgressLine {
         }
     }
 
+    /// Says how many events are done, and how many are known to be there that are not.
+    pub(super) fn following(&mut self, done: u64, lag: Option<u64>) {
+        match (&mut *self, lag) {
+            (Self::Bar(bar), Some(lag)) => {
+                bar.set_message(format!("following, {} behind:", HumanCount(lag)));
+                bar.set_position(done);
+            }
+            (Self::Lines { last, .. }, Some(lag)) if last.elapsed() >= LINES_EVERY => {
+                *last = Instant::now();
+                say_error(format_args!("following: {done} events, {lag} behind"));
+            }
+            (Self::Lines { .. }, Some(_)) => {}
+            _ => self.set(done),
+        }
+    }
+
     /// Says that something else is being done now, whose length nobody knows.
     pub(super) fn now(&mut self, doing: &'static str) {
         match self {

@@ -12,11 +12,13 @@ use tokio::sync::watch;
 
 use super::arguments::RebuildArguments;
 use super::error::{CommandError, ExitCode};
+use super::going_on::{going_on, went_on};
 use super::migrate::stop_on_signals;
 use super::output::{Format, Report};
 use super::progress_line::ProgressLine;
 use super::read_models::{ReadModels, feed, read_models};
 use crate::config::{FILE_NAME, Project};
+use crate::pipeline::{Heartbeat, Stop};
 use crate::rebuild::{
     self, Built, Feed, FoldOptions, Outcome, Phase, Reading, Rebuild, RebuildError, RebuildProgress, Wanted, changes,
     origin, rehearse,
@@ -32,6 +34,8 @@ pub(super) struct RebuildReport {
     projections: Vec<ProjectionLine>,
     /// How many events a rebuild that was killed had folded, and were gone on from.
     resumed_events: u64,
+    /// How often it went on by itself after a store could not be reached.
+    retries: u32,
     seconds: f64,
     #[serde(skip)]
     action: Action,
@@ -116,7 +120,14 @@ pub(super) async fn rebuild(arguments: &RebuildArguments, format: Format) -> Res
     match action(arguments) {
         Action::Undo => undo(&models, named, names).await,
         Action::DropOld => drop_old(&models, named).await,
-        action => build(arguments, &project, &models, named, names, action, format).await,
+        action => {
+            let stop = stop_on_signals();
+            let work = Work { arguments, project: &project, models: &models, names, action, format, stop: &stop };
+            let attempt = |heartbeat| build(work, named.clone(), heartbeat);
+            let (mut report, retries) = going_on(&project.retry, format, &stop, attempt).await?;
+            report.retries = retries;
+            Ok(report)
+        }
     }
 }
 
@@ -130,17 +141,27 @@ fn action(arguments: &RebuildArguments) -> Action {
     }
 }
 
-async fn build(
-    arguments: &RebuildArguments,
-    project: &Project,
-    models: &ReadModels,
-    named: Vec<Arc<dyn Projection>>,
-    names: &[String],
+/// What is asked for.
+#[derive(Clone, Copy)]
+struct Work<'a> {
+    arguments: &'a RebuildArguments,
+    project: &'a Project,
+    models: &'a ReadModels,
+    names: &'a [String],
     action: Action,
     format: Format,
+    stop: &'a Stop,
+}
+
+async fn build(
+    work: Work<'_>,
+    named: Vec<Arc<dyn Projection>>,
+    heartbeat: Heartbeat,
 ) -> Result<RebuildReport, CommandError> {
+    let Work { arguments, project, models, names, action, format, stop } = work;
     let begun = Instant::now();
     let feed = feed(project, arguments.from).await?;
+    heartbeat.begun();
     let looked = models.look().await?;
     let everything = arguments.all || !names.is_empty();
     let asked = if names.is_empty() { "--all" } else { "asked for by name" };
@@ -174,6 +195,7 @@ async fn build(
         state: State::Done,
         projections: lines,
         resumed_events: 0,
+        retries: 0,
         seconds: 0.0,
         action,
     };
@@ -187,13 +209,12 @@ async fn build(
         Action::Update => None,
         _ => feed.types().await.ok().flatten().map(|types| types.iter().map(|(_, _, events)| events).sum()),
     };
-    let stop = stop_on_signals();
     if action == Action::Rehearse {
         let projections = wanted.into_iter().map(|wanted| wanted.projection).collect();
         let (sender, receiver) = watch::channel(RebuildProgress::default());
         let reading = reading(arguments);
-        let rehearsal = rehearse(&feed, projections, &options, &reading, &stop, &sender);
-        let rehearsed = watched(format, total, receiver, rehearsal).await?;
+        let rehearsal = rehearse(&feed, projections, &options, &reading, stop, &sender);
+        let rehearsed = watched(format, total, receiver, &heartbeat, rehearsal).await?;
         let Some(rehearsed) = rehearsed else { return Ok(RebuildReport { state: State::Stopped, ..report }) };
         for found in rehearsed {
             report.projections.push(ProjectionLine {
@@ -209,10 +230,10 @@ async fn build(
         report.state = State::NothingWritten;
     } else {
         let rebuild =
-            Rebuild::new(feed, models.open().await?, wanted, options).reading(reading(arguments)).stop_on(stop);
+            Rebuild::new(feed, models.open().await?, wanted, options).reading(reading(arguments)).stop_on(stop.clone());
         let outcome = match action {
-            Action::Update => watched(format, total, rebuild.progress(), rebuild.update()).await?,
-            _ => watched(format, total, rebuild.progress(), rebuild.run()).await?,
+            Action::Update => watched(format, total, rebuild.progress(), &heartbeat, rebuild.update()).await?,
+            _ => watched(format, total, rebuild.progress(), &heartbeat, rebuild.run()).await?,
         };
         let done = if action == Action::Update { Done::BroughtUpToDate } else { Done::Rebuilt };
         let Outcome { done: ended, built, resumed_events, .. } = outcome;
@@ -230,6 +251,7 @@ async fn watched<T>(
     format: Format,
     total: Option<u64>,
     mut progress: watch::Receiver<RebuildProgress>,
+    heartbeat: &Heartbeat,
     run: impl Future<Output = Result<T, RebuildError>>,
 ) -> Result<T, RebuildError> {
     let mut line = ProgressLine::new(format, "folding", total, 0);
@@ -241,6 +263,7 @@ async fn watched<T>(
                 outcome = &mut running => break outcome,
                 Ok(()) = progress.changed() => {
                     let now = *progress.borrow_and_update();
+                    heartbeat.progressed(now.events);
                     line.set(now.events);
                     if now.phase != phase {
                         phase = now.phase;
@@ -349,6 +372,7 @@ fn report_of(models: &ReadModels, action: Action) -> RebuildReport {
         state: State::Done,
         projections: Vec::new(),
         resumed_events: 0,
+        retries: 0,
         seconds: 0.0,
         action,
     }
@@ -402,6 +426,9 @@ impl fmt::Display for RebuildReport {
         }
         if self.resumed_events > 0 {
             writeln!(f, "went on behind the {} events that were folded before it was killed", self.resumed_events)?;
+        }
+        if let Some(went_on) = went_on(self.retries) {
+            writeln!(f, "{went_on}")?;
         }
         match (self.state, self.action) {
             (State::Stopped, Action::Update) => write!(f, "stopped; the same command goes on"),

@@ -38,7 +38,8 @@ pub(super) async fn serve(arguments: &ServeArguments, format: Format) -> Result<
     let path = project.seen_schedules_file();
     let seen = SeenSchedules::load(&path).map_err(|source| ServeError::Seen { path, source })?;
     let store = models.open().await?;
-    let jobs = ProjectJobs { folder, kept_in: models.config, store: Arc::clone(&store) };
+    let retry = project.retry;
+    let jobs = ProjectJobs { folder, kept_in: models.config, store: Arc::clone(&store), retry, format };
     let service = Serve::new(schedules, store, Arc::new(jobs), Arc::new(SystemClock), stop_on_signals())
         .remember_in(seen)
         .say(move |line| print_line(format, line));

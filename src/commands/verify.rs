@@ -12,12 +12,13 @@ use super::arguments::MigrationArguments;
 use super::compared::{ComparedLine, compare_aggregates, compare_read_models};
 use super::error::{CommandError, ExitCode};
 use super::event_view::{EventView, diff};
+use super::going_on::{going_on, went_on};
 use super::migrate::{migration_options, stop_on_signals};
 use super::output::{Format, Report};
 use super::progress_line::ProgressLine;
 use super::rules::registry;
 use crate::config::Project;
-use crate::pipeline::{self, Fingerprint, PipelineError, Refusal, Stop};
+use crate::pipeline::{self, ByValue, Fingerprint, Heartbeat, PipelineError, Refusal, Stop};
 
 /// What a verification found.
 #[derive(Debug, Serialize)]
@@ -29,6 +30,8 @@ pub(super) struct VerifyReport {
     #[serde(flatten)]
     events: Option<EventsView>,
     read_models: Vec<ComparedLine>,
+    /// How often it began anew by itself after a store could not be reached.
+    retries: u32,
     seconds: f64,
 }
 
@@ -44,7 +47,30 @@ struct EventsView {
     expected: u64,
     found: u64,
     differing_buckets: usize,
+    /// What was compared by value, and why.
+    compared_by_value: Vec<ByValueView>,
     first_difference: Option<DifferenceView>,
+}
+
+/// A part of events that was compared by value, since a store keeps no more of it.
+#[derive(Debug, Serialize)]
+pub(super) struct ByValueView {
+    part: String,
+    store: String,
+    #[serde(skip)]
+    text: String,
+}
+
+impl ByValueView {
+    pub(super) fn of(by_value: &ByValue) -> Self {
+        Self { part: by_value.part.to_string(), store: by_value.store.clone(), text: by_value.to_string() }
+    }
+}
+
+impl fmt::Display for ByValueView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.text)
+    }
 }
 
 /// The first event that differs.
@@ -56,25 +82,47 @@ struct DifferenceView {
 
 /// Verifies the target of a project against its source, and what was folded from it.
 pub(super) async fn verify(arguments: &MigrationArguments, format: Format) -> Result<VerifyReport, CommandError> {
-    let begun = Instant::now();
     let project = Project::load(&arguments.project.project)?;
-    let (source, stop) = (project.source.to_string(), stop_on_signals());
+    let stop = stop_on_signals();
+    let attempt = |heartbeat| attempt(&project, arguments, format, &stop, heartbeat);
+    let (mut report, retries) = going_on(&project.retry, format, &stop, attempt).await?;
+    report.retries = retries;
+    Ok(report)
+}
+
+async fn attempt(
+    project: &Project,
+    arguments: &MigrationArguments,
+    format: Format,
+    stop: &Stop,
+    heartbeat: Heartbeat,
+) -> Result<VerifyReport, CommandError> {
+    let begun = Instant::now();
+    let source = project.source.to_string();
     let (mut events, mut read_models) = (None, Vec::new());
     // A project without a target has read models alone.
     if project.target.is_some() || project.read_models.is_none() {
-        let verified = verify_events(&project, arguments, format, &stop).await?;
+        let verified = verify_events(project, arguments, format, stop, &heartbeat).await?;
         events = Some(verified.view);
         if let Some(expected) = verified.expected.filter(|_| !arguments.events_only && !stop.is_asked()) {
-            read_models.extend(compare_aggregates(&project, expected, format, &stop).await?);
+            read_models.extend(compare_aggregates(project, expected, format, stop).await?);
         }
     }
     if !arguments.events_only && !stop.is_asked() {
-        read_models.extend(compare_read_models(&project, format, &stop).await?);
+        read_models.extend(compare_read_models(project, format, stop).await?);
     }
     let complete = !stop.is_asked() && events.as_ref().is_none_or(|events| events.complete);
     let agrees = events.as_ref().is_none_or(|events| events.agrees);
     let agrees = agrees && complete && read_models.iter().all(|line| line.agrees != Some(false));
-    Ok(VerifyReport { source, agrees, complete, events, read_models, seconds: begun.elapsed().as_secs_f64() })
+    Ok(VerifyReport {
+        source,
+        agrees,
+        complete,
+        events,
+        read_models,
+        retries: 0,
+        seconds: begun.elapsed().as_secs_f64(),
+    })
 }
 
 /// What the comparison of events found, and the events that the target should hold, to be folded.
@@ -88,10 +136,12 @@ async fn verify_events(
     arguments: &MigrationArguments,
     format: Format,
     stop: &Stop,
+    heartbeat: &Heartbeat,
 ) -> Result<VerifiedEvents, CommandError> {
     let target_config = project.require_target()?;
     let registry = Arc::new(registry(project)?);
     let source = project.source.reader().await?;
+    heartbeat.begun();
     let nothing = |problem: &str| CommandError::NothingToVerify {
         target: target_config.to_string(),
         problem: problem.to_owned(),
@@ -121,6 +171,7 @@ async fn verify_events(
         Some(_) => {
             let (source, registry, options) = (Arc::clone(&source), Arc::clone(&registry), options.clone());
             pipeline::verify(source, target, registry, options, until, stop.clone(), |seen| {
+                heartbeat.progressed(seen.expected + seen.found);
                 line.set(seen.expected.min(seen.found));
             })
             .await
@@ -138,6 +189,7 @@ async fn verify_events(
         expected: verification.expected,
         found: verification.found,
         differing_buckets: verification.differing_buckets,
+        compared_by_value: verification.by_value.iter().map(ByValueView::of).collect(),
         first_difference: verification.first.map(|difference| DifferenceView {
             expected: difference.expected.as_ref().map(EventView::of),
             found: difference.found.as_ref().map(EventView::of),
@@ -165,6 +217,7 @@ impl fmt::Display for VerifyReport {
                     return write!(f, "stopped after {} of the target's events; nothing is proved", events.found);
                 }
                 writeln!(f, "{events}")?;
+                events.compared_by_value.iter().try_for_each(|by_value| writeln!(f, "  {by_value}"))?;
             }
             None => writeln!(f, "{}", self.source)?,
         }
@@ -172,6 +225,9 @@ impl fmt::Display for VerifyReport {
             return write!(f, "stopped; nothing is proved");
         }
         self.read_models.iter().try_for_each(|line| writeln!(f, "{line}"))?;
+        if let Some(went_on) = went_on(self.retries) {
+            writeln!(f, "{went_on}")?;
+        }
         match self.agrees {
             true => write!(f, "verified ({:.1} s)", self.seconds),
             false => write!(f, "verify found differences ({:.1} s)", self.seconds),

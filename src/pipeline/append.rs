@@ -1,19 +1,18 @@
 //! The append stage: gathers events into transactions, and finds out what happened when an append has no answer.
 
 use std::num::NonZeroUsize;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use eventlift_events::{Event, EventWriter, Position, Progress, StoreError, StoreErrorKind};
 
+use super::error::PipelineError;
+use super::retry::Backoff;
 use super::transform::LiftedBatch;
 
 /// A transaction ends with the batch that brings it to this many bytes, so that memory is bounded.
-const BYTES: usize = 8 << 20;
+pub(super) const BYTES: usize = 8 << 20;
 /// How often an append is tried again after an error of the store's own that may pass.
-const RETRIES: u32 = 3;
-/// The first wait before it is tried again; each later one is four times as long.
-const WAIT: Duration = Duration::from_millis(100);
+pub(super) const RETRIES: u32 = 3;
 
 /// Events on their way into one transaction.
 #[derive(Debug, Default)]
@@ -61,13 +60,14 @@ pub trait Appended: Send {
 }
 
 /// Appends events with their progress, exactly once. After an error, the committed checkpoint tells whether the
-/// append happened all the same; if not, errors that may pass are tried again.
+/// append happened all the same; if not, errors of the store's own are tried again a few times. One that can't be reached
+/// has to be opened again first, which [`go_on`](super::retry::go_on) is for.
 pub(super) async fn append_once(
     writer: &mut dyn EventWriter,
     events: &[Event],
     progress: &Progress,
 ) -> Result<(), StoreError> {
-    let mut wait = WAIT;
+    let mut backoff = Backoff::default();
     let mut tries = 0;
     loop {
         let Err(error) = writer.append(events, Some(progress)).await else { return Ok(()) };
@@ -78,7 +78,15 @@ pub(super) async fn append_once(
         if tries > RETRIES || !matches!(error.kind, StoreErrorKind::Backend(_)) {
             return Err(error);
         }
-        tokio::time::sleep(wait).await;
-        wait *= 4;
+        tokio::time::sleep(backoff.wait()).await;
     }
+}
+
+/// Fails where an event has attributes and the target has no place for them.
+pub(super) fn refuse_attributes(keeps_attributes: bool, events: &[Event]) -> Result<(), PipelineError> {
+    let lost = events.iter().find(|event| !keeps_attributes && !event.attributes.is_empty());
+    lost.map_or(Ok(()), |event| {
+        let attributes = String::from_utf8_lossy(&event.attributes).into_owned();
+        Err(PipelineError::Attributes { id: Box::new(event.id.clone()), attributes })
+    })
 }

@@ -123,6 +123,16 @@ pub enum Refusal {
         /// The run.
         run: String,
     },
+    /// The run was begun in ranges of positions, and what has to be done now needs the order of the events.
+    #[error("run {run} has loaded parts of {target} out of order, and {problem}")]
+    OutOfOrder {
+        /// The target.
+        target: String,
+        /// The run.
+        run: String,
+        /// What needs the order.
+        problem: &'static str,
+    },
     /// The run is about another part of the source; going on would leave out what its own scope has passed over.
     #[error("run {run} is about {recorded}, not {given}")]
     OtherScope {
@@ -145,6 +155,11 @@ pub enum Refusal {
 }
 
 impl PipelineError {
+    /// Whether it is a store that failed, and not an event.
+    pub(super) fn is_of_store(&self) -> bool {
+        matches!(self, Self::Source(_) | Self::Target(_))
+    }
+
     /// What to try.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
@@ -178,6 +193,7 @@ impl PipelineError {
                     "take the change back, or migrate into a new target; to go on all the same, add --accept-changes"
                 }
                 Refusal::Renumbering { .. } => "migrate into a new target",
+                Refusal::OutOfOrder { .. } => "let the run end first as it was begun, or migrate into a new target",
                 Refusal::OtherScope { .. } => {
                     "ask for the same --category, --stream or --type as the run, or migrate into a new target"
                 }

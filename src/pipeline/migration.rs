@@ -4,18 +4,22 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, OnceLock};
 
 use eventlift_events::{
-    Checkpoint, Counts, EventReader, EventWriter, Position, ReadRequest, RunId, RunRecord, RunState, Scope, Timestamp,
+    Checkpoint, Counts, EventReader, EventWriter, LoadRange, Position, ReadRequest, RunId, RunRecord, RunState, Scope,
+    Timestamp,
 };
 use eventlift_transformers::{Registry, Shape};
 use futures_util::StreamExt;
 use tokio::sync::watch;
 
-use super::append::{Appended, Gathered, append_once};
+use super::ahead::ReadAhead;
+use super::append::{Appended, Gathered, append_once, refuse_attributes};
 use super::error::{PipelineError, Refusal};
 use super::fingerprint::Fingerprint;
 use super::policy::{Policies, Revisions};
 use super::progress::Progress;
+use super::ranges::{self, Loaded, RangedLoad};
 use super::sequence::Sequencer;
+use super::starting_point::StartingPoint;
 use super::stop::Stop;
 use super::transform::lift_batches;
 
@@ -73,12 +77,16 @@ pub struct Outcome {
 /// is started again with the same source, target and transformers. A run that is done goes on with what the source
 /// has got since.
 pub struct Migration {
-    source: Arc<dyn EventReader>,
-    target: Box<dyn EventWriter>,
-    registry: Arc<Registry>,
+    pub(super) source: Arc<dyn EventReader>,
+    pub(super) target: Box<dyn EventWriter>,
+    pub(super) registry: Arc<Registry>,
     options: MigrationOptions,
-    stop: Stop,
+    pub(super) stop: Stop,
     progress: watch::Sender<Progress>,
+    /// The source's last position, once it is followed.
+    pub(super) head: Option<Position>,
+    /// Whether it is only followed now: the run is done.
+    pub(super) following: bool,
     /// Set once the source was seen to hold the event that the run ended at.
     found_end: OnceLock<()>,
 }
@@ -87,6 +95,8 @@ pub struct Migration {
 struct Opened {
     record: RunRecord,
     checkpoint: Option<Checkpoint>,
+    /// The ranges that it loads, where it was begun in ranges.
+    ranges: Vec<LoadRange>,
     resumed: bool,
 }
 
@@ -99,7 +109,17 @@ impl Migration {
         options: MigrationOptions,
     ) -> Self {
         let progress = watch::Sender::new(Progress::START);
-        Self { source, target, registry, options, stop: Stop::never(), progress, found_end: OnceLock::new() }
+        Self {
+            source,
+            target,
+            registry,
+            options,
+            stop: Stop::never(),
+            progress,
+            head: None,
+            following: false,
+            found_end: OnceLock::new(),
+        }
     }
 
     /// The same, listening to a request to stop.
@@ -107,36 +127,73 @@ impl Migration {
         Self { stop, ..self }
     }
 
+    /// Where it reads.
+    pub fn source(&self) -> &Arc<dyn EventReader> {
+        &self.source
+    }
+
+    /// Where it writes.
+    pub fn target(&self) -> &dyn EventWriter {
+        &*self.target
+    }
+
     /// What the run has committed, now and from now on.
     pub fn progress(&self) -> watch::Receiver<Progress> {
         self.progress.subscribe()
     }
 
-    /// The checkpoint that the run would go on from, or none where it would start. Fails where it would be refused;
-    /// changes nothing.
-    pub async fn starting_point(&self) -> Result<Option<Checkpoint>, PipelineError> {
-        self.open().await.map(|opened| opened.checkpoint)
+    /// Where the run would begin or go on. Fails where it would be refused; changes nothing.
+    pub async fn starting_point(&self) -> Result<StartingPoint, PipelineError> {
+        let opened = self.open().await?;
+        Ok(match opened.checkpoint {
+            Some(checkpoint) => StartingPoint::Behind(checkpoint),
+            None if opened.ranges.is_empty() => StartingPoint::FirstEvent,
+            None => StartingPoint::InRanges { counts: ranges::sum(&opened.ranges) },
+        })
     }
 
     /// Runs until everything is in, or until it is asked to stop.
     ///
     /// When a rule fails on an event or nothing covers it, everything before the event is committed; so is everything
     /// that was read before the source failed. After other errors the last commit stands, and the rest is done again.
-    pub async fn run(self) -> Result<Outcome, PipelineError> {
+    ///
+    /// Where the rules are one-to-one and both stores are made for it, ranges of positions are loaded at the same time.
+    /// Then events behind one that fails may be in already, and the run goes on with what is missing.
+    pub async fn run(mut self) -> Result<Outcome, PipelineError> {
         self.run_stages(None).await
     }
 
-    /// The same, and `listener` gets every event that is appended, once it is committed.
-    pub async fn run_beside(self, listener: &mut dyn Appended) -> Result<Outcome, PipelineError> {
+    /// The same, one event after the other, and `listener` gets every event that is appended, once it is committed. A
+    /// run that was begun in ranges is refused.
+    pub async fn run_beside(mut self, listener: &mut dyn Appended) -> Result<Outcome, PipelineError> {
         self.run_stages(Some(listener)).await
     }
 
-    async fn run_stages(mut self, listener: Option<&mut dyn Appended>) -> Result<Outcome, PipelineError> {
-        let Opened { mut record, checkpoint, resumed } = self.open().await?;
+    pub(super) async fn run_stages(
+        &mut self,
+        mut listener: Option<&mut dyn Appended>,
+    ) -> Result<Outcome, PipelineError> {
+        let Opened { mut record, mut checkpoint, ranges, resumed } = self.open().await?;
+        if listener.is_some() && checkpoint.is_none() && !ranges.is_empty() {
+            return Err(self.out_of_order(&record, "a listener gets events in their order"));
+        }
         self.record(&mut record, RunState::Loading).await?;
-        let sequencer = Sequencer::resume(Arc::clone(&self.registry), record.id, checkpoint, &*self.target).await?;
-        self.report(RunState::Loading, sequencer.counts(), checkpoint.map(|c| c.source));
-        let (counts, source) = self.stream(sequencer, checkpoint, listener).await?;
+        if checkpoint.is_none() && listener.is_none() {
+            self.report(RunState::Loading, ranges::sum(&ranges), None);
+            checkpoint = match self.load_ranges(record.id, ranges).await? {
+                Loaded::All(checkpoint) => checkpoint,
+                Loaded::Stopped(counts) => {
+                    return Ok(Outcome { run: record.id, done: false, resumed, counts, source: None });
+                }
+            };
+        } else if !ranges.is_empty() {
+            // All of them are in; only that they are was still to be forgotten.
+            self.target.plan_ranges(record.id, &[]).await.map_err(PipelineError::Target)?;
+        }
+        let mut sequencer = Sequencer::resume(Arc::clone(&self.registry), record.id, checkpoint, &*self.target).await?;
+        self.report(RunState::Loading, sequencer.counts(), sequencer.source());
+        self.stream(&mut sequencer, &mut listener).await?;
+        let (counts, source) = (sequencer.counts(), sequencer.source());
         let outcome = Outcome { run: record.id, done: false, resumed, counts, source };
         if self.stop.is_asked() {
             return Ok(outcome);
@@ -149,6 +206,23 @@ impl Migration {
         self.record(&mut record, RunState::Done).await?;
         self.report(RunState::Done, counts, source);
         Ok(Outcome { done: true, ..outcome })
+    }
+
+    async fn load_ranges(&mut self, run: RunId, planned: Vec<LoadRange>) -> Result<Loaded, PipelineError> {
+        let load = RangedLoad {
+            source: &self.source,
+            registry: &self.registry,
+            options: &self.options,
+            run,
+            stop: &self.stop,
+            progress: &self.progress,
+        };
+        load.run(&mut *self.target, planned).await
+    }
+
+    fn out_of_order(&self, record: &RunRecord, problem: &'static str) -> PipelineError {
+        let (target, run) = (self.target.identity().to_string(), record.id.to_string());
+        Refusal::OutOfOrder { target, run, problem }.into()
     }
 
     /// Finds the run of the target, or a new one, and refuses what would mix things up.
@@ -179,12 +253,14 @@ impl Migration {
                 updated_at: now,
                 tool: env!("CARGO_PKG_VERSION").to_owned(),
             };
-            return Ok(Opened { record, checkpoint: None, resumed: false });
+            return Ok(Opened { record, checkpoint: None, ranges: Vec::new(), resumed: false });
         };
 
         let run = record.id.to_string();
         let checkpoint = self.target.checkpoint(record.id).await.map_err(PipelineError::Target)?;
-        if last_position != checkpoint.and_then(|c| c.target) && self.target.capabilities().explicit_positions {
+        let ranges = self.target.load_ranges(record.id).await.map_err(PipelineError::Target)?;
+        let last_written = checkpoint.map_or_else(|| ranges::last_done(&ranges), |checkpoint| checkpoint.target);
+        if last_position != last_written && self.target.capabilities().explicit_positions {
             return Err(Refusal::ForeignEvents { target, run: Some(run) }.into());
         }
         // What the checkpoint is past was chosen by the recorded scope: going on with another one would leave a hole.
@@ -200,8 +276,12 @@ impl Migration {
                 return Err(Refusal::Changed { run, changes }.into());
             }
         }
-        if let Some(checkpoint) = checkpoint.filter(|_| !options.accept_changes) {
-            self.find_end(&run, checkpoint.source).await?;
+        let end = checkpoint.map_or_else(|| ranges::last_done(&ranges), |checkpoint| Some(checkpoint.source));
+        if let Some(end) = end.filter(|_| !options.accept_changes) {
+            self.find_end(&run, end).await?;
+        }
+        if checkpoint.is_none() && !ranges.is_empty() && !ranges::keep_places(&self.registry) {
+            return Err(self.out_of_order(&record, "the rules have come to need one event after the other"));
         }
         if checkpoint.is_some() && !fingerprint.goes_on_numbering(&record) {
             return Err(Refusal::Renumbering { target, run }.into());
@@ -213,7 +293,7 @@ impl Migration {
             tool: env!("CARGO_PKG_VERSION").to_owned(),
             ..record
         };
-        Ok(Opened { record, checkpoint, resumed: true })
+        Ok(Opened { record, checkpoint, ranges, resumed: true })
     }
 
     /// Refuses a source that has no event where the run ended: it was begun anew or put back, and what is in it up to
@@ -248,23 +328,21 @@ impl Migration {
         self.target.record_run(record).await.map_err(PipelineError::Target)
     }
 
-    fn report(&self, state: RunState, counts: Counts, source: Option<Position>) {
-        self.progress.send_replace(Progress { state, counts, source });
+    pub(super) fn report(&self, state: RunState, counts: Counts, source: Option<Position>) {
+        self.progress.send_replace(Progress { state, counts, source, head: self.head });
     }
 
-    /// Runs the stages until the source ends, the run is asked to stop, or something fails. Everything that came
-    /// before is committed.
-    async fn stream(
+    /// Runs the stages, from behind what the sequencer has numbered, until the source ends, the run is asked to stop, or
+    /// something fails. Everything that came before is committed.
+    pub(super) async fn stream(
         &mut self,
-        mut sequencer: Sequencer,
-        checkpoint: Option<Checkpoint>,
-        mut listener: Option<&mut dyn Appended>,
-    ) -> Result<(Counts, Option<Position>), PipelineError> {
+        sequencer: &mut Sequencer,
+        listener: &mut Option<&mut dyn Appended>,
+    ) -> Result<(), PipelineError> {
         let options = self.options.clone();
-        let request = ReadRequest::new(options.scope.clone())
-            .after(checkpoint.map(|c| c.source))
-            .batch_events(options.batch_events);
-        let mut batches = lift_batches(
+        let request =
+            ReadRequest::new(options.scope.clone()).after(sequencer.source()).batch_events(options.batch_events);
+        let lifted = lift_batches(
             self.source.read(request),
             Arc::clone(&self.registry),
             options.policies,
@@ -272,6 +350,7 @@ impl Migration {
             options.workers.get(),
             self.stop.clone(),
         );
+        let mut batches = ReadAhead::new(lifted, options.transaction_events);
         let mut gathered = Gathered::default();
         let mut failed = None;
         while let Some(batch) = batches.next().await {
@@ -286,39 +365,34 @@ impl Migration {
                 break;
             }
             if gathered.is_full(options.transaction_events) {
-                let progress = self.append(&mut sequencer, &mut gathered).await?;
-                hand_on(&mut listener, progress, &mut gathered).await;
+                batches.beside(self.append(sequencer, &mut gathered, listener)).await?;
             }
         }
-        let progress = self.append(&mut sequencer, &mut gathered).await?;
-        hand_on(&mut listener, progress, &mut gathered).await;
-        match failed {
-            Some(error) => Err(error),
-            None => {
-                let done = self.progress.borrow();
-                Ok((done.counts, done.source))
-            }
-        }
+        self.append(sequencer, &mut gathered, listener).await?;
+        failed.map_or(Ok(()), Err)
     }
 
-    /// Appends what is gathered, if there is anything, and returns the checkpoint that is committed with it.
+    /// Appends what is gathered, if there is anything, and hands it on.
     async fn append(
         &mut self,
         sequencer: &mut Sequencer,
         gathered: &mut Gathered,
-    ) -> Result<Option<Checkpoint>, PipelineError> {
-        let Some(progress) = sequencer.progress() else { return Ok(None) };
-        if !self.target.capabilities().attributes
-            && let Some(event) = gathered.events.iter().find(|event| !event.attributes.is_empty())
-        {
-            let attributes = String::from_utf8_lossy(&event.attributes).into_owned();
-            return Err(PipelineError::Attributes { id: Box::new(event.id.clone()), attributes });
-        }
-        append_once(&mut *self.target, &gathered.events, &progress).await.map_err(PipelineError::Target)?;
-        sequencer.committed(&progress);
-        let Checkpoint { source, counts, .. } = progress.checkpoint;
-        self.report(RunState::Loading, counts, Some(source));
-        Ok(Some(progress.checkpoint))
+        listener: &mut Option<&mut dyn Appended>,
+    ) -> Result<(), PipelineError> {
+        let committed = match sequencer.progress() {
+            Some(progress) => {
+                refuse_attributes(self.target.capabilities().attributes, &gathered.events)?;
+                append_once(&mut *self.target, &gathered.events, &progress).await.map_err(PipelineError::Target)?;
+                sequencer.committed(&progress);
+                let Checkpoint { source, counts, .. } = progress.checkpoint;
+                let state = if self.following { RunState::Done } else { RunState::Loading };
+                self.report(state, counts, Some(source));
+                Some(progress.checkpoint)
+            }
+            None => None,
+        };
+        hand_on(listener, committed, gathered).await;
+        Ok(())
     }
 }
 

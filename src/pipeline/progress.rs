@@ -9,8 +9,10 @@ pub struct Progress {
     pub state: RunState,
     /// What it has done, from its first start.
     pub counts: Counts,
-    /// The last source position that is done.
+    /// The last source position that is done; none also while ranges are loaded at the same time.
     pub source: Option<Position>,
+    /// The last position that the source has, where it is followed and can tell.
+    pub head: Option<Position>,
 }
 
 impl Progress {
@@ -19,5 +21,12 @@ impl Progress {
         state: RunState::Loading,
         counts: Counts { read: 0, lifted: 0, dropped: 0, split: 0, written: 0 },
         source: None,
+        head: None,
     };
+
+    /// How many positions the source is ahead, where that is known: about as many events.
+    pub fn lag(&self) -> Option<u64> {
+        let (head, done) = (self.head?, self.source.map_or(0, Position::major));
+        Some(head.major().saturating_sub(done))
+    }
 }

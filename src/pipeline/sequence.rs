@@ -276,6 +276,11 @@ impl Sequencer {
         self.counts
     }
 
+    /// The last source position that was numbered.
+    pub(super) fn source(&self) -> Option<Position> {
+        self.source
+    }
+
     /// What to commit with the events numbered since the last commit; none if there were none.
     pub(super) fn progress(&self) -> Option<Progress> {
         let source = self.source?;

@@ -1,8 +1,11 @@
 //! Verification: both sides are read, and either they agree or the first event that differs is found.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
-use eventlift_events::{Capabilities, Event, EventReader, Payload, Position, ReadRequest, Scope};
+use eventlift_events::{Capabilities, Event, EventReader, Payload, Position, ReadRequest, Scope, StoreIdentity};
+use eventlift_language::json::value_form;
 use eventlift_transformers::Registry;
 use futures_util::stream::{BoxStream, StreamExt};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
@@ -28,6 +31,55 @@ pub struct Verification {
     pub first: Option<Difference>,
     /// Whether everything was compared: false if it was stopped.
     pub complete: bool,
+    /// What was compared by value, and not to the byte.
+    pub by_value: Vec<ByValue>,
+}
+
+/// A part of events that is compared by value, where it is JSON: white space, the order and repetition of keys, escapes
+/// and the notation of numbers make no difference then.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ByValue {
+    /// Which part.
+    pub part: Part,
+    /// The store that keeps no more than the value.
+    pub store: String,
+}
+
+/// A part of an event that holds bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Part {
+    /// Its data.
+    Data,
+    /// Its metadata.
+    Metadata,
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Data => "data",
+            Self::Metadata => "metadata",
+        })
+    }
+}
+
+impl fmt::Display for ByValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is compared by value where it is JSON: {} does not keep its text", self.part, self.store)
+    }
+}
+
+/// What of events that these stores hold is compared by value.
+pub fn compared_by_value<'s>(stores: impl IntoIterator<Item = (&'s StoreIdentity, Capabilities)>) -> Vec<ByValue> {
+    let mut by_value = Vec::new();
+    for (store, capabilities) in stores {
+        for (part, is_exact) in [(Part::Data, capabilities.exact_data), (Part::Metadata, capabilities.exact_metadata)] {
+            if !is_exact {
+                by_value.push(ByValue { part, store: store.to_string() });
+            }
+        }
+    }
+    by_value
 }
 
 /// An event that is not the same on both sides; at least one side has it.
@@ -68,14 +120,17 @@ pub async fn verify(
     stop: Stop,
     mut seen: impl FnMut(VerifyProgress),
 ) -> Result<Verification, PipelineError> {
-    let carried = target.capabilities();
-    if !carried.global_order || !carried.explicit_positions {
+    let capabilities = target.capabilities();
+    if !capabilities.global_order || !capabilities.explicit_positions {
         let problem = format!("{} keeps no positions to compare events by", target.identity());
         return Err(Refusal::Unfit(problem).into());
     }
     if !source.is_rereadable() || !target.is_rereadable() {
         return Err(Refusal::Unfit("standard input can't be read again to verify it".to_owned()).into());
     }
+    let stores = [&source, &target].map(|store| (store.identity(), store.capabilities()));
+    let by_value = compared_by_value(stores);
+    let carried = Carried::of(capabilities, &by_value);
     let sides = || Sides {
         expected: expected_events(Arc::clone(&source), Arc::clone(&registry), options.clone(), until, stop.clone()),
         found: target_events(&*target),
@@ -107,7 +162,7 @@ pub async fn verify(
         _ => None,
     };
     let VerifyProgress { expected, found } = progress;
-    Ok(Verification { expected, found, differing_buckets: differing.len(), first, complete })
+    Ok(Verification { expected, found, differing_buckets: differing.len(), first, complete, by_value })
 }
 
 /// Compares a target with a source that held nothing.
@@ -120,7 +175,40 @@ pub async fn verify_empty(target: &dyn EventReader) -> Result<Verification, Pipe
         first = first.or_else(|| batch.into_iter().next());
     }
     let first = first.map(|event| Difference { expected: None, found: Some(event) });
-    Ok(Verification { expected: 0, found, differing_buckets: usize::from(first.is_some()), first, complete: true })
+    let differing_buckets = usize::from(first.is_some());
+    Ok(Verification { expected: 0, found, differing_buckets, first, complete: true, by_value: Vec::new() })
+}
+
+/// What of an event the target carries, and how exactly.
+#[derive(Clone, Copy, Debug)]
+struct Carried {
+    time: bool,
+    attributes: bool,
+    data_by_value: bool,
+    metadata_by_value: bool,
+}
+
+impl Carried {
+    fn of(target: Capabilities, by_value: &[ByValue]) -> Self {
+        Self {
+            time: target.sets_time,
+            attributes: target.attributes,
+            data_by_value: by_value.iter().any(|compared| compared.part == Part::Data),
+            metadata_by_value: by_value.iter().any(|compared| compared.part == Part::Metadata),
+        }
+    }
+
+    /// The event's payloads, as what is compared of them.
+    fn payloads(self, event: &Event) -> [Cow<'_, [u8]>; 2] {
+        [compared(&event.data, self.data_by_value), compared(&event.metadata, self.metadata_by_value)]
+    }
+}
+
+/// The bytes of a payload, or the form of its value. What is called JSON and is none has only its bytes.
+fn compared(payload: &Payload, by_value: bool) -> Cow<'_, [u8]> {
+    let form = || value_form(std::str::from_utf8(payload.bytes()).ok()?);
+    let form = if by_value && payload.is_json() { form() } else { None };
+    form.map_or_else(|| Cow::Borrowed(&payload.bytes()[..]), Cow::Owned)
 }
 
 /// The events of both sides, in the order of the target.
@@ -138,12 +226,12 @@ fn target_events(target: &dyn EventReader) -> BoxStream<'static, Result<Vec<Even
 /// added in any order.
 struct Buckets {
     sums: Vec<(u128, u64)>,
-    carried: Capabilities,
+    carried: Carried,
     buffer: Vec<u8>,
 }
 
 impl Buckets {
-    fn new(carried: Capabilities) -> Self {
+    fn new(carried: Carried) -> Self {
         Self { sums: vec![(0, 0); BUCKETS], carried, buffer: Vec::new() }
     }
 
@@ -168,7 +256,7 @@ fn bucket(event: &Event) -> usize {
 }
 
 /// Hashes every field that the target carries, each with its length, so that no two events look alike.
-fn event_hash(event: &Event, carried: Capabilities, buffer: &mut Vec<u8>) -> u128 {
+fn event_hash(event: &Event, carried: Carried, buffer: &mut Vec<u8>) -> u128 {
     let mut field = |bytes: &[u8]| {
         buffer.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
         buffer.extend_from_slice(bytes);
@@ -186,11 +274,11 @@ fn event_hash(event: &Event, carried: Capabilities, buffer: &mut Vec<u8>) -> u12
     }
     field(event.event_type.as_str().as_bytes());
     field(&event.version.number().to_le_bytes());
-    for payload in [&event.data, &event.metadata] {
-        field(payload.bytes());
+    for (payload, compared) in [&event.data, &event.metadata].into_iter().zip(carried.payloads(event)) {
+        field(&compared);
         field(if payload.is_empty() { b"" } else { payload.content_type().as_str().as_bytes() });
     }
-    if carried.sets_time {
+    if carried.time {
         field(&event.recorded_at.micros().to_le_bytes());
     }
     if carried.attributes {
@@ -205,7 +293,7 @@ fn event_hash(event: &Event, carried: Capabilities, buffer: &mut Vec<u8>) -> u12
 async fn first_difference(
     sides: Sides,
     differing: &[usize],
-    carried: Capabilities,
+    carried: Carried,
 ) -> Result<Option<Difference>, PipelineError> {
     let mut expected = Walk::new(sides.expected, differing);
     let mut found = Walk::new(sides.found, differing);
@@ -224,16 +312,19 @@ async fn first_difference(
     }
 }
 
-fn is_same(expected: &Event, found: &Event, carried: Capabilities) -> bool {
-    let same_payload = |one: &Payload, other: &Payload| one == other || (one.is_empty() && other.is_empty());
+fn is_same(expected: &Event, found: &Event, carried: Carried) -> bool {
+    let same_type = |one: &Payload, other: &Payload| {
+        one.content_type() == other.content_type() || (one.is_empty() && other.is_empty())
+    };
     expected.id == found.id
         && expected.stream == found.stream
         && expected.revision == found.revision
         && expected.event_type == found.event_type
         && expected.version == found.version
-        && same_payload(&expected.data, &found.data)
-        && same_payload(&expected.metadata, &found.metadata)
-        && (!carried.sets_time || expected.recorded_at == found.recorded_at)
+        && same_type(&expected.data, &found.data)
+        && same_type(&expected.metadata, &found.metadata)
+        && carried.payloads(expected) == carried.payloads(found)
+        && (!carried.time || expected.recorded_at == found.recorded_at)
         && (!carried.attributes || expected.attributes == found.attributes)
 }
 

@@ -11,6 +11,10 @@ use serde::Deserialize;
 #[cfg(feature = "file")]
 use super::file::{FileConfig, FileReader, FileWriter};
 use super::local_file;
+#[cfg(feature = "postgres")]
+use super::postgres::{
+    self, InvalidPostgres, PostgresConfig, PostgresLedger, PostgresReadModelConfig, PostgresReader, PostgresWriter,
+};
 #[cfg(feature = "sqlite")]
 use super::sqlite::{SqliteConfig, SqliteReadModels, SqliteReader, SqliteWriter};
 use crate::ledger::LedgerDatabase;
@@ -25,12 +29,17 @@ pub enum StoreConfig {
     /// Our own layout in a SQLite database.
     #[cfg(feature = "sqlite")]
     Sqlite(SqliteConfig),
+    /// Our own layout in a PostgreSQL database.
+    #[cfg(feature = "postgres")]
+    Postgres(Box<PostgresConfig>),
 }
 
 /// The kinds of stores that this program was built with.
 pub const KINDS: &[&str] = &[
     #[cfg(feature = "file")]
     "file",
+    #[cfg(feature = "postgres")]
+    "postgres",
     #[cfg(feature = "sqlite")]
     "sqlite",
 ];
@@ -38,14 +47,21 @@ pub const KINDS: &[&str] = &[
 /// Why a table of configuration is no store.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidStore {
-    /// There is no `store` key.
-    #[error("the key `store` is missing (one of {})", KINDS.join(", "))]
+    /// Neither `store` nor `url` is there.
+    #[error("the key `store` is missing (one of {}), or a `url`", KINDS.join(", "))]
     NoKind,
+    /// The URL begins with the name of no store, or of one that this program was built without; or `store` says
+    /// something else. The text is what is in front of the colon.
+    #[error("`url` names the store `{0}`, which is not there or not what `store` says (one of {known})", known = KINDS.join(", "))]
+    Scheme(String),
+    /// Two keys for one path.
+    #[error("`url` and `path` exclude one another")]
+    UrlAndPath,
     /// There is no such kind of store, or this program was built without it.
     #[error("there is no store `{0}` (one of {known})", known = KINDS.join(", "))]
     UnknownKind(String),
     /// A store that events can be in, but no read models.
-    #[error("the store `{0}` can't hold read models (one of sqlite)")]
+    #[error("the store `{0}` can't hold read models (one of {known})", known = READ_MODEL_KINDS.join(", "))]
     NoReadModels(String),
     /// A key is wrong; the text is the parser's.
     #[error("{0}")]
@@ -53,15 +69,10 @@ pub enum InvalidStore {
 }
 
 impl StoreConfig {
-    /// Reads the table of a store: `store` says which kind, the other keys are that kind's own. Relative paths start
-    /// at `folder`.
+    /// Reads the table of a store: `store`, or what `url` begins with, says which kind, the other keys are that kind's
+    /// own. Relative paths start at `folder`.
     pub fn from_table(mut table: toml::Table, folder: &Path) -> Result<Self, InvalidStore> {
-        let kind = match table.remove("store") {
-            Some(toml::Value::String(kind)) => kind,
-            Some(other) => return Err(InvalidStore::UnknownKind(other.to_string())),
-            None => return Err(InvalidStore::NoKind),
-        };
-        match &*kind {
+        match &*kind(&mut table)? {
             #[cfg(feature = "file")]
             "file" => {
                 let mut config: FileConfig = read(table)?;
@@ -76,7 +87,9 @@ impl StoreConfig {
                 config.path = absolute(folder, &config.path);
                 Ok(Self::Sqlite(config))
             }
-            _ => Err(InvalidStore::UnknownKind(kind)),
+            #[cfg(feature = "postgres")]
+            "postgres" => Ok(Self::Postgres(Box::new(PostgresConfig::from_table(table, folder)?))),
+            kind => Err(InvalidStore::UnknownKind(kind.to_owned())),
         }
     }
 
@@ -87,6 +100,8 @@ impl StoreConfig {
             Self::File(config) => Ok(Arc::new(FileReader::open_whole(FileConfig::clone(config))?)),
             #[cfg(feature = "sqlite")]
             Self::Sqlite(config) => Ok(Arc::new(SqliteReader::open(config.clone())?)),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(config) => Ok(Arc::new(PostgresReader::open(PostgresConfig::clone(config)).await?)),
         }
     }
 
@@ -97,6 +112,8 @@ impl StoreConfig {
             Self::File(config) => Ok(Box::new(FileWriter::open(FileConfig::clone(config))?)),
             #[cfg(feature = "sqlite")]
             Self::Sqlite(config) => Ok(Box::new(SqliteWriter::open(config.clone())?)),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(config) => Ok(Box::new(PostgresWriter::open(PostgresConfig::clone(config)).await?)),
         }
     }
 
@@ -110,6 +127,8 @@ impl StoreConfig {
             Self::File(config) => config.path = folder.join(config.path.file_name()?),
             #[cfg(feature = "sqlite")]
             Self::Sqlite(config) => config.path = folder.join(config.path.file_name()?),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => return None,
         }
         Some(trial)
     }
@@ -121,6 +140,8 @@ impl StoreConfig {
             Self::File(config) => (!config.is_standard_stream()).then_some(&*config.path),
             #[cfg(feature = "sqlite")]
             Self::Sqlite(config) => Some(&config.path),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => None,
         }
     }
 
@@ -131,18 +152,29 @@ impl StoreConfig {
             Self::File(config) => config.is_standard_stream(),
             #[cfg(feature = "sqlite")]
             Self::Sqlite(_) => false,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => false,
         }
     }
 
     /// The store's ledger, to look at while others write; none where nothing was ever written to it.
     pub async fn ledger(&self) -> Result<Option<Box<dyn CheckpointStore>>, StoreError> {
+        #[cfg(feature = "postgres")]
+        if let Self::Postgres(config) = self {
+            let ledger = PostgresLedger::look_at(PostgresConfig::clone(config)).await?;
+            return Ok(ledger.map(|ledger| Box::new(ledger) as Box<dyn CheckpointStore>));
+        }
         let Some(path) = self.ledger_file() else { return Ok(None) };
         let ledger = LedgerDatabase::look_at(&path, self.to_string())?;
         Ok(ledger.map(|ledger| Box::new(ledger) as Box<dyn CheckpointStore>))
     }
 
-    /// Whether a process writes to it now.
+    /// Whether a process writes to it now, as far as can be told.
     pub async fn is_being_written(&self) -> bool {
+        #[cfg(feature = "postgres")]
+        if let Self::Postgres(config) = self {
+            return postgres::is_being_written(config).await.unwrap_or(false);
+        }
         self.local_file().is_some_and(|path| local_file::is_locked(&local_file::lock_path(path)))
     }
 
@@ -152,11 +184,17 @@ impl StoreConfig {
             Self::File(config) => (!config.is_standard_stream()).then(|| super::file::ledger_path(&config.path)),
             #[cfg(feature = "sqlite")]
             Self::Sqlite(config) => Some(config.path.clone()),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => None,
         }
     }
 
     /// Whether both are one store, as far as can be told without opening them.
     pub fn is_same(&self, other: &Self) -> bool {
+        #[cfg(feature = "postgres")]
+        if let (Self::Postgres(one), Self::Postgres(other)) = (self, other) {
+            return one.to_string() == other.to_string();
+        }
         match (self.local_file(), other.local_file()) {
             (Some(one), Some(other)) => one == other || local_file::is_same_file(one, other),
             // Standard input and standard output, or kinds that share nothing.
@@ -173,6 +211,8 @@ impl fmt::Display for StoreConfig {
             Self::File(config) => write!(f, "file:{}", config.path.display()),
             #[cfg(feature = "sqlite")]
             Self::Sqlite(config) => write!(f, "sqlite:{}", config.path.display()),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(config) => config.fmt(f),
         }
     }
 }
@@ -184,29 +224,39 @@ pub enum ReadModelConfig {
     /// Tables in a SQLite database.
     #[cfg(feature = "sqlite")]
     Sqlite(SqliteConfig),
+    /// Tables in a schema of a PostgreSQL database.
+    #[cfg(feature = "postgres")]
+    Postgres(Box<PostgresReadModelConfig>),
 }
 
 /// The kinds of stores for read models that this program was built with.
 pub const READ_MODEL_KINDS: &[&str] = &[
+    #[cfg(feature = "postgres")]
+    "postgres",
     #[cfg(feature = "sqlite")]
     "sqlite",
 ];
 
 impl ReadModelConfig {
     /// Reads the table of a store, as [`StoreConfig::from_table`] does.
-    pub fn from_table(table: toml::Table, folder: &Path) -> Result<Self, InvalidStore> {
-        match table.get("store").and_then(toml::Value::as_str) {
-            Some(kind) if KINDS.contains(&kind) && !READ_MODEL_KINDS.contains(&kind) => {
-                return Err(InvalidStore::NoReadModels(kind.to_owned()));
-            }
-            _ => {}
-        }
-        match StoreConfig::from_table(table, folder)? {
+    pub fn from_table(mut table: toml::Table, folder: &Path) -> Result<Self, InvalidStore> {
+        match &*kind(&mut table)? {
             #[cfg(feature = "sqlite")]
-            StoreConfig::Sqlite(config) => Ok(Self::Sqlite(config)),
-            #[cfg(feature = "file")]
-            StoreConfig::File(_) => Err(InvalidStore::NoReadModels("file".to_owned())),
+            "sqlite" => {
+                let mut config: SqliteConfig = read(table)?;
+                config.path = absolute(folder, &config.path);
+                Ok(Self::Sqlite(config))
+            }
+            #[cfg(feature = "postgres")]
+            "postgres" => Ok(Self::Postgres(Box::new(PostgresReadModelConfig::from_table(table, folder)?))),
+            kind if KINDS.contains(&kind) => Err(InvalidStore::NoReadModels(kind.to_owned())),
+            kind => Err(InvalidStore::UnknownKind(kind.to_owned())),
         }
+    }
+
+    /// Whether it can be filled while events are appended to a store: SQLite has one writer a file.
+    pub fn is_apart_from(&self, events: &StoreConfig) -> bool {
+        self.local_file().is_none_or(|file| events.local_file() != Some(file))
     }
 
     /// Opens the store for building and reading, and creates it where there is none.
@@ -214,6 +264,10 @@ impl ReadModelConfig {
         match *self {
             #[cfg(feature = "sqlite")]
             Self::Sqlite(ref config) => Ok(Arc::new(SqliteReadModels::open(config.clone())?)),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(ref config) => {
+                Err(StoreError::new("open", config, eventlift_events::StoreErrorKind::Missing)) // TEMP
+            }
         }
     }
 
@@ -226,6 +280,10 @@ impl ReadModelConfig {
                 let store = SqliteReadModels::look(config.clone())?;
                 Ok(store.map(|store| Arc::new(store) as Arc<dyn ReadModels>))
             }
+            #[cfg(feature = "postgres")]
+            Self::Postgres(ref config) => {
+                Err(StoreError::new("open", config, eventlift_events::StoreErrorKind::Missing)) // TEMP
+            }
         }
     }
 
@@ -233,6 +291,8 @@ impl ReadModelConfig {
         match *self {
             #[cfg(feature = "sqlite")]
             Self::Sqlite(ref config) => format!("sqlite:{}", config.path.display()),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(ref config) => config.to_string(),
         }
     }
 
@@ -241,6 +301,8 @@ impl ReadModelConfig {
         match *self {
             #[cfg(feature = "sqlite")]
             Self::Sqlite(ref config) => Some(&config.path),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => None,
         }
     }
 }
@@ -249,6 +311,38 @@ impl fmt::Display for ReadModelConfig {
     /// As [`StoreIdentity`](eventlift_events::StoreIdentity) prints it once the store is open.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text())
+    }
+}
+
+/// Which kind of store a table is about; takes what says it out of the table. A URL of a local store becomes its path.
+fn kind(table: &mut toml::Table) -> Result<String, InvalidStore> {
+    let named = match table.remove("store") {
+        Some(toml::Value::String(kind)) => Some(kind),
+        Some(other) => return Err(InvalidStore::UnknownKind(other.to_string())),
+        None => None,
+    };
+    let Some(toml::Value::String(url)) = table.get("url") else { return named.ok_or(InvalidStore::NoKind) };
+    // A URL without a colon is shown as nothing: it may be anything.
+    let (scheme, rest) = url.split_once(':').unwrap_or_default();
+    let kind = if scheme == "postgresql" { "postgres" } else { scheme };
+    if !KINDS.contains(&kind) || named.is_some_and(|named| named != kind) {
+        return Err(InvalidStore::Scheme(scheme.to_owned()));
+    }
+    let kind = kind.to_owned();
+    if kind != "postgres" {
+        let path = toml::Value::String(rest.to_owned());
+        table.remove("url");
+        if table.insert("path".to_owned(), path).is_some() {
+            return Err(InvalidStore::UrlAndPath);
+        }
+    }
+    Ok(kind)
+}
+
+#[cfg(feature = "postgres")]
+impl From<InvalidPostgres> for InvalidStore {
+    fn from(invalid: InvalidPostgres) -> Self {
+        Self::Key(invalid.to_string())
     }
 }
 

@@ -1,15 +1,15 @@
 //! The stores: one folder and one feature each, the same file names in each.
 
-#[cfg(any(feature = "sqlite", feature = "file"))]
+#[cfg(any(feature = "sqlite", feature = "file", feature = "postgres"))]
 mod configured;
 #[cfg(feature = "file")]
 pub mod file;
-#[cfg(any(feature = "sqlite", feature = "file"))]
+#[cfg(any(feature = "sqlite", feature = "file", feature = "postgres"))]
 pub(crate) mod local_file;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
-#[cfg(any(feature = "sqlite", feature = "file"))]
+#[cfg(any(feature = "sqlite", feature = "file", feature = "postgres"))]
 pub use configured::{InvalidStore, KINDS, READ_MODEL_KINDS, ReadModelConfig, StoreConfig};

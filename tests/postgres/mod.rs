@@ -3,4 +3,8 @@
 mod certificates;
 mod connection;
 mod database;
+mod disturbed;
+mod events;
+mod proxy;
 mod server;
+mod writing;

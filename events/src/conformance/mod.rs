@@ -30,6 +30,7 @@
 //! end, on whatever runtime the store needs: for tokio, `|check| Runtime::new().unwrap().block_on(check)`. `ignore: "why"` marks the
 //! tests as ignored, for stores that need a server. Without the macro, [`run_all`] runs every check and names the failures.
 //!
+//! JSON that a store keeps as a value only ([`exact_data`](crate::Capabilities::exact_data)) is compared by value.
 //! What a store can't do, as its [`Capabilities`](crate::Capabilities) say, is not asked of it. Rare content (binary
 //! metadata, a line break in JSON, names of 4,096 characters, positions past `i64::MAX`) may be refused with
 //! [`StoreErrorKind::Unsupported`](crate::StoreErrorKind::Unsupported), but never changed. Of a payload without bytes
@@ -37,6 +38,7 @@
 
 mod appends;
 mod fields;
+mod json;
 mod loading;
 mod observe;
 mod progress;

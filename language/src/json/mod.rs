@@ -9,9 +9,11 @@ mod node;
 mod number;
 mod pointer;
 mod text;
+mod value_form;
 
 pub use document::{Document, is_json};
 pub use node::{Member, Node, Place, only, same_key};
 pub use number::{Decimal, is_integer, is_number};
 pub use pointer::{Key, Pointer, PointerError, Segment, path_text};
 pub use text::{Kind, bytes_of, compact, decode, encode, inner, strict};
+pub use value_form::value_form;

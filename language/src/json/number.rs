@@ -81,6 +81,13 @@ impl Decimal {
         Some(Self { negative: parts.negative, digits, scale })
     }
 
+    /// The value as a text of its own: sign, digits, and the power of ten that they are a fraction of.
+    pub fn normal_text(&self) -> String {
+        let sign = if self.negative { "-" } else { "+" };
+        // Only digits are in it.
+        format!("{sign}{}e{}", String::from_utf8_lossy(&self.digits), self.scale)
+    }
+
     /// Plain digits with exactly so many behind the point, or why that can't be.
     pub fn fixed(&self, decimals: usize) -> Result<String, &'static str> {
         const MOST_DIGITS: i64 = 10_000;

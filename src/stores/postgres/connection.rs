@@ -48,8 +48,8 @@ impl PostgresServer {
     }
 }
 
-/// Connects to a server. Nothing that is looked up by name depends on `search_path`, times are read and written in UTC.
-pub(super) async fn connect(server: &PostgresServer, display: &str) -> Result<PgConnection, StoreError> {
+/// How connections are made. [`connect`] also looks whether the server fits, and waits no longer than the URL says.
+pub(super) fn options(server: &PostgresServer, display: &str) -> Result<PgConnectOptions, StoreError> {
     let failed = |kind| StoreError::new("open", display, kind);
     let invalid = |problem: InvalidPostgres| failed(StoreErrorKind::Unexpected(problem.to_string()));
     let url = ServerUrl::parse(&server.url).map_err(invalid)?;
@@ -59,9 +59,17 @@ pub(super) async fn connect(server: &PostgresServer, display: &str) -> Result<Pg
         Some(password) => options.password(&password),
         None => options,
     };
-    let options = with_settings(options, server);
+    Ok(with_settings(options, server))
+}
+
+/// Connects to a server. Nothing that is looked up by name depends on `search_path`, times are read and written in UTC.
+pub(super) async fn connect(server: &PostgresServer, display: &str) -> Result<PgConnection, StoreError> {
+    let failed = |kind| StoreError::new("open", display, kind);
+    let invalid = |problem: InvalidPostgres| failed(StoreErrorKind::Unexpected(problem.to_string()));
+    let options = options(server, display)?;
+    let wait = ServerUrl::parse(&server.url).and_then(|url| url.connect_timeout()).map_err(invalid)?;
     let connecting = greeted(&options);
-    let connected = match url.connect_timeout().map_err(invalid)? {
+    let connected = match wait {
         None => connecting.await,
         Some(wait) => tokio::time::timeout(wait, connecting).await.unwrap_or_else(|_| {
             let problem = format!("no answer within {} s", wait.as_secs());

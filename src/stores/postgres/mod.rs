@@ -5,11 +5,33 @@
 //! SELECT data ->> 'full_name' FROM events WHERE stream = 'user-1' ORDER BY revision;
 //! ```
 
+mod append;
+mod columns;
 mod config;
 mod connection;
+mod decode;
+mod encode;
 mod failure;
+mod identity;
+mod layout;
+mod ledger;
+mod looked_at;
+mod migrations;
+mod news;
 mod privileges;
+mod proof;
+mod range_writer;
+mod reader;
 mod relation;
+mod seal;
+mod selection;
+mod session;
+mod settled;
 mod url;
+mod writer;
 
 pub use config::{InvalidPostgres, PayloadColumn, PostgresConfig, PostgresReadModelConfig, PostgresServer, Writers};
+pub use looked_at::PostgresLedger;
+pub(in crate::stores) use looked_at::is_being_written;
+pub use reader::PostgresReader;
+pub use writer::PostgresWriter;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use sha2::{Digest, Sha256};
+
 /// A table, index or sequence of a schema. Prints as SQL: `"public"."events"`.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Relation {
@@ -28,6 +30,18 @@ impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "\"{}\"", self.0.replace('"', "\"\""))
     }
+}
+
+/// The key of an advisory lock of a database: for what, and on which relation.
+pub(super) fn lock_key(purpose: &str, schema: &str, name: &str) -> i64 {
+    let mut hash = Sha256::new();
+    for part in ["eventlift", purpose, schema, name] {
+        hash.update(part);
+        hash.update([0]);
+    }
+    let mut start = [0; 8];
+    start.copy_from_slice(&hash.finalize()[..8]);
+    i64::from_be_bytes(start)
 }
 
 #[cfg(test)]

@@ -1,0 +1,100 @@
+//! Following a source: what comes to it is carried over as it comes.
+
+use std::time::Duration;
+
+use eventlift_events::{EventReader, Position, RunState};
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+
+use super::error::PipelineError;
+use super::migration::{Migration, Outcome};
+use super::sequence::Sequencer;
+use super::stop::Stop;
+
+/// How often a source that is followed is looked at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Following {
+    /// The wait after a look that found something. It doubles with every look that found nothing.
+    pub shortest_wait: Duration,
+    /// The longest wait. A source that [tells of news](EventReader::news) is looked at then as well.
+    pub longest_wait: Duration,
+}
+
+impl Default for Following {
+    fn default() -> Self {
+        Self { shortest_wait: Duration::from_millis(50), longest_wait: Duration::from_secs(1) }
+    }
+}
+
+impl Migration {
+    /// Runs until everything is in and sealed, and then carries over what comes to the source, until it is asked to
+    /// stop or something fails. Then everything that was read is committed, and the outcome is done if what was there
+    /// at first had come in by then.
+    ///
+    /// The run stays done meanwhile: its target can be read and verified up to its checkpoint. Progress says how far
+    /// the source is. A source that can't be read again has nothing to follow: the outcome is that of
+    /// [`run`](Migration::run).
+    pub async fn follow(mut self, following: Following) -> Result<Outcome, PipelineError> {
+        let outcome = self.run_stages(None).await?;
+        if !outcome.done || !self.source.is_rereadable() {
+            return Ok(outcome);
+        }
+        let checkpoint = self.target.checkpoint(outcome.run).await.map_err(PipelineError::Target)?;
+        let mut sequencer = Sequencer::resume(self.registry.clone(), outcome.run, checkpoint, &*self.target).await?;
+        self.following = true;
+        let mut lookout = Lookout::new(&*self.source, following, self.stop.clone());
+        while !self.stop.is_asked() {
+            let read_before = sequencer.counts().read;
+            let head = self.source.head().await.map_err(PipelineError::Source)?;
+            self.head = head.or(self.head);
+            // A store that can't tell where it ends is read to find out.
+            if may_have_more(head, sequencer.source()) {
+                self.stream(&mut sequencer, &mut None).await?;
+            }
+            self.report(RunState::Done, sequencer.counts(), sequencer.source());
+            lookout.wait(sequencer.counts().read > read_before).await;
+        }
+        Ok(Outcome { counts: sequencer.counts(), source: sequencer.source(), ..outcome })
+    }
+}
+
+fn may_have_more(head: Option<Position>, done: Option<Position>) -> bool {
+    head.is_none_or(|head| done.is_none_or(|done| head > done))
+}
+
+/// Waits until it is worth looking again.
+struct Lookout {
+    following: Following,
+    news: Option<BoxStream<'static, ()>>,
+    wait: Duration,
+    stop: Stop,
+}
+
+impl Lookout {
+    fn new(source: &dyn EventReader, following: Following, stop: Stop) -> Self {
+        Self { following, news: source.news(), wait: following.shortest_wait, stop }
+    }
+
+    async fn wait(&mut self, found_something: bool) {
+        self.wait = match found_something {
+            true => self.following.shortest_wait,
+            false => (self.wait * 2).min(self.following.longest_wait),
+        };
+        tokio::select! {
+            () = self.stop.clone().asked() => {}
+            () = tokio::time::sleep(self.wait) => {}
+            () = next_news(&mut self.news) => {}
+        }
+    }
+}
+
+/// Waits for news; forever once there will be none.
+async fn next_news(news: &mut Option<BoxStream<'static, ()>>) {
+    if let Some(stream) = news {
+        if stream.next().await.is_some() {
+            return;
+        }
+        *news = None;
+    }
+    std::future::pending().await
+}

@@ -1,0 +1,93 @@
+//! Looking at a store's ledger while others write: changes nothing and waits for nobody.
+
+use async_trait::async_trait;
+use eventlift_events::{
+    Bytes, Checkpoint, CheckpointStore, LoadRange, Position, PositionRange, RunId, RunRecord, StateKey, StoreError,
+    StoreErrorKind,
+};
+use sqlx::postgres::PgConnection;
+use tokio::sync::Mutex;
+
+use super::config::PostgresConfig;
+use super::connection::connect;
+use super::failure::store_error;
+use super::layout::EVENTS;
+use super::ledger::Ledger;
+use super::migrations::is_current;
+use super::relation::{Relation, lock_key};
+
+/// The ledger of a table of events, read-only.
+#[derive(Debug)]
+pub struct PostgresLedger {
+    display: String,
+    ledger: Ledger,
+    connection: Mutex<PgConnection>,
+}
+
+impl PostgresLedger {
+    /// Opens the ledger of a table; none where no run was ever recorded for it.
+    pub async fn look_at(config: PostgresConfig) -> Result<Option<Self>, StoreError> {
+        let display = config.to_string();
+        let mut connection = connect(&config.server, &display).await?;
+        if !is_current(&mut connection, &config.schema, &EVENTS, &display).await? {
+            return Ok(None);
+        }
+        let ledger = Ledger::of(&Relation::new(&config.schema, &config.table));
+        Ok(Some(Self { display, ledger, connection: Mutex::new(connection) }))
+    }
+
+    fn failed(&self, error: sqlx::Error) -> StoreError {
+        store_error("read", &self.display, error)
+    }
+}
+
+#[async_trait]
+impl CheckpointStore for PostgresLedger {
+    async fn runs(&self) -> Result<Vec<RunRecord>, StoreError> {
+        self.ledger.runs(&mut *self.connection.lock().await).await.map_err(|e| self.failed(e))
+    }
+
+    async fn record_run(&mut self, _run: &RunRecord) -> Result<(), StoreError> {
+        Err(StoreError::new("record a run in", &self.display, StoreErrorKind::ReadOnly))
+    }
+
+    async fn checkpoint(&self, run: RunId) -> Result<Option<Checkpoint>, StoreError> {
+        self.ledger.checkpoint(&mut *self.connection.lock().await, run).await.map_err(|e| self.failed(e))
+    }
+
+    async fn state(&self, run: RunId, keys: &[StateKey]) -> Result<Vec<Option<Bytes>>, StoreError> {
+        self.ledger.state(&mut *self.connection.lock().await, run, keys).await.map_err(|e| self.failed(e))
+    }
+
+    async fn positions(
+        &self,
+        run: RunId,
+        after: Option<Position>,
+        limit: usize,
+    ) -> Result<Vec<PositionRange>, StoreError> {
+        self.ledger.positions(&mut *self.connection.lock().await, run, after, limit).await.map_err(|e| self.failed(e))
+    }
+
+    async fn position_at(&self, run: RunId, source: Position) -> Result<Option<PositionRange>, StoreError> {
+        self.ledger.position_at(&mut *self.connection.lock().await, run, source).await.map_err(|e| self.failed(e))
+    }
+
+    async fn load_ranges(&self, run: RunId) -> Result<Vec<LoadRange>, StoreError> {
+        self.ledger.load_ranges(&mut *self.connection.lock().await, run).await.map_err(|e| self.failed(e))
+    }
+}
+
+/// Whether a writer has the table open now.
+pub(in crate::stores) async fn is_being_written(config: &PostgresConfig) -> Result<bool, StoreError> {
+    let display = config.to_string();
+    let mut connection = connect(&config.server, &display).await?;
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted
+           AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+           AND classid = (($1 >> 32) & 4294967295)::oid AND objid = ($1 & 4294967295)::oid)",
+    )
+    .bind(lock_key("writer", &config.schema, &config.table))
+    .fetch_one(&mut connection)
+    .await
+    .map_err(|e| store_error("look at", &display, e))
+}

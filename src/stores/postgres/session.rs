@@ -1,0 +1,171 @@
+//! A connection that is the only one to write to a table: it holds the table's lock, and the epoch it raised keeps what
+//! earlier ones left behind from committing.
+
+use std::time::Duration;
+
+use eventlift_events::{StoreError, StoreErrorKind, StoreIdentity};
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgConnection;
+
+use super::config::PostgresConfig;
+use super::connection::connect;
+use super::failure::store_error;
+use super::identity::identity;
+use super::layout::{self, EVENTS, EventsTable};
+use super::ledger::{Ledger, StoreRow};
+use super::migrations::migrate;
+use super::relation::lock_key;
+
+/// How often, and how long apart, a lock is asked for: the server may take a moment to see that its holder is gone.
+const LOCK_TRIES: u32 = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(100);
+
+/// An open table.
+pub(super) struct Session {
+    pub(super) connection: PgConnection,
+    pub(super) identity: StoreIdentity,
+    pub(super) table: EventsTable,
+    pub(super) row: StoreRow,
+    /// Whether it held no event when it was opened.
+    pub(super) was_empty: bool,
+    /// The sequence that numbers what services insert, as SQL takes its name.
+    pub(super) sequence: Option<String>,
+}
+
+/// Which writer this is: nothing is committed once a later one has opened the store.
+#[derive(Clone, Debug)]
+pub(super) struct Fence {
+    pub(super) ledger: Ledger,
+    pub(super) epoch: i64,
+    pub(super) display: String,
+}
+
+impl Fence {
+    /// Begins a transaction that no later writer can come before the end of. Fails where one has opened the store
+    /// already; the transaction is then still to be rolled back.
+    pub(super) async fn begin(
+        &self,
+        connection: &mut PgConnection,
+        action: &'static str,
+    ) -> Result<StoreRow, StoreError> {
+        let failed = |e| store_error(action, &self.display, e);
+        sqlx::raw_sql("BEGIN ISOLATION LEVEL READ COMMITTED").execute(&mut *connection).await.map_err(failed)?;
+        match self.ledger.hold(connection).await.map_err(failed)? {
+            Some(row) if row.epoch == self.epoch => Ok(row),
+            _ => {
+                let taken = "it was taken over by another run, which opened it later".to_owned();
+                Err(StoreError::new(action, &self.display, StoreErrorKind::Locked(taken))
+                    .hint("end the other run, or this one"))
+            }
+        }
+    }
+
+    /// Commits the transaction.
+    pub(super) async fn commit(&self, connection: &mut PgConnection, action: &'static str) -> Result<(), StoreError> {
+        let ended = sqlx::raw_sql("COMMIT").execute(connection).await;
+        ended.map(|_| ()).map_err(|e| store_error(action, &self.display, e))
+    }
+}
+
+/// Ends whatever transaction there is, without its changes. False where the connection is of no use any more.
+pub(super) async fn roll_back(connection: &mut PgConnection) -> bool {
+    sqlx::raw_sql("ROLLBACK").execute(connection).await.is_ok()
+}
+
+impl Session {
+    /// Connects, brings the ledger's tables up to date, makes the table where there is none, and takes it over.
+    pub(super) async fn open(config: &PostgresConfig) -> Result<Self, StoreError> {
+        let display = config.to_string();
+        let failed = |e| store_error("open", &display, e);
+        let mut connection = connect(&config.server, &display).await?;
+        check_encoding(&mut connection, &display).await?;
+        migrate(&mut connection, &config.schema, &EVENTS, &display).await?;
+        lock(&mut connection, config, &display).await?;
+
+        sqlx::raw_sql("BEGIN ISOLATION LEVEL READ COMMITTED").execute(&mut connection).await.map_err(failed)?;
+        let table = match layout::table(&mut connection, config).await? {
+            Some(table) => table,
+            None => layout::create(&mut connection, config).await?,
+        };
+        let ledger = Ledger::of(&table.relation);
+        let row = ledger.raise_epoch(&mut connection).await.map_err(failed)?;
+        sqlx::raw_sql("COMMIT").execute(&mut connection).await.map_err(failed)?;
+
+        layout::check_partitions(&mut connection, &table, &display).await?;
+        let select =
+            format!("SELECT NOT EXISTS (SELECT 1 FROM {}), pg_get_serial_sequence($1, 'position')", table.relation);
+        let (was_empty, sequence): (bool, Option<String>) = sqlx::query_as(AssertSqlSafe(select))
+            .bind(table.relation.to_string())
+            .fetch_one(&mut connection)
+            .await
+            .map_err(failed)?;
+        let identity = identity(&mut connection, config).await?;
+        Ok(Self { connection, identity, table, row, was_empty, sequence })
+    }
+
+    /// What keeps this session's commits apart from those of later ones.
+    pub(super) fn fence(&self) -> Fence {
+        let ledger = Ledger::of(&self.table.relation);
+        Fence { ledger, epoch: self.row.epoch, display: self.identity.display.clone() }
+    }
+}
+
+/// Moves a sequence behind a position, if it is not there yet.
+pub(super) async fn number_on(connection: &mut PgConnection, sequence: Option<&str>, last: i64) -> sqlx::Result<()> {
+    // A sequence counts from 1.
+    let Some(sequence) = sequence.filter(|_| last >= 1) else { return Ok(()) };
+    let statement = format!("SELECT setval($1::regclass, $2) FROM {sequence} WHERE last_value < $2 OR NOT is_called");
+    sqlx::query(AssertSqlSafe(statement)).bind(sequence).bind(last).execute(connection).await.map(|_| ())
+}
+
+async fn check_encoding(connection: &mut PgConnection, display: &str) -> Result<(), StoreError> {
+    let encoding: String = sqlx::query_scalar("SELECT current_setting('server_encoding')")
+        .fetch_one(connection)
+        .await
+        .map_err(|e| store_error("open", display, e))?;
+    if encoding == "UTF8" {
+        return Ok(());
+    }
+    let problem = format!("the database's encoding is {encoding}, which can't hold every text");
+    Err(StoreError::new("open", display, StoreErrorKind::Unsupported(problem))
+        .hint("make a database with `createdb --encoding=UTF8 --template=template0`"))
+}
+
+/// Takes the table's lock for as long as the connection lives.
+async fn lock(connection: &mut PgConnection, config: &PostgresConfig, display: &str) -> Result<(), StoreError> {
+    let failed = |e| store_error("open", display, e);
+    let key = lock_key("writer", &config.schema, &config.table);
+    for attempt in 0..LOCK_TRIES {
+        if attempt > 0 {
+            tokio::time::sleep(LOCK_PAUSE).await;
+        }
+        let is_ours: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
+            .bind(key)
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(failed)?;
+        if is_ours {
+            return Ok(());
+        }
+    }
+    let holder: Option<(i32, Option<String>, Option<String>)> = sqlx::query_as(
+        "SELECT l.pid, a.application_name, a.client_addr::text
+         FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+         WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted
+           AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+           AND l.classid = (($1 >> 32) & 4294967295)::oid AND l.objid = ($1 & 4294967295)::oid",
+    )
+    .bind(key)
+    .fetch_optional(connection)
+    .await
+    .map_err(failed)?;
+    let holder = match holder {
+        None => "a connection that can't be seen from here".to_owned(),
+        Some((pid, application, address)) => {
+            let application = application.filter(|name| !name.is_empty()).unwrap_or_else(|| "a program".to_owned());
+            let address = address.map_or_else(|| "the server itself".to_owned(), |address| address);
+            format!("{application}, process {pid} of the server, connected from {address}")
+        }
+    };
+    Err(StoreError::new("open", display, StoreErrorKind::Locked(holder)).hint("end the other run, or wait for it"))
+}
