@@ -48,27 +48,7 @@ impl PostgresServer {
     }
 }
 
-/// Connects to a server. Nothing that is looked up by name depends on `search_path`, times are read and written in UTC.
-pub(super) async fn connect(server: &PostgresServer, display: &str) -> Result<PgConnection, StoreError> {
-    let options = options(server, display)?;
-    let url = ServerUrl::parse(&server.url);
-    let wait = url.and_then(|url| url.connect_timeout());
-    let failed = |kind| StoreError::new("open", display, kind);
-    let wait = wait.map_err(|invalid| failed(StoreErrorKind::Unexpected(invalid.to_string())))?;
-    let connecting = greeted(&options);
-    let connected = match wait {
-        None => connecting.await,
-        Some(wait) => tokio::time::timeout(wait, connecting).await.unwrap_or_else(|_| {
-            let problem = format!("no answer within {} s", wait.as_secs());
-            Err(io::Error::new(io::ErrorKind::TimedOut, problem).into())
-        }),
-    };
-    let (connection, version, encoding) = connected.map_err(|error| refused(server, display, error))?;
-    check_server(version, &encoding).map_err(|(kind, hint)| failed(kind).hint(hint))?;
-    Ok(connection)
-}
-
-/// How connections are made.
+/// How connections are made. [`connect`] also looks whether the server fits, and waits no longer than the URL says.
 pub(super) fn options(server: &PostgresServer, display: &str) -> Result<PgConnectOptions, StoreError> {
     let failed = |kind| StoreError::new("open", display, kind);
     let invalid = |problem: InvalidPostgres| failed(StoreErrorKind::Unexpected(problem.to_string()));
@@ -80,6 +60,25 @@ pub(super) fn options(server: &PostgresServer, display: &str) -> Result<PgConnec
         None => options,
     };
     Ok(with_settings(options, server))
+}
+
+/// Connects to a server. Nothing that is looked up by name depends on `search_path`, times are read and written in UTC.
+pub(super) async fn connect(server: &PostgresServer, display: &str) -> Result<PgConnection, StoreError> {
+    let failed = |kind| StoreError::new("open", display, kind);
+    let invalid = |problem: InvalidPostgres| failed(StoreErrorKind::Unexpected(problem.to_string()));
+    let options = options(server, display)?;
+    let wait = ServerUrl::parse(&server.url).and_then(|url| url.connect_timeout()).map_err(invalid)?;
+    let connecting = greeted(&options);
+    let connected = match wait {
+        None => connecting.await,
+        Some(wait) => tokio::time::timeout(wait, connecting).await.unwrap_or_else(|_| {
+            let problem = format!("no answer within {} s", wait.as_secs());
+            Err(io::Error::new(io::ErrorKind::TimedOut, problem).into())
+        }),
+    };
+    let (connection, version, encoding) = connected.map_err(|error| refused(server, display, error))?;
+    check_server(version, &encoding).map_err(|(kind, hint)| failed(kind).hint(hint))?;
+    Ok(connection)
 }
 
 fn with_settings(options: PgConnectOptions, server: &PostgresServer) -> PgConnectOptions {

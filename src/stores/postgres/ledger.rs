@@ -396,7 +396,6 @@ impl Ledger {
     }
 }
 
-
 /// Id, state, source, fingerprint, parts, when started and updated, tool.
 type WrittenRun = (String, String, String, String, String, i64, i64, String);
 
