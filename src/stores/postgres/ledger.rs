@@ -10,7 +10,6 @@ use sha2::{Digest, Sha256};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Error, Result};
 
-use super::layout::EventsTable;
 use super::relation::Relation;
 
 /// The ledger's rows of one table of events.
@@ -46,13 +45,9 @@ impl Ledger {
     /// What the store's row says now; nobody else can raise the epoch until the transaction ends. None where there is
     /// no row.
     pub(super) async fn hold(&self, connection: &mut PgConnection) -> Result<Option<StoreRow>> {
-        self.store_row(connection, " FOR SHARE").await
-    }
-
-    async fn store_row(&self, connection: &mut PgConnection, lock: &str) -> Result<Option<StoreRow>> {
         let stores = self.table("stores");
         let row: Option<(i64, String, String)> = sqlx::query_as(AssertSqlSafe(format!(
-            "SELECT epoch, state, revisions FROM {stores} WHERE store = $1{lock}"
+            "SELECT epoch, state, revisions FROM {stores} WHERE store = $1 FOR SHARE"
         )))
         .bind(&self.store)
         .fetch_optional(connection)
@@ -234,7 +229,7 @@ impl Ledger {
     /// The last committed checkpoint of a run.
     pub(super) async fn checkpoint(&self, connection: &mut PgConnection, run: RunId) -> Result<Option<Checkpoint>> {
         let checkpoints = self.table("checkpoints");
-        let row: Option<(String, Option<String>, i64, i64, i64, i64, i64)> = sqlx::query_as(AssertSqlSafe(format!(
+        let row: Option<WrittenCheckpoint> = sqlx::query_as(AssertSqlSafe(format!(
             "SELECT source, target, read, lifted, dropped, split, written FROM {checkpoints}
              WHERE store = $1 AND run = $2"
         )))
@@ -397,10 +392,8 @@ impl Ledger {
     }
 }
 
-/// Looks at a store's row without holding it: what a reader needs to know. None where there is no row.
-pub(super) async fn store_row(connection: &mut PgConnection, table: &EventsTable) -> Result<Option<StoreRow>> {
-    Ledger::of(&table.relation).store_row(connection, "").await
-}
+/// Source, target, the five counts.
+type WrittenCheckpoint = (String, Option<String>, i64, i64, i64, i64, i64);
 
 /// Id, state, source, fingerprint, parts, when started and updated, tool.
 type WrittenRun = (String, String, String, String, String, i64, i64, String);
