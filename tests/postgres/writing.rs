@@ -190,11 +190,6 @@ async fn a_second_writer_is_told_who_holds_the_store() {
     drop(open(&config).await);
 }
 
-/// Lets go of a writer's lock behind its back, so that another can open the store while it lives.
-async fn unlock(connection: &mut PgConnection) {
-    terminate_others(connection).await;
-}
-
 #[tokio::test]
 #[ignore = "needs a PostgreSQL server: cargo xtask test"]
 async fn an_earlier_writer_cannot_commit_once_a_later_one_opened_the_store() {
@@ -235,7 +230,7 @@ async fn a_lost_connection_is_made_again() {
         if is_sealed {
             writer.seal(true).await.unwrap();
         }
-        unlock(&mut connection).await;
+        terminate_others(&mut connection).await;
         let part = if is_sealed { &events[20..] } else { &events[10..20] };
         let error = writer.append(part, None).await.unwrap_err();
         assert!(error.may_pass(), "{error}");
@@ -266,7 +261,7 @@ async fn a_backend_that_ends_during_appends_leaves_whole_appends() {
             }
         });
         tokio::time::sleep(std::time::Duration::from_millis(7 * round)).await;
-        unlock(&mut connection).await;
+        terminate_others(&mut connection).await;
         let (ended, error): (_, StoreError) = appending.await.unwrap();
         assert!(error.may_pass(), "{error}");
         writer = ended;
@@ -299,7 +294,7 @@ async fn ranges_go_on_where_a_crash_left_them() {
     loaders[0].append(&lone_events(0, 100), run, &done(first, 100)).await.unwrap();
     let unplanned = loaders[0].append(&lone_events(200, 1), run, &done(range(7, None, 201), 201)).await;
     assert!(unplanned.is_err());
-    unlock(&mut connection).await;
+    terminate_others(&mut connection).await;
     let lost = loaders[1].append(&lone_events(160, 40), run, &done(second, 200)).await.unwrap_err();
     assert!(lost.may_pass(), "{lost}");
     // What became of it is unknown, so this one takes no more.

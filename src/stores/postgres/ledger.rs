@@ -45,13 +45,9 @@ impl Ledger {
     /// What the store's row says now; nobody else can raise the epoch until the transaction ends. None where there is
     /// no row.
     pub(super) async fn hold(&self, connection: &mut PgConnection) -> Result<Option<StoreRow>> {
-        self.store_row(connection, " FOR SHARE").await
-    }
-
-    async fn store_row(&self, connection: &mut PgConnection, lock: &str) -> Result<Option<StoreRow>> {
         let stores = self.table("stores");
         let row: Option<(i64, String, String)> = sqlx::query_as(AssertSqlSafe(format!(
-            "SELECT epoch, state, revisions FROM {stores} WHERE store = $1{lock}"
+            "SELECT epoch, state, revisions FROM {stores} WHERE store = $1 FOR SHARE"
         )))
         .bind(&self.store)
         .fetch_optional(connection)
@@ -233,7 +229,7 @@ impl Ledger {
     /// The last committed checkpoint of a run.
     pub(super) async fn checkpoint(&self, connection: &mut PgConnection, run: RunId) -> Result<Option<Checkpoint>> {
         let checkpoints = self.table("checkpoints");
-        let row: Option<(String, Option<String>, i64, i64, i64, i64, i64)> = sqlx::query_as(AssertSqlSafe(format!(
+        let row: Option<WrittenCheckpoint> = sqlx::query_as(AssertSqlSafe(format!(
             "SELECT source, target, read, lifted, dropped, split, written FROM {checkpoints}
              WHERE store = $1 AND run = $2"
         )))

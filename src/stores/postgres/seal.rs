@@ -190,6 +190,9 @@ async fn duplicate(
         .hint("repair the source, then migrate into a new target; this one is not usable"))
 }
 
+/// Stream, revision, position, and the revision before it with its position.
+type Broken = (String, i64, i64, Option<i64>, Option<i64>);
+
 /// Describes the first stream whose revisions have a gap or don't ascend with the positions.
 async fn first_broken_stream(
     connection: &mut PgConnection,
@@ -204,7 +207,7 @@ async fn first_broken_stream(
              FROM {table} WINDOW w AS (PARTITION BY stream ORDER BY revision)) e
          WHERE {is_gap} place > position ORDER BY stream, revision LIMIT 1"
     );
-    let broken: Option<(String, i64, i64, Option<i64>, Option<i64>)> = sqlx::query_as(AssertSqlSafe(statement))
+    let broken: Option<Broken> = sqlx::query_as(AssertSqlSafe(statement))
         .fetch_optional(connection)
         .await
         .map_err(|e| store_error("seal", &fence.display, e))?;
