@@ -316,6 +316,8 @@ async fn wait_for_snapshots(
     let mut left: Option<Vec<(i32, Option<String>, Option<String>)>> = None;
     let mut pause = Duration::from_millis(5);
     loop {
+        // A transaction goes on seeing the sessions as they were when it asked first.
+        connection.execute("SELECT pg_stat_clear_snapshot()").await?;
         let older: Vec<(i32, Option<String>, Option<String>)> = sqlx::query_as(AssertSqlSafe(&*sql))
             .bind(&names)
             .bind(direction.from().as_str())
@@ -369,6 +371,7 @@ fn busy(what: &str, holders: &[String]) -> Failure {
 
 /// Sessions for people.
 async fn describe(connection: &mut PgConnection, pids: &[i32]) -> Result<Vec<String>, Failure> {
+    connection.execute("SELECT pg_stat_clear_snapshot()").await?;
     let sql = "SELECT format('process %s (%s, %s) since %s: %s', pid, coalesce(nullif(application_name, ''), usename, 'unknown'),
                       coalesce(state, 'unknown state'), coalesce(to_char(xact_start, 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), 'unknown'),
                       left(regexp_replace(coalesce(query, ''), '\\s+', ' ', 'g'), 120))
