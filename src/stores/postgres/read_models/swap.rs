@@ -305,26 +305,37 @@ async fn wait_for_snapshots(
 ) -> Result<(), Failure> {
     let names: Vec<&str> = projections.iter().map(|(projection, _)| *projection).collect();
     let sql = format!(
-        "SELECT DISTINCT a.pid FROM pg_stat_activity a, {} p
+        "SELECT DISTINCT a.pid, a.xact_start::text, a.backend_xmin::text FROM pg_stat_activity a, {} p
          WHERE p.projection = ANY ($1) AND p.side = $2 AND p.changed_by IS NOT NULL AND a.backend_xmin IS NOT NULL
            AND a.datname = current_database() AND a.pid <> pg_backend_pid() AND a.backend_type = 'client backend'
            AND age(a.backend_xmin) >= age(p.changed_by::xid)",
         ledger(schema, "projections")
     );
+    // Only those of now: later snapshots see the change, even where something else that still runs keeps their horizon
+    // behind it.
+    let mut left: Option<Vec<(i32, Option<String>, Option<String>)>> = None;
     let mut pause = Duration::from_millis(5);
     loop {
-        let older: Vec<i32> = sqlx::query_scalar(AssertSqlSafe(&*sql))
+        // A transaction goes on seeing the sessions as they were when it asked first.
+        connection.execute("SELECT pg_stat_clear_snapshot()").await?;
+        let older: Vec<(i32, Option<String>, Option<String>)> = sqlx::query_as(AssertSqlSafe(&*sql))
             .bind(&names)
             .bind(direction.from().as_str())
             .fetch_all(&mut *connection)
             .await?;
-        if older.is_empty() {
+        let waited_for = match left {
+            None => older,
+            Some(before) => before.into_iter().filter(|one| older.contains(one)).collect(),
+        };
+        if waited_for.is_empty() {
             return Ok(());
         }
         if Instant::now() + pause > deadline {
-            let holders = describe(connection, &older).await?;
+            let pids: Vec<i32> = waited_for.iter().map(|(pid, ..)| *pid).collect();
+            let holders = describe(connection, &pids).await?;
             return Err(busy("a transaction is older than the new tables and would see them half filled", &holders));
         }
+        left = Some(waited_for);
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(PAUSES[1]);
     }
@@ -360,6 +371,7 @@ fn busy(what: &str, holders: &[String]) -> Failure {
 
 /// Sessions for people.
 async fn describe(connection: &mut PgConnection, pids: &[i32]) -> Result<Vec<String>, Failure> {
+    connection.execute("SELECT pg_stat_clear_snapshot()").await?;
     let sql = "SELECT format('process %s (%s, %s) since %s: %s', pid, coalesce(nullif(application_name, ''), usename, 'unknown'),
                       coalesce(state, 'unknown state'), coalesce(to_char(xact_start, 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), 'unknown'),
                       left(regexp_replace(coalesce(query, ''), '\\s+', ' ', 'g'), 120))
