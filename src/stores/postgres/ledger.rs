@@ -392,6 +392,9 @@ impl Ledger {
     }
 }
 
+/// Source, target, the five counts.
+type WrittenCheckpoint = (String, Option<String>, i64, i64, i64, i64, i64);
+
 /// Id, state, source, fingerprint, parts, when started and updated, tool.
 type WrittenRun = (String, String, String, String, String, i64, i64, String);
 

@@ -163,7 +163,7 @@ async fn lock(connection: &mut PgConnection, config: &PostgresConfig, display: &
         None => "a connection that can't be seen from here".to_owned(),
         Some((pid, application, address)) => {
             let application = application.filter(|name| !name.is_empty()).unwrap_or_else(|| "a program".to_owned());
-            let address = address.map_or_else(|| "the server itself".to_owned(), |address| address);
+            let address = address.unwrap_or_else(|| "the server itself".to_owned());
             format!("{application}, process {pid} of the server, connected from {address}")
         }
     };

@@ -313,12 +313,12 @@ async fn wait_for_snapshots(
     );
     // Only those of now: later snapshots see the change, even where something else that still runs keeps their horizon
     // behind it.
-    let mut left: Option<Vec<(i32, Option<String>, Option<String>)>> = None;
+    let mut left: Option<Vec<Older>> = None;
     let mut pause = Duration::from_millis(5);
     loop {
         // A transaction goes on seeing the sessions as they were when it asked first.
         connection.execute("SELECT pg_stat_clear_snapshot()").await?;
-        let older: Vec<(i32, Option<String>, Option<String>)> = sqlx::query_as(AssertSqlSafe(&*sql))
+        let older: Vec<Older> = sqlx::query_as(AssertSqlSafe(&*sql))
             .bind(&names)
             .bind(direction.from().as_str())
             .fetch_all(&mut *connection)
@@ -340,6 +340,9 @@ async fn wait_for_snapshots(
         pause = (pause * 2).min(PAUSES[1]);
     }
 }
+
+/// A session with a snapshot: its process, when its transaction began, and its horizon.
+type Older = (i32, Option<String>, Option<String>);
 
 /// Why no attempt got its locks: who has them.
 async fn held_up(
