@@ -102,7 +102,8 @@ pub enum NeededPart {
     #[default]
     Whole,
     /// Of a JSON object only these keys and their values: a reader may yield, in its place, an object that has no
-    /// others. Whatever is no JSON object is yielded as it is.
+    /// others. Whatever is no JSON object is yielded as it is. Without any key, nothing is looked into, and nothing need
+    /// be yielded.
     Keys(BTreeSet<String>),
 }
 

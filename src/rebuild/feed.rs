@@ -84,18 +84,14 @@ impl Feed {
         Self { needed, ..self.clone() }
     }
 
-    /// The same, where also events of types that none of the projections folds may be left out. Only for events that
-    /// are [known](Self::known), whose types were found to be understood.
-    pub(super) fn of_types(self, projections: &[Arc<dyn Projection>]) -> Self {
-        let types = projections.iter().flat_map(|projection| projection.understood().folded.keys().cloned()).collect();
-        let types = self.rules.is_none().then_some(types);
+    /// The same, where also events of types that none of the projections folds may be left out, if there are any. Only
+    /// for events that are [known](Self::known), whose types were found to be understood.
+    pub(super) fn of_types(self, projections: &[Arc<dyn Projection>], known: &Known) -> Self {
+        let folded = || projections.iter().flat_map(|projection| projection.understood().folded.keys());
+        let is_folded = |event_type: &EventType| folded().any(|folded| folded == event_type);
+        let all_are = known.census.keys().all(|(event_type, _)| is_folded(event_type));
+        let types = (self.rules.is_none() && !all_are).then(|| folded().cloned().collect());
         Self { needed: Needed { types, ..self.needed }, ..self }
-    }
-
-    /// The same, of a store that a migration filled: its run is part of what read models are made of, so that they are
-    /// built again when the store is filled again.
-    pub fn filled_by(self, run: Option<String>) -> Self {
-        Self { filled_by: run, ..self }
     }
 
     /// The store.

@@ -95,7 +95,7 @@ impl Scan<'_> {
         let is_whole = feed.part().is_none();
         let known = self.feed.known().await?.filter(|known| is_whole && known.head > fold.resumed_at());
         let mut batches = match known {
-            Some(known) => feed.of_types(&fed).events(fold.resumed_at(), known.head, self.reading, self.stop),
+            Some(known) => feed.of_types(&fed, known).events(fold.resumed_at(), known.head, self.reading, self.stop),
             None => feed.events(fold.resumed_at(), None, self.reading, self.stop),
         };
         while let Some(batch) = batches.next().await {

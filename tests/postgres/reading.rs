@@ -489,6 +489,9 @@ async fn the_keys_that_are_needed_are_those_of_the_whole() {
             let narrow = read(&reader, ReadRequest::new(Scope::All).needing(needed)).await.unwrap();
             assert_eq!(narrow.len(), whole.len());
             for (narrow, whole) in narrow.iter().zip(&whole) {
+                if keys.is_empty() {
+                    continue;
+                }
                 assert_eq!(narrow.data.content_type(), whole.data.content_type());
                 same_keys(&narrow.data, &whole.data, &keys);
                 same_keys(&narrow.metadata, &whole.metadata, &keys);
@@ -507,9 +510,7 @@ fn same_keys(narrow: &Payload, whole: &Payload, keys: &BTreeSet<String>) {
     }
     let members = |payload: &Payload| serde_json::from_slice::<Members>(payload.bytes());
     let (Ok(narrow), Ok(whole)) = (members(narrow), members(whole)) else {
-        // Only an object may come as another one; one that can't be read at all, where nothing of it is needed.
-        assert!(keys.is_empty() && whole.bytes().starts_with(b"{"), "{narrow:?} is not {whole:?}");
-        return;
+        panic!("only an object may come as another one: {narrow:?} is not {whole:?}");
     };
     for key in keys {
         let text = |members: &Members| members.get(key).map(|value| value.get().to_owned());

@@ -274,11 +274,8 @@ fn raw_row(
     };
     let recorded_at = fields.next()?;
     let recorded_at = timestamp(fields.int8(recorded_at, "recorded_at")?)?;
-    let data = raw_payload(fields, &selection.data, built)?;
-    let metadata = match &selection.metadata {
-        Some(metadata) => raw_payload(fields, metadata, built)?,
-        None => RawPayload { place: 0..0, built: false, content_type: None },
-    };
+    let data = raw_payload(fields, selection.data.as_ref(), built)?;
+    let metadata = raw_payload(fields, selection.metadata.as_ref(), built)?;
     let attributes = if selection.attributes { fields.next()?.unwrap_or(0..0) } else { 0..0 };
     Ok(RawRow { position, revision, stream, id, event_type, version, recorded_at, data, metadata, attributes })
 }
@@ -303,13 +300,18 @@ fn timestamp(micros: i64) -> Result<Timestamp, BadRow> {
     timestamp.ok_or_else(|| BadRow::new("column recorded_at holds a time outside the years -9999 to 9999"))
 }
 
-fn raw_payload(fields: &mut Fields<'_>, asked: &PayloadFields, built: &mut BytesMut) -> Result<RawPayload, BadRow> {
-    let by_keys = match &asked.keys {
+fn raw_payload(
+    fields: &mut Fields<'_>,
+    asked: Option<&PayloadFields>,
+    built: &mut BytesMut,
+) -> Result<RawPayload, BadRow> {
+    let Some(asked) = asked else { return Ok(RawPayload { place: 0..0, built: false, content_type: None }) };
+    let is_there = match &asked.keys {
         None => false,
-        // NULL where the payload is.
-        Some(_) => fields.next()?.is_some_and(|place| fields.bytes[place] == [1]),
+        Some(_) => fields.next()?.is_some_and(|place| fields.bytes[place] == [0]),
     };
     let whole = json_text(fields, asked)?;
+    let by_keys = is_there && whole.is_none();
     let object = put_together(fields, asked, by_keys, built)?;
     let bytes = if asked.bytes { fields.next()? } else { None };
     let content_type = if asked.content_type { fields.next()? } else { None };

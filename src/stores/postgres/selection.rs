@@ -15,14 +15,15 @@ use super::relation::Relation;
 pub(super) struct Selection {
     pub(super) uuid_ids: bool,
     pub(super) schema_version: bool,
-    pub(super) data: PayloadFields,
-    /// None where the table has none.
+    /// None where nothing of it is needed.
+    pub(super) data: Option<PayloadFields>,
+    /// None where the table has none, or nothing of it is needed.
     pub(super) metadata: Option<PayloadFields>,
     pub(super) attributes: bool,
 }
 
-/// The fields of a payload: whether it is yielded by its keys (where any may be), it as a whole, the value of each key,
-/// bytes that are no JSON, the content type.
+/// The fields of a payload: whether there is none (where it may be yielded by its keys), it as a whole, unless it is
+/// yielded by its keys, the value of each key, bytes that are no JSON, the content type.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct PayloadFields {
     pub(super) name: &'static str,
@@ -47,7 +48,7 @@ impl Selection {
             uuid_ids: columns.uuid_ids,
             schema_version: columns.schema_version,
             data: PayloadFields::new("data", columns.data, &needed.data),
-            metadata: columns.metadata.map(|columns| PayloadFields::new("metadata", columns, &needed.metadata)),
+            metadata: columns.metadata.and_then(|columns| PayloadFields::new("metadata", columns, &needed.metadata)),
             attributes: columns.attributes && needed.attributes,
         }
     }
@@ -55,8 +56,8 @@ impl Selection {
     /// How many fields a row has.
     pub(super) fn fields(&self) -> usize {
         const ALWAYS: usize = 6;
-        let metadata = self.metadata.as_ref().map_or(0, PayloadFields::count);
-        ALWAYS + usize::from(self.schema_version) + self.data.count() + metadata + usize::from(self.attributes)
+        let payloads = [&self.data, &self.metadata].into_iter().flatten().map(PayloadFields::count).sum::<usize>();
+        ALWAYS + usize::from(self.schema_version) + payloads + usize::from(self.attributes)
     }
 
     /// The fields as SQL.
@@ -68,9 +69,8 @@ impl Selection {
             fields.push("schema_version::int8".to_owned());
         }
         fields.push("recorded_at::timestamptz".to_owned());
-        self.data.push_sql(&mut fields);
-        if let Some(metadata) = &self.metadata {
-            metadata.push_sql(&mut fields);
+        for payload in [&self.data, &self.metadata].into_iter().flatten() {
+            payload.push_sql(&mut fields);
         }
         if self.attributes {
             fields.push("attributes::text".to_owned());
@@ -101,18 +101,18 @@ impl AskedKey {
 }
 
 impl PayloadFields {
-    fn new(name: &'static str, columns: PayloadColumns, needed: &NeededPart) -> Self {
+    fn new(name: &'static str, columns: PayloadColumns, needed: &NeededPart) -> Option<Self> {
         let keys = match (needed, columns.kind) {
+            (NeededPart::Keys(keys), _) if keys.is_empty() => return None,
             (NeededPart::Keys(keys), PayloadColumn::Jsonb) => Some(keys),
-            // Whether the text is an object is told by its first character. Looking for keys in it would take the server
-            // several times as long as sending all of it, and would find the last one of those that are there twice.
-            (NeededPart::Keys(keys), PayloadColumn::Json) if keys.is_empty() => Some(keys),
+            // Looking for keys in JSON text takes the server several times as long as sending all of it, and finds the
+            // last one of those that are there twice.
             _ => None,
         };
         // No key of a jsonb holds NUL, and no SQL can ask for one.
         let keys =
             keys.map(|keys| keys.iter().filter(|key| !key.contains('\0')).map(|key| AskedKey::new(key)).collect());
-        Self { name, kind: columns.kind, keys, bytes: columns.bytes, content_type: columns.content_type }
+        Some(Self { name, kind: columns.kind, keys, bytes: columns.bytes, content_type: columns.content_type })
     }
 
     fn count(&self) -> usize {
@@ -127,7 +127,7 @@ impl PayloadFields {
             Some(keys) => {
                 let labelled = if self.content_type { format!(" AND {name}_type IS NULL") } else { String::new() };
                 let is_object = format!("{kind}_typeof({name}) = 'object'{labelled}");
-                fields.push(format!("({is_object})"));
+                fields.push(format!("({name} IS NULL)"));
                 fields.push(format!("CASE WHEN {is_object} THEN NULL ELSE {name}::{kind} END"));
                 fields.extend(keys.iter().map(|key| format!("{name} -> {}", Literal(&key.name))));
             }
