@@ -94,6 +94,12 @@ impl Feed {
         Self { needed: Needed { types, ..self.needed }, ..self }
     }
 
+    /// The same, of a store that a migration filled: its run is part of what read models are made of, so that they are
+    /// built again when the store is filled again.
+    pub fn filled_by(self, run: Option<String>) -> Self {
+        Self { filled_by: run, ..self }
+    }
+
     /// The store.
     pub fn reader(&self) -> &dyn EventReader {
         &*self.reader
