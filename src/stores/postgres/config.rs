@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::Deserialize;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
+use super::failure::Place;
 use super::url::ServerUrl;
 
 /// A PostgreSQL server, and how it is spoken to. Prints without its password.
@@ -247,6 +248,11 @@ impl fmt::Display for PostgresServer {
 }
 
 impl PostgresConfig {
+    /// What messages call it, and who uses it.
+    pub(super) fn place(&self) -> Place {
+        Place::new(self, &self.server, Some(&self.schema))
+    }
+
     /// The table `public.events` of a database, payloads as JSON text.
     pub fn new(url: impl Into<String>) -> Self {
         Self {
@@ -282,6 +288,11 @@ impl fmt::Display for PostgresConfig {
 }
 
 impl PostgresReadModelConfig {
+    /// What messages call it, and who uses it.
+    pub(super) fn place(&self) -> Place {
+        Place::new(self, &self.server, Some(&self.schema))
+    }
+
     /// The schema `public` of a database.
     pub fn new(url: impl Into<String>) -> Self {
         Self { server: PostgresServer::new(url), schema: default_schema() }

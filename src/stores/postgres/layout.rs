@@ -6,7 +6,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
 use super::config::{PayloadColumn, PostgresConfig};
-use super::failure::store_error;
+use super::failure::{Place, store_error};
 use super::migrations::{Component, Migration};
 use super::relation::{Quoted, Relation};
 
@@ -225,7 +225,7 @@ pub(super) async fn table(
     connection: &mut PgConnection,
     config: &PostgresConfig,
 ) -> Result<Option<EventsTable>, StoreError> {
-    let display = config.to_string();
+    let display = config.place();
     let columns: Vec<(String, String, String, bool)> = sqlx::query_as(
         "SELECT c.relkind::text, a.attname::text, format_type(a.atttypid, NULL),
                 a.attnotnull AND NOT a.atthasdef AND a.attidentity = ''
@@ -339,7 +339,7 @@ pub(super) async fn present(connection: &mut PgConnection, table: &Relation) -> 
 pub(super) async fn check_partitions(
     connection: &mut PgConnection,
     table: &EventsTable,
-    display: &str,
+    display: &Place,
 ) -> Result<(), StoreError> {
     let failed = |e| store_error("open", display, e);
     let key: Option<String> = sqlx::query_scalar("SELECT pg_get_partkeydef($1::regclass)")
@@ -366,7 +366,7 @@ pub(super) async fn create(connection: &mut PgConnection, config: &PostgresConfi
     sqlx::raw_sql(AssertSqlSafe(table.create()))
         .execute(connection)
         .await
-        .map_err(|e| store_error("create", config, e))?;
+        .map_err(|e| store_error("create", &config.place(), e))?;
     Ok(table)
 }
 
