@@ -221,8 +221,11 @@ async fn found_columns(
                JOIN pg_type t ON t.oid = a.atttypid
                JOIN pg_type base ON base.oid = CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END
                WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped";
-    let rows: Vec<(String, String, bool)> =
-        sqlx::query_as(sql).bind(table).fetch_all(connection).await.map_err(|e| store_error("open", &config.place(), e))?;
+    let rows: Vec<(String, String, bool)> = sqlx::query_as(sql)
+        .bind(table)
+        .fetch_all(connection)
+        .await
+        .map_err(|e| store_error("open", &config.place(), e))?;
     Ok(rows.into_iter().map(|(name, type_name, not_null)| (name, Found { type_name, not_null })).collect())
 }
 
@@ -239,8 +242,11 @@ async fn unique_columns(
                FROM pg_index i
                WHERE i.indrelid = $1::oid AND i.indisunique AND i.indisvalid
                  AND i.indpred IS NULL AND i.indexprs IS NULL";
-    let rows: Vec<(Vec<String>,)> =
-        sqlx::query_as(sql).bind(table).fetch_all(connection).await.map_err(|e| store_error("open", &config.place(), e))?;
+    let rows: Vec<(Vec<String>,)> = sqlx::query_as(sql)
+        .bind(table)
+        .fetch_all(connection)
+        .await
+        .map_err(|e| store_error("open", &config.place(), e))?;
     Ok(rows.into_iter().map(|(columns,)| columns).collect())
 }
 
@@ -268,7 +274,8 @@ async fn is_loading(connection: &mut PgConnection, config: &PostgresConfig) -> R
 
 async fn is_empty(connection: &mut PgConnection, config: &PostgresConfig) -> Result<bool, StoreError> {
     let sql = sqlx::AssertSqlSafe(format!("SELECT NOT EXISTS (SELECT 1 FROM {})", relation(config)));
-    let (empty,) = sqlx::query_as(sql).fetch_one(connection).await.map_err(|e| store_error("open", &config.place(), e))?;
+    let (empty,) =
+        sqlx::query_as(sql).fetch_one(connection).await.map_err(|e| store_error("open", &config.place(), e))?;
     Ok(empty)
 }
 

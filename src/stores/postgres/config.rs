@@ -21,7 +21,8 @@ pub struct PostgresServer {
     pub password_file: Option<PathBuf>,
     /// The environment variable that holds the password.
     pub password_env: Option<String>,
-    /// How long a statement may take, as PostgreSQL writes it: `10min`. None: as long as the server lets it.
+    /// How long a statement may take, as PostgreSQL writes it: `10min`. None: as long as the server lets it. Building
+    /// and checking indexes takes as long as it takes, whatever is set here or at the server.
     pub statement_timeout: Option<String>,
     /// How long a lock is waited for each time. 5 s if none.
     pub lock_timeout: Option<String>,
@@ -74,6 +75,17 @@ impl PayloadColumn {
             Self::Json => "json",
             Self::Jsonb => "jsonb",
             Self::Bytea => "bytea",
+        }
+    }
+
+    /// What becomes of JSON in it, in words.
+    pub const fn effect(self) -> &'static str {
+        match self {
+            Self::Json => "to the byte",
+            Self::Jsonb => {
+                "parsed: key order, repeated keys and white space are lost, and what jsonb can't hold (\\u0000) is refused"
+            }
+            Self::Bytea => "to the byte, and SQL can't look into it",
         }
     }
 
@@ -197,6 +209,12 @@ impl PostgresServer {
     /// The role that it is connected to as.
     pub(super) fn user(&self) -> String {
         self.options().map_or_else(|_| "<user>".to_owned(), |options| options.get_username().to_owned())
+    }
+
+    /// The URL without a password, and whether there was one. Fails where it is no URL of a PostgreSQL server.
+    pub fn url_without_password(&self) -> Result<(String, bool), InvalidPostgres> {
+        let url = ServerUrl::parse(&self.url)?;
+        Ok((url.without_password(), url.has_password()))
     }
 
     fn checked(self) -> Result<Self, InvalidPostgres> {

@@ -209,7 +209,9 @@ mod tests {
         {
             assert!(!error("read", code, "x").may_pass(), "{code}");
         }
-        assert!(store_error("read", &place("db"), sqlx::Error::Io(std::io::ErrorKind::UnexpectedEof.into())).may_pass());
+        assert!(
+            store_error("read", &place("db"), sqlx::Error::Io(std::io::ErrorKind::UnexpectedEof.into())).may_pass()
+        );
         assert!(!store_error("read", &place("db"), sqlx::Error::RowNotFound).may_pass());
     }
 

@@ -6,6 +6,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
 use super::config::{PayloadColumn, PostgresConfig};
+use super::connection::connect;
 use super::failure::{Place, store_error};
 use super::migrations::{Component, Migration};
 use super::relation::{Quoted, Relation};
@@ -264,6 +265,14 @@ pub(super) async fn table(
         differences if differences.is_empty() => Ok(Some(found)),
         differences => Err(unexpected(format!("it has other columns: {}", differences.join("; ")))),
     }
+}
+
+/// How the table keeps data and metadata, or would keep them once it is made. Fails where the server lets nobody in, and
+/// where there is a table that is no target.
+pub(in crate::stores) async fn kept_columns(config: &PostgresConfig) -> Result<[PayloadColumn; 2], StoreError> {
+    let mut connection = connect(&config.server, &config.place()).await?;
+    let found = table(&mut connection, config).await?;
+    Ok(found.map_or([config.data, config.metadata], |found| [found.data, found.metadata]))
 }
 
 /// What of a table's columns is not as it should be, in words.

@@ -19,8 +19,8 @@ use super::super::migrations::{is_current, migrate};
 use super::hold::{self, Epochs};
 use super::pool::Pool;
 use super::refusal::Failure;
-use super::swap::Direction;
 use super::schema::READ_MODELS;
+use super::swap::Direction;
 use super::{fill, ledger, record, swap};
 
 /// Read models and snapshots in a schema of a PostgreSQL database. Clones share their connections.
@@ -61,12 +61,7 @@ impl PostgresReadModels {
         Ok(Some(Self::with(config, identity, true, connection)))
     }
 
-    fn with(
-        config: PostgresReadModelConfig,
-        identity: StoreIdentity,
-        looks: bool,
-        connection: PgConnection,
-    ) -> Self {
+    fn with(config: PostgresReadModelConfig, identity: StoreIdentity, looks: bool, connection: PgConnection) -> Self {
         let pool = Arc::new(Pool::new(config, looks, connection));
         Self { pool, identity, epochs: Epochs::default(), patience: swap::PATIENCE }
     }
@@ -88,10 +83,7 @@ impl PostgresReadModels {
 }
 
 /// Which database it is.
-async fn who(
-    connection: &mut PgConnection,
-    config: &PostgresReadModelConfig,
-) -> Result<StoreIdentity, StoreError> {
+async fn who(connection: &mut PgConnection, config: &PostgresReadModelConfig) -> Result<StoreIdentity, StoreError> {
     let display = config.place();
     let failed = |error: sqlx::Error| store_error("open", &display, error);
     let sql = "SELECT d.oid::bigint AS database,
