@@ -123,6 +123,12 @@ pub enum CommandError {
     /// Schedules can't be served.
     #[error(transparent)]
     Serve(#[from] ServeError),
+    /// What a project is to start from is no store.
+    #[error("failed to start from that store: {problem}")]
+    From {
+        /// Why not. Holds no password.
+        problem: String,
+    },
     /// A file can't be written.
     #[error("failed to write {path}: {source}")]
     Write {
@@ -185,7 +191,11 @@ impl CommandError {
             ),
             Self::BesideEvents(error) => error.hint(),
             Self::NothingToVerify { .. } => Some("run `eventlift migrate` first".to_owned()),
-            Self::Definitions(_) | Self::Projections(_) | Self::Registry(_) | Self::Write { .. } => None,
+            Self::Definitions(_)
+            | Self::Projections(_)
+            | Self::Registry(_)
+            | Self::From { .. }
+            | Self::Write { .. } => None,
         }
     }
 
@@ -193,7 +203,7 @@ impl CommandError {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Config(_) | Self::Definitions(_) | Self::Projections(_) | Self::Registry(_) => ExitCode::Project,
-            Self::NoProjections { .. } | Self::UnknownProjection { .. } => ExitCode::Project,
+            Self::NoProjections { .. } | Self::UnknownProjection { .. } | Self::From { .. } => ExitCode::Project,
             Self::Store(error) => of_store(error),
             Self::Pipeline(error) => of_pipeline(error),
             Self::Rebuild(error) => of_rebuild(error),

@@ -28,6 +28,16 @@ pub(super) struct InitReport {
     files: Vec<String>,
     /// Types that stand in more than one version.
     to_lift: Vec<String>,
+    /// Whether the URL held a password, which is not written.
+    password_left_out: bool,
+}
+
+/// Where a starter's events are.
+struct Start {
+    store: StoreConfig,
+    /// The project's `eventlift.toml`.
+    text: String,
+    has_password: bool,
 }
 
 /// Makes a project. Nothing is written unless everything can be.
@@ -36,12 +46,13 @@ pub(super) async fn init(arguments: &InitArguments) -> Result<InitReport, Comman
     let (events, transformers) = (folder.join(EVENTS), folder.join("transformers"));
     // The events that the starter would read are there already: it starts from them.
     let from = arguments.from.clone().or_else(|| events.exists().then(|| events.clone()));
-    let mut to_lift = Vec::new();
+    let (mut to_lift, mut has_password) = (Vec::new(), false);
     let files = match &from {
         Some(path) => {
-            let (store, kind) = store_at(path);
-            let found = look_at(&store).await?;
-            let mut files = BTreeMap::from([(folder.join(FILE_NAME), config_text(kind, &path_from(folder, path)))]);
+            let start = start_at(folder, path)?;
+            has_password = start.has_password;
+            let found = look_at(&start.store).await?;
+            let mut files = BTreeMap::from([(folder.join(FILE_NAME), start.text)]);
             for versions in several_versions(&found) {
                 let Some(newest) = versions.last() else { continue };
                 let name = newest.event_type.to_string();
@@ -67,7 +78,12 @@ pub(super) async fn init(arguments: &InitArguments) -> Result<InitReport, Comman
         write_new(&path, &text)?;
         written.push(path.display().to_string());
     }
-    Ok(InitReport { folder: arguments.folder.display().to_string(), files: written, to_lift })
+    Ok(InitReport {
+        folder: arguments.folder.display().to_string(),
+        files: written,
+        to_lift,
+        password_left_out: has_password,
+    })
 }
 
 /// What a store holds, as far as it is looked at.
@@ -92,28 +108,75 @@ fn path_from(folder: &Path, store: &Path) -> String {
     store.strip_prefix(folder).unwrap_or(&store).display().to_string()
 }
 
-fn store_at(path: &Path) -> (StoreConfig, &'static str) {
-    #[cfg(feature = "sqlite")]
-    if path.extension().is_some_and(|e| e == "db" || e == "sqlite" || e == "sqlite3") {
-        return (StoreConfig::Sqlite(crate::stores::sqlite::SqliteConfig::new(path)), "sqlite");
+fn start_at(folder: &Path, from: &Path) -> Result<Start, CommandError> {
+    #[cfg(feature = "postgres")]
+    if let Some(url) = from.to_str().filter(|from| ["postgres:", "postgresql:"].iter().any(|s| from.starts_with(s))) {
+        return start_at_server(folder, url);
     }
-    (StoreConfig::File(Box::new(crate::stores::file::FileConfig::new(path))), "file")
+    let path = path_from(folder, from);
+    #[cfg(feature = "sqlite")]
+    if from.extension().is_some_and(|e| e == "db" || e == "sqlite" || e == "sqlite3") {
+        let store = StoreConfig::Sqlite(crate::stores::sqlite::SqliteConfig::new(from));
+        return Ok(Start { store, text: config_text("sqlite", &path), has_password: false });
+    }
+    let store = StoreConfig::File(Box::new(crate::stores::file::FileConfig::new(from)));
+    Ok(Start { store, text: config_text("file", &path), has_password: false })
+}
+
+#[cfg(feature = "postgres")]
+fn start_at_server(folder: &Path, url: &str) -> Result<Start, CommandError> {
+    let table = toml::Table::from_iter([("url".to_owned(), toml::Value::String(url.to_owned()))]);
+    let wrong = |problem: &dyn fmt::Display| CommandError::From { problem: problem.to_string() };
+    let store = StoreConfig::from_table(table, folder).map_err(|invalid| wrong(&invalid))?;
+    let server = crate::stores::postgres::PostgresServer::new(url);
+    let (bare, has_password) = server.url_without_password().map_err(|invalid| wrong(&invalid))?;
+    let text = config_of(&postgres_sections(&toml::Value::String(bare).to_string()));
+    Ok(Start { store, text, has_password })
+}
+
+/// The source and, in a schema of its own, the target.
+#[cfg(feature = "postgres")]
+fn postgres_sections(url: &str) -> String {
+    format!(
+        "# Passwords are no part of a URL here: PGPASSWORD, ~/.pgpass, or one of
+# password_env = \"NAME\"        # the environment variable that holds it
+# password_file = \"FILE\"       # the file that holds it, and that nobody else can read
+
+[source]
+url = {url}
+schema = \"public\"
+table = \"events\"
+# writers = \"stopped\"         # nobody appends while it is read; or \"live\"
+
+[target]
+url = {url}
+schema = \"lifted\"
+data = \"json\"                 # to the byte; or \"jsonb\", normalised, or \"bytea\"
+metadata = \"json\"
+"
+    )
 }
 
 fn config_text(kind: &str, path: &str) -> String {
     let path = toml::Value::String(path.to_owned());
     let attributes = if kind == "file" { ATTRIBUTES } else { "" };
-    format!(
-        "# Where events come from and where they go. Relative paths start at this folder.
-
-[source]
+    config_of(&format!(
+        "[source]
 store = \"{kind}\"
 path = {path}
 {attributes}
 [target]
 store = \"sqlite\"
 path = \"lifted.db\"
+"
+    ))
+}
 
+fn config_of(sections: &str) -> String {
+    format!(
+        "# Where events come from and where they go. Relative paths start at this folder.
+
+{sections}
 # [policy]
 # unknown_types = \"pass\"      # or \"fail\": events of types that no definition names
 # unknown_versions = \"fail\"   # or \"pass\": versions without a chain to the current one
@@ -302,6 +365,10 @@ impl fmt::Display for InitReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for file in &self.files {
             writeln!(f, "created {file}")?;
+        }
+        if self.password_left_out {
+            let places = "PGPASSWORD, ~/.pgpass, or `password_env` or `password_file` in it";
+            writeln!(f, "{FILE_NAME} holds no password: give it in {places}")?;
         }
         let check = command("check", &self.folder);
         if self.to_lift.is_empty() {

@@ -16,13 +16,13 @@ use super::output::{Format, Report, command};
 use super::progress_line::ProgressLine;
 use super::read_models::projections;
 use super::rules::registry;
-use super::verify::ByValueView;
+use super::verify::{ByValueView, by_value_lines};
 use crate::config::{FILE_NAME, Project};
 use crate::pipeline::{
-    Covered, MigrationOptions, Rehearsal, RehearsalOptions, Survey, SurveyOptions, compared_by_value, rehearse, survey,
+    ByValue, Covered, MigrationOptions, Part, Rehearsal, RehearsalOptions, Survey, SurveyOptions, rehearse, survey,
 };
 use crate::rebuild::{Touched, touched};
-use crate::stores::StoreConfig;
+use crate::stores::{KeptAs, StoreConfig};
 
 /// Events that are written for a trial, to estimate time and size.
 const TRIAL: usize = 20_000;
@@ -49,8 +49,11 @@ pub(super) struct PlanReport {
     written_bytes: u64,
     failures: Vec<Failure>,
     estimate: Option<Estimate>,
-    /// What `verify` will compare by value, since a store keeps no more of it. Of a target that is not there yet nothing
-    /// is known.
+    /// How fast events go in, where the target can take several parts of the source at the same time.
+    loading: Option<&'static str>,
+    /// How the target keeps data and metadata, or would once it is made, where its configuration decides that.
+    target_keeps: Option<TargetKeeps>,
+    /// What `verify` will compare by value, since a store keeps no more of it.
     compared_by_value: Vec<ByValueView>,
     /// What of it reaches the read models and snapshots.
     read_models: Vec<ReadModelLine>,
@@ -96,6 +99,21 @@ struct ReadModelLine {
     events: u64,
     /// The types and versions that reach it lifted, and what they are then.
     lifted: Vec<[String; 2]>,
+}
+
+/// How a target keeps payloads.
+#[derive(Debug, Serialize)]
+struct TargetKeeps {
+    data: KeptView,
+    metadata: KeptView,
+}
+
+/// How one of them is kept.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct KeptView {
+    column: &'static str,
+    exact: bool,
+    effect: &'static str,
 }
 
 /// About what a migration takes.
@@ -149,19 +167,30 @@ pub(super) async fn plan(arguments: &PlanArguments, format: Format) -> Result<Pl
     let projections = projections(&project)?.projections();
     let types = found.types.iter().map(|covered| (covered.event_type.clone(), covered.version, covered.tally.events));
     let touched = projections.iter().map(|projection| touched(&registry, types.clone(), &**projection)).collect();
-    let by_value = by_value(&project, &*source).await;
     let report = report(arguments, &project, &registry, &*source, found, rehearsal, estimate).touching(touched);
-    Ok(PlanReport { compared_by_value: by_value, ..report })
+    Ok(match &project.target {
+        Some(target) => report.into_target(target, &registry, &*source).await,
+        None => report,
+    })
 }
 
-async fn by_value(project: &Project, source: &dyn EventReader) -> Vec<ByValueView> {
-    let target = match &project.target {
-        Some(target) if !target.is_standard_stream() => target.reader().await.ok(),
-        _ => None,
-    };
-    let stores = [Some(source), target.as_deref()].into_iter().flatten();
-    let by_value = compared_by_value(stores.map(|store| (store.identity(), store.capabilities())));
-    by_value.iter().map(ByValueView::of).collect()
+/// Which parts a store keeps by value only; `is_exact`: of data, and of metadata.
+fn by_value(store: String, is_exact: [bool; 2]) -> Vec<ByValueView> {
+    let parts = [Part::Data, Part::Metadata].into_iter().zip(is_exact).filter(|(_, is_exact)| !is_exact);
+    parts.map(|(part, _)| ByValueView::of(&ByValue { part, store: store.clone() })).collect()
+}
+
+/// Whether ranges of the source are loaded at the same time, and if not, which rules are why.
+fn loading(target: &StoreConfig, registry: &Registry, source: &dyn EventReader) -> Option<&'static str> {
+    if !target.takes_ranges() || !source.is_rereadable() || !source.capabilities().global_order {
+        return None;
+    }
+    Some(match registry.shape() {
+        _ if !registry.stateful().is_empty() => "loaded in order: a rule remembers what came before",
+        Shape::OneToOne => "into a new target, several ranges are loaded at the same time",
+        Shape::Shifting => "loaded in order: a rule splits or drops events",
+        Shape::Moving => "loaded in order: a rule moves events to other streams",
+    })
 }
 
 fn report(
@@ -202,6 +231,7 @@ fn report(
         obstacles.push(format!("rules fail on {events} events"));
         exit_code = ExitCode::Rule;
     }
+    let kept = source.capabilities();
     PlanReport {
         source: source.identity().to_string(),
         target: project.target.as_ref().map(StoreConfig::to_string),
@@ -211,7 +241,9 @@ fn report(
         types: found.types.into_iter().map(type_line).collect(),
         obstacles,
         exit_code,
-        compared_by_value: Vec::new(),
+        loading: None,
+        target_keeps: None,
+        compared_by_value: by_value(source.identity().to_string(), [kept.exact_data, kept.exact_metadata]),
         numbering: numbering(registry.shape()),
         lifted: rehearsal.lifted,
         dropped: rehearsal.dropped,
@@ -352,7 +384,13 @@ impl fmt::Display for PlanReport {
             let megabytes = bytes as f64 / 1e6;
             writeln!(f, "about {seconds:.1} s and {megabytes:.1} MB in the target")?;
         }
-        self.compared_by_value.iter().try_for_each(|by_value| writeln!(f, "{by_value}"))?;
+        if let Some(loading) = self.loading {
+            writeln!(f, "{loading}")?;
+        }
+        if let Some(keeps) = &self.target_keeps {
+            writeln!(f, "{keeps}")?;
+        }
+        by_value_lines(&self.compared_by_value).iter().try_for_each(|line| writeln!(f, "{line}"))?;
         self.write_read_models(f)?;
         for sample in &self.samples {
             write!(f, "\n{sample}")?;
@@ -377,6 +415,26 @@ impl fmt::Display for PlanReport {
 }
 
 impl PlanReport {
+    /// The same, with what its target makes of it. A target that can't be told about is an obstacle.
+    async fn into_target(mut self, target: &StoreConfig, registry: &Registry, source: &dyn EventReader) -> Self {
+        self.loading = loading(target, registry, source);
+        match target.kept_as().await {
+            Ok(None) => {}
+            Ok(Some([data, metadata])) => {
+                self.compared_by_value.extend(by_value(target.to_string(), [data.is_exact, metadata.is_exact]));
+                let view = |kept: KeptAs| KeptView { column: kept.column, exact: kept.is_exact, effect: kept.effect };
+                self.target_keeps = Some(TargetKeeps { data: view(data), metadata: view(metadata) });
+            }
+            Err(error) => {
+                let error = CommandError::from(error);
+                let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+                self.obstacles.push(format!("{error}{hint}"));
+                self.exit_code = error.exit_code();
+            }
+        }
+        self
+    }
+
     /// The same, with what of the source reaches the read models; one that would not understand it is an obstacle.
     fn touching(mut self, touched: Vec<Touched>) -> Self {
         for Touched { projection, events, lifted, strange } in touched {
@@ -422,6 +480,17 @@ impl PlanReport {
             writeln!(f)?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for TargetKeeps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { data, metadata } = self;
+        match data == metadata {
+            true => write!(f, "data and metadata are kept as {}", data.column)?,
+            false => write!(f, "data is kept as {}, {}; metadata as {}", data.column, data.effect, metadata.column)?,
+        }
+        write!(f, ", {}", metadata.effect)
     }
 }
 

@@ -57,20 +57,37 @@ struct EventsView {
 pub(super) struct ByValueView {
     part: String,
     store: String,
-    #[serde(skip)]
-    text: String,
 }
 
 impl ByValueView {
     pub(super) fn of(by_value: &ByValue) -> Self {
-        Self { part: by_value.part.to_string(), store: by_value.store.clone(), text: by_value.to_string() }
+        Self { part: by_value.part.to_string(), store: by_value.store.clone() }
     }
 }
 
-impl fmt::Display for ByValueView {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.text)
+/// The same in as few lines as can be: stores that keep the same parts by value share one.
+pub(super) fn by_value_lines(views: &[ByValueView]) -> Vec<String> {
+    let mut parts_of: Vec<(&str, Vec<&str>)> = Vec::new();
+    for ByValueView { part, store } in views {
+        match parts_of.iter_mut().find(|(known, _)| known == store) {
+            Some((_, parts)) => parts.push(part),
+            None => parts_of.push((store, vec![part])),
+        }
     }
+    let mut stores_of: Vec<(Vec<&str>, Vec<&str>)> = Vec::new();
+    for (store, parts) in parts_of {
+        match stores_of.iter_mut().find(|(known, _)| *known == parts) {
+            Some((_, stores)) => stores.push(store),
+            None => stores_of.push((parts, vec![store])),
+        }
+    }
+    let line = |(parts, stores): &(Vec<&str>, Vec<&str>)| {
+        let (are, they) = if parts.len() > 1 { ("are", "they are") } else { ("is", "it is") };
+        let not = if stores.len() > 1 { "do not keep" } else { "does not keep" };
+        let (parts, stores) = (parts.join(" and "), stores.join(" and "));
+        format!("{parts} {are} compared by value where {they} JSON: {stores} {not} its text")
+    };
+    stores_of.iter().map(line).collect()
 }
 
 /// The first event that differs.
@@ -217,7 +234,7 @@ impl fmt::Display for VerifyReport {
                     return write!(f, "stopped after {} of the target's events; nothing is proved", events.found);
                 }
                 writeln!(f, "{events}")?;
-                events.compared_by_value.iter().try_for_each(|by_value| writeln!(f, "  {by_value}"))?;
+                by_value_lines(&events.compared_by_value).iter().try_for_each(|line| writeln!(f, "  {line}"))?;
             }
             None => writeln!(f, "{}", self.source)?,
         }

@@ -13,8 +13,8 @@ use super::file::{FileConfig, FileReader, FileWriter};
 use super::local_file;
 #[cfg(feature = "postgres")]
 use super::postgres::{
-    self, InvalidPostgres, PostgresConfig, PostgresLedger, PostgresReadModelConfig, PostgresReadModels, PostgresReader,
-    PostgresWriter,
+    self, InvalidPostgres, PayloadColumn, PostgresConfig, PostgresLedger, PostgresReadModelConfig, PostgresReadModels,
+    PostgresReader, PostgresWriter,
 };
 #[cfg(feature = "sqlite")]
 use super::sqlite::{SqliteConfig, SqliteReadModels, SqliteReader, SqliteWriter};
@@ -69,6 +69,24 @@ pub enum InvalidStore {
     Key(String),
 }
 
+/// How a store keeps data, or metadata.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KeptAs {
+    /// The type of the column.
+    pub column: &'static str,
+    /// Whether JSON comes back to the byte.
+    pub is_exact: bool,
+    /// What becomes of JSON, in words that follow the column's type.
+    pub effect: &'static str,
+}
+
+#[cfg(feature = "postgres")]
+impl KeptAs {
+    fn of(column: PayloadColumn) -> Self {
+        Self { column: column.as_str(), is_exact: column.is_exact(), effect: column.effect() }
+    }
+}
+
 impl StoreConfig {
     /// Reads the table of a store: `store`, or what `url` begins with, says which kind, the other keys are that kind's
     /// own. Relative paths start at `folder`.
@@ -115,6 +133,35 @@ impl StoreConfig {
             Self::Sqlite(config) => Ok(Box::new(SqliteWriter::open(config.clone())?)),
             #[cfg(feature = "postgres")]
             Self::Postgres(config) => Ok(Box::new(PostgresWriter::open(PostgresConfig::clone(config)).await?)),
+        }
+    }
+
+    /// How it keeps data, and metadata, or would keep them once it is made; none where that is no question of
+    /// configuration, and everything is kept to the byte. Fails where it can't be told, since the store can't be
+    /// reached or there is something else.
+    pub async fn kept_as(&self) -> Result<Option<[KeptAs; 2]>, StoreError> {
+        match self {
+            #[cfg(feature = "file")]
+            Self::File(_) => Ok(None),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(_) => Ok(None),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(config) => {
+                let [data, metadata] = postgres::kept_columns(config).await?;
+                Ok(Some([KeptAs::of(data), KeptAs::of(metadata)]))
+            }
+        }
+    }
+
+    /// Whether ranges of positions can be loaded into it at the same time while it is new.
+    pub fn takes_ranges(&self) -> bool {
+        match self {
+            #[cfg(feature = "file")]
+            Self::File(_) => false,
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(_) => false,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => true,
         }
     }
 

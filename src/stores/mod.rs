@@ -12,4 +12,4 @@ pub mod postgres;
 pub mod sqlite;
 
 #[cfg(any(feature = "sqlite", feature = "file", feature = "postgres"))]
-pub use configured::{InvalidStore, KINDS, READ_MODEL_KINDS, ReadModelConfig, StoreConfig};
+pub use configured::{InvalidStore, KINDS, KeptAs, READ_MODEL_KINDS, ReadModelConfig, StoreConfig};

@@ -9,7 +9,7 @@ use sqlx::postgres::PgConnection;
 
 use super::config::PayloadColumn;
 use super::encode::{self, Encoder};
-use super::failure::{reported, store_error};
+use super::failure::{Place, reported, store_error};
 use super::layout::EventsTable;
 use super::session::{Fence, number_on, roll_back};
 
@@ -368,7 +368,7 @@ impl Appender {
 
 impl Failed {
     /// What a failed COPY of the events of these numbers says.
-    fn of(error: sqlx::Error, display: &str, numbers: &[usize]) -> Self {
+    fn of(error: sqlx::Error, display: &Place, numbers: &[usize]) -> Self {
         let Some(said) = reported(&error) else { return Self::Store(store_error("append to", display, error)) };
         let code = said.code();
         if code == "23505" {

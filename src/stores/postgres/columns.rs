@@ -181,7 +181,7 @@ async fn readable_table(connection: &mut PgConnection, config: &PostgresConfig) 
         .bind(&config.table)
         .fetch_optional(connection)
         .await
-        .map_err(|e| store_error("open", config, e))?;
+        .map_err(|e| store_error("open", &config.place(), e))?;
     let Some((oid, kind, sees_schema, may_read, user, has_children, leaves_out_rows)) = row else {
         return Err(failed(StoreErrorKind::Missing).hint("check `schema` and `table` in eventlift.toml"));
     };
@@ -221,8 +221,11 @@ async fn found_columns(
                JOIN pg_type t ON t.oid = a.atttypid
                JOIN pg_type base ON base.oid = CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END
                WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped";
-    let rows: Vec<(String, String, bool)> =
-        sqlx::query_as(sql).bind(table).fetch_all(connection).await.map_err(|e| store_error("open", config, e))?;
+    let rows: Vec<(String, String, bool)> = sqlx::query_as(sql)
+        .bind(table)
+        .fetch_all(connection)
+        .await
+        .map_err(|e| store_error("open", &config.place(), e))?;
     Ok(rows.into_iter().map(|(name, type_name, not_null)| (name, Found { type_name, not_null })).collect())
 }
 
@@ -239,14 +242,17 @@ async fn unique_columns(
                FROM pg_index i
                WHERE i.indrelid = $1::oid AND i.indisunique AND i.indisvalid
                  AND i.indpred IS NULL AND i.indexprs IS NULL";
-    let rows: Vec<(Vec<String>,)> =
-        sqlx::query_as(sql).bind(table).fetch_all(connection).await.map_err(|e| store_error("open", config, e))?;
+    let rows: Vec<(Vec<String>,)> = sqlx::query_as(sql)
+        .bind(table)
+        .fetch_all(connection)
+        .await
+        .map_err(|e| store_error("open", &config.place(), e))?;
     Ok(rows.into_iter().map(|(columns,)| columns).collect())
 }
 
 /// Whether the table is the target of a load of ours that has not ended.
 async fn is_loading(connection: &mut PgConnection, config: &PostgresConfig) -> Result<bool, StoreError> {
-    let failed = |e| store_error("open", config, e);
+    let failed = |e| store_error("open", &config.place(), e);
     let stores = Relation::new(&config.schema, "eventlift_stores");
     let there: (bool,) = sqlx::query_as(
         "SELECT EXISTS (SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -262,19 +268,14 @@ async fn is_loading(connection: &mut PgConnection, config: &PostgresConfig) -> R
     }
     let state = sqlx::AssertSqlSafe(format!("SELECT state::text FROM {stores} WHERE store = $1"));
     let state: Option<(String,)> =
-        sqlx::query_as(state).bind(&config.table).fetch_optional(connection).await.map_err(|e| {
-            let error = failed(e);
-            match error.kind {
-                StoreErrorKind::Denied(_) => error.hint(format!("GRANT SELECT ON {stores} TO this role")),
-                _ => error,
-            }
-        })?;
+        sqlx::query_as(state).bind(&config.table).fetch_optional(connection).await.map_err(failed)?;
     Ok(state.is_some_and(|(state,)| state == "loading"))
 }
 
 async fn is_empty(connection: &mut PgConnection, config: &PostgresConfig) -> Result<bool, StoreError> {
     let sql = sqlx::AssertSqlSafe(format!("SELECT NOT EXISTS (SELECT 1 FROM {})", relation(config)));
-    let (empty,) = sqlx::query_as(sql).fetch_one(connection).await.map_err(|e| store_error("open", config, e))?;
+    let (empty,) =
+        sqlx::query_as(sql).fetch_one(connection).await.map_err(|e| store_error("open", &config.place(), e))?;
     Ok(empty)
 }
 

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::Deserialize;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
+use super::failure::Place;
 use super::url::ServerUrl;
 
 /// A PostgreSQL server, and how it is spoken to. Prints without its password.
@@ -20,7 +21,8 @@ pub struct PostgresServer {
     pub password_file: Option<PathBuf>,
     /// The environment variable that holds the password.
     pub password_env: Option<String>,
-    /// How long a statement may take, as PostgreSQL writes it: `10min`. None: as long as the server lets it.
+    /// How long a statement may take, as PostgreSQL writes it: `10min`. None: as long as the server lets it. Building
+    /// and checking indexes takes as long as it takes, whatever is set here or at the server.
     pub statement_timeout: Option<String>,
     /// How long a lock is waited for each time. 5 s if none.
     pub lock_timeout: Option<String>,
@@ -73,6 +75,17 @@ impl PayloadColumn {
             Self::Json => "json",
             Self::Jsonb => "jsonb",
             Self::Bytea => "bytea",
+        }
+    }
+
+    /// What becomes of JSON in it, in words.
+    pub const fn effect(self) -> &'static str {
+        match self {
+            Self::Json => "to the byte",
+            Self::Jsonb => {
+                "parsed: key order, repeated keys and white space are lost, and what jsonb can't hold (\\u0000) is refused"
+            }
+            Self::Bytea => "to the byte, and SQL can't look into it",
         }
     }
 
@@ -198,6 +211,12 @@ impl PostgresServer {
         self.options().map_or_else(|_| "<user>".to_owned(), |options| options.get_username().to_owned())
     }
 
+    /// The URL without a password, and whether there was one. Fails where it is no URL of a PostgreSQL server.
+    pub fn url_without_password(&self) -> Result<(String, bool), InvalidPostgres> {
+        let url = ServerUrl::parse(&self.url)?;
+        Ok((url.without_password(), url.has_password()))
+    }
+
     fn checked(self) -> Result<Self, InvalidPostgres> {
         self.options()?;
         let in_url = ServerUrl::parse(&self.url)?.has_password();
@@ -247,6 +266,11 @@ impl fmt::Display for PostgresServer {
 }
 
 impl PostgresConfig {
+    /// What messages call it, and who uses it.
+    pub(super) fn place(&self) -> Place {
+        Place::new(self, &self.server, Some(&self.schema))
+    }
+
     /// The table `public.events` of a database, payloads as JSON text.
     pub fn new(url: impl Into<String>) -> Self {
         Self {
@@ -282,6 +306,11 @@ impl fmt::Display for PostgresConfig {
 }
 
 impl PostgresReadModelConfig {
+    /// What messages call it, and who uses it.
+    pub(super) fn place(&self) -> Place {
+        Place::new(self, &self.server, Some(&self.schema))
+    }
+
     /// The schema `public` of a database.
     pub fn new(url: impl Into<String>) -> Self {
         Self { server: PostgresServer::new(url), schema: default_schema() }

@@ -8,8 +8,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection};
 
 use super::config::{InvalidPostgres, PostgresServer};
-use super::failure::{reported, store_error};
-use super::privileges::{Grantee, for_grantee};
+use super::failure::{Place, reported, store_error};
 use super::url::ServerUrl;
 
 /// How long a lock is waited for, unless the configuration says otherwise.
@@ -41,7 +40,7 @@ impl PostgresServer {
     /// Connects and disconnects. Fails as opening a store does: where the server can't be reached, does not let the user
     /// in or is not one that can be used.
     pub async fn reach(&self) -> Result<(), StoreError> {
-        let connection = connect(self, &self.to_string()).await?;
+        let connection = connect(self, &Place::new(self, self, None)).await?;
         // It was reached; how it ends is of no interest.
         let _ = connection.close().await;
         Ok(())
@@ -49,7 +48,7 @@ impl PostgresServer {
 }
 
 /// How connections are made. [`connect`] also looks whether the server fits, and waits no longer than the URL says.
-pub(super) fn options(server: &PostgresServer, display: &str) -> Result<PgConnectOptions, StoreError> {
+pub(super) fn options(server: &PostgresServer, display: &Place) -> Result<PgConnectOptions, StoreError> {
     let failed = |kind| StoreError::new("open", display, kind);
     let invalid = |problem: InvalidPostgres| failed(StoreErrorKind::Unexpected(problem.to_string()));
     let url = ServerUrl::parse(&server.url).map_err(invalid)?;
@@ -63,7 +62,7 @@ pub(super) fn options(server: &PostgresServer, display: &str) -> Result<PgConnec
 }
 
 /// Connects to a server. Nothing that is looked up by name depends on `search_path`, times are read and written in UTC.
-pub(super) async fn connect(server: &PostgresServer, display: &str) -> Result<PgConnection, StoreError> {
+pub(super) async fn connect(server: &PostgresServer, display: &Place) -> Result<PgConnection, StoreError> {
     let failed = |kind| StoreError::new("open", display, kind);
     let invalid = |problem: InvalidPostgres| failed(StoreErrorKind::Unexpected(problem.to_string()));
     let options = options(server, display)?;
@@ -76,7 +75,7 @@ pub(super) async fn connect(server: &PostgresServer, display: &str) -> Result<Pg
             Err(io::Error::new(io::ErrorKind::TimedOut, problem).into())
         }),
     };
-    let (connection, version, encoding) = connected.map_err(|error| refused(server, display, error))?;
+    let (connection, version, encoding) = connected.map_err(|error| refused(display, error))?;
     check_server(version, &encoding).map_err(|(kind, hint)| failed(kind).hint(hint))?;
     Ok(connection)
 }
@@ -119,14 +118,14 @@ fn check_server(version: i32, encoding: &str) -> Result<(), (StoreErrorKind, Str
 }
 
 /// An error of connecting, with what only this side knows.
-fn refused(server: &PostgresServer, display: &str, error: sqlx::Error) -> StoreError {
+fn refused(display: &Place, error: sqlx::Error) -> StoreError {
     let wrong_password = reported(&error).is_some_and(|reported| reported.code() == "28P01");
     let error = store_error("open", display, error);
     match open_password_list() {
         Some(file) if wrong_password => {
             error.hint(format!("{0} is ignored as long as others can read it: chmod 600 {0}", file.display()))
         }
-        _ => for_grantee(error, Grantee { user: &server.user(), schema: None }),
+        _ => error,
     }
 }
 
@@ -145,7 +144,7 @@ fn check_certificates(url: &ServerUrl, options: &PgConnectOptions) -> Result<(),
     Ok(())
 }
 
-fn located(problem: (StoreErrorKind, Option<String>), display: &str) -> StoreError {
+fn located(problem: (StoreErrorKind, Option<String>), display: &Place) -> StoreError {
     let (kind, hint) = problem;
     let error = StoreError::new("open", display, kind).at("its password");
     match hint {

@@ -1,12 +1,13 @@
 //! What an error of the server, or of the way to it, means for a store.
 
 use std::error::Error;
-use std::fmt::Display;
+use std::fmt;
 
 use eventlift_events::{StoreError, StoreErrorKind};
 use sqlx::postgres::PgDatabaseError;
 
-use super::privileges::{Grantee, grant};
+use super::config::PostgresServer;
+use super::privileges::grant;
 
 /// Details may hold whole rows.
 const LONGEST_DETAIL: usize = 200;
@@ -21,9 +22,31 @@ struct Answer {
     hint: Option<String>,
 }
 
-/// Names what happened, and what to try. Where a privilege is missing the hint holds the GRANT, for `<user>`;
-/// [`for_grantee`](super::privileges::for_grantee) names the role and the schema as well.
-pub(super) fn store_error(action: &'static str, display: impl Display, error: sqlx::Error) -> StoreError {
+/// What messages call a store, and who uses it: the server says neither. Prints as the store does.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Place {
+    shown: String,
+    /// The role that is connected.
+    pub(super) user: String,
+    /// The schema of the tables; None where no tables are concerned.
+    pub(super) schema: Option<String>,
+}
+
+impl Place {
+    /// `shown`: the store, without a password.
+    pub(super) fn new(shown: impl fmt::Display, server: &PostgresServer, schema: Option<&str>) -> Self {
+        Self { shown: shown.to_string(), user: server.user(), schema: schema.map(str::to_owned) }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+/// Names what happened, and what to try. Where a privilege is missing the hint holds the GRANT.
+pub(super) fn store_error(action: &'static str, display: &Place, error: sqlx::Error) -> StoreError {
     if let Some(reported) = reported(&error) {
         let answer = Answer {
             code: reported.code().to_owned(),
@@ -37,7 +60,7 @@ pub(super) fn store_error(action: &'static str, display: impl Display, error: sq
         let hint = tls_hint(&problem);
         return StoreError::new(action, display, StoreErrorKind::Unexpected(problem)).hint(hint);
     }
-    let failed = |kind| StoreError::new(action, &display, kind);
+    let failed = |kind| StoreError::new(action, display, kind);
     match error {
         sqlx::Error::Protocol(problem) if problem.contains("unsupported authentication method") => {
             failed(StoreErrorKind::Unsupported(problem))
@@ -57,8 +80,8 @@ pub(super) fn reported(error: &sqlx::Error) -> Option<&PgDatabaseError> {
 }
 
 /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
-fn answered(action: &'static str, display: impl Display, answer: Answer) -> StoreError {
-    let failed = |kind| StoreError::new(action, &display, kind);
+fn answered(action: &'static str, display: &Place, answer: Answer) -> StoreError {
+    let failed = |kind| StoreError::new(action, display, kind);
     let Answer { code, message, .. } = &answer;
     let message = message.clone();
     let hint: Option<String> = hint(code, &message).map(str::to_owned).or_else(|| answer.hint.clone());
@@ -71,7 +94,7 @@ fn answered(action: &'static str, display: impl Display, answer: Answer) -> Stor
         code if code.starts_with("08") && code != "08P01" => failed(StoreErrorKind::Unavailable(boxed(answer))),
         "28P01" | "28000" => failed(StoreErrorKind::Denied(message)),
         "42501" => {
-            let grant = grant(action, &message, Grantee { user: "<user>", schema: None });
+            let grant = grant(action, &message, display);
             let error = failed(StoreErrorKind::Denied(message));
             return match grant.or(hint) {
                 Some(hint) => error.hint(hint),
@@ -166,9 +189,13 @@ fn tls_hint(problem: &str) -> &'static str {
 mod tests {
     use super::*;
 
+    fn place(shown: &str) -> Place {
+        Place { shown: shown.to_owned(), user: "anna".to_owned(), schema: Some("public".to_owned()) }
+    }
+
     fn error(action: &'static str, code: &str, message: &str) -> StoreError {
         let answer = Answer { code: code.to_owned(), message: message.to_owned(), detail: None, hint: None };
-        answered(action, "postgres://db/shop", answer)
+        answered(action, &place("postgres://db/shop"), answer)
     }
 
     #[test]
@@ -182,19 +209,18 @@ mod tests {
         {
             assert!(!error("read", code, "x").may_pass(), "{code}");
         }
-        assert!(store_error("read", "db", sqlx::Error::Io(std::io::ErrorKind::UnexpectedEof.into())).may_pass());
-        assert!(!store_error("read", "db", sqlx::Error::RowNotFound).may_pass());
+        assert!(
+            store_error("read", &place("db"), sqlx::Error::Io(std::io::ErrorKind::UnexpectedEof.into())).may_pass()
+        );
+        assert!(!store_error("read", &place("db"), sqlx::Error::RowNotFound).may_pass());
     }
 
     #[test]
     fn a_missing_privilege_comes_with_its_grant() {
         let denied = error("append to", "42501", "permission denied for table events");
         assert_eq!(denied.to_string(), "failed to append to postgres://db/shop: permission denied for table events");
-        let hint = "let the owner, or a superuser, run: GRANT SELECT, INSERT ON TABLE events TO <user>";
-        assert_eq!(denied.hint.as_deref(), Some(hint));
-        let anna = super::super::privileges::for_grantee(denied, Grantee { user: "anna", schema: Some("public") });
         let hint = "let the owner, or a superuser, run: GRANT SELECT, INSERT ON TABLE public.events TO anna";
-        assert_eq!(anna.hint.as_deref(), Some(hint));
+        assert_eq!(denied.hint.as_deref(), Some(hint));
     }
 
     #[test]
@@ -220,7 +246,7 @@ mod tests {
             detail: Some("Key (id)=(7) already exists.".to_owned()),
             hint: Some("try another".to_owned()),
         };
-        let error = answered("append to", "db", answer);
+        let error = answered("append to", &place("db"), answer);
         assert_eq!(
             error.to_string(),
             "failed to append to db: duplicate key: Key (id)=(7) already exists. (SQLSTATE 23505)"

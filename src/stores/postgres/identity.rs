@@ -11,15 +11,23 @@ pub(super) async fn identity(
     connection: &mut PgConnection,
     config: &PostgresConfig,
 ) -> Result<StoreIdentity, StoreError> {
-    let display = config.to_string();
-    let found: (String, String) = sqlx::query_as(
-        "SELECT (SELECT system_identifier::text FROM pg_control_system()), oid::text
+    let failed = |e| store_error("open", &config.place(), e);
+    let (database, may_ask, address): (String, bool, String) = sqlx::query_as(
+        "SELECT oid::text, has_function_privilege('pg_control_system()', 'EXECUTE'),
+                coalesce(host(inet_server_addr()), 'local') || ':' || coalesce(inet_server_port(), 0)
          FROM pg_database WHERE datname = current_database()",
     )
-    .fetch_one(connection)
+    .fetch_one(&mut *connection)
     .await
-    .map_err(|e| store_error("open", &display, e))?;
-    let (cluster, database) = found;
+    .map_err(failed)?;
+    // Some hosted servers keep the cluster's number for themselves.
+    let cluster: String = match may_ask {
+        true => {
+            let sql = "SELECT system_identifier::text FROM pg_control_system()";
+            sqlx::query_scalar(sql).fetch_one(connection).await.map_err(failed)?
+        }
+        false => address,
+    };
     let key = format!("postgres:{cluster}/{database}/{}.{}", config.schema, config.table);
-    Ok(StoreIdentity { display, key })
+    Ok(StoreIdentity { display: config.to_string(), key })
 }

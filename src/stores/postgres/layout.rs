@@ -6,7 +6,8 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
 use super::config::{PayloadColumn, PostgresConfig};
-use super::failure::store_error;
+use super::connection::connect;
+use super::failure::{Place, store_error};
 use super::migrations::{Component, Migration};
 use super::relation::{Quoted, Relation};
 
@@ -225,7 +226,7 @@ pub(super) async fn table(
     connection: &mut PgConnection,
     config: &PostgresConfig,
 ) -> Result<Option<EventsTable>, StoreError> {
-    let display = config.to_string();
+    let display = config.place();
     let columns: Vec<(String, String, String, bool)> = sqlx::query_as(
         "SELECT c.relkind::text, a.attname::text, format_type(a.atttypid, NULL),
                 a.attnotnull AND NOT a.atthasdef AND a.attidentity = ''
@@ -264,6 +265,14 @@ pub(super) async fn table(
         differences if differences.is_empty() => Ok(Some(found)),
         differences => Err(unexpected(format!("it has other columns: {}", differences.join("; ")))),
     }
+}
+
+/// How the table keeps data and metadata, or would keep them once it is made. Fails where the server lets nobody in, and
+/// where there is a table that is no target.
+pub(in crate::stores) async fn kept_columns(config: &PostgresConfig) -> Result<[PayloadColumn; 2], StoreError> {
+    let mut connection = connect(&config.server, &config.place()).await?;
+    let found = table(&mut connection, config).await?;
+    Ok(found.map_or([config.data, config.metadata], |found| [found.data, found.metadata]))
 }
 
 /// What of a table's columns is not as it should be, in words.
@@ -339,7 +348,7 @@ pub(super) async fn present(connection: &mut PgConnection, table: &Relation) -> 
 pub(super) async fn check_partitions(
     connection: &mut PgConnection,
     table: &EventsTable,
-    display: &str,
+    display: &Place,
 ) -> Result<(), StoreError> {
     let failed = |e| store_error("open", display, e);
     let key: Option<String> = sqlx::query_scalar("SELECT pg_get_partkeydef($1::regclass)")
@@ -366,7 +375,7 @@ pub(super) async fn create(connection: &mut PgConnection, config: &PostgresConfi
     sqlx::raw_sql(AssertSqlSafe(table.create()))
         .execute(connection)
         .await
-        .map_err(|e| store_error("create", config, e))?;
+        .map_err(|e| store_error("create", &config.place(), e))?;
     Ok(table)
 }
 

@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 
 use super::config::PostgresConfig;
 use super::connection::connect;
-use super::failure::store_error;
+use super::failure::{Place, store_error};
 use super::layout::EVENTS;
 use super::ledger::Ledger;
 use super::migrations::is_current;
@@ -19,7 +19,7 @@ use super::relation::{Relation, lock_key};
 /// The ledger of a table of events, read-only.
 #[derive(Debug)]
 pub struct PostgresLedger {
-    display: String,
+    display: Place,
     ledger: Ledger,
     connection: Mutex<PgConnection>,
 }
@@ -27,7 +27,7 @@ pub struct PostgresLedger {
 impl PostgresLedger {
     /// Opens the ledger of a table; none where no run was ever recorded for it.
     pub async fn look_at(config: PostgresConfig) -> Result<Option<Self>, StoreError> {
-        let display = config.to_string();
+        let display = config.place();
         let mut connection = connect(&config.server, &display).await?;
         if !is_current(&mut connection, &config.schema, &EVENTS, &display).await? {
             return Ok(None);
@@ -79,7 +79,7 @@ impl CheckpointStore for PostgresLedger {
 
 /// Whether a writer has the table open now.
 pub(in crate::stores) async fn is_being_written(config: &PostgresConfig) -> Result<bool, StoreError> {
-    let display = config.to_string();
+    let display = config.place();
     let mut connection = connect(&config.server, &display).await?;
     sqlx::query_scalar(
         "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted

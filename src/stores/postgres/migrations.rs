@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
-use super::failure::store_error;
+use super::failure::{Place, store_error};
 use super::relation::{Quoted, Relation};
 
 /// Tables that are versioned together, apart from those of other components in the same schema.
@@ -41,7 +41,7 @@ pub(super) async fn migrate(
     connection: &mut PgConnection,
     schema: &str,
     component: &Component,
-    display: &str,
+    display: &Place,
 ) -> Result<(), StoreError> {
     let failed = |e| store_error("prepare", display, e);
     // Whoever may only use the tables must not need the right to make some.
@@ -62,7 +62,7 @@ pub(super) async fn is_current(
     connection: &mut PgConnection,
     schema: &str,
     component: &Component,
-    display: &str,
+    display: &Place,
 ) -> Result<bool, StoreError> {
     let applied = applied(connection, schema, component).await.map_err(|e| store_error("open", display, e))?;
     Ok(pending(component, &applied, display)?.is_empty())
@@ -72,7 +72,7 @@ async fn apply(
     connection: &mut PgConnection,
     schema: &str,
     component: &Component,
-    display: &str,
+    display: &Place,
 ) -> Result<(), StoreError> {
     let failed = |e| store_error("prepare", display, e);
     sqlx::query("SELECT pg_advisory_xact_lock($1)")
@@ -92,24 +92,15 @@ async fn apply(
              PRIMARY KEY (component, version)
          )"
     );
-    let denied = |error: sqlx::Error| {
-        let error = failed(error);
-        match error.kind {
-            StoreErrorKind::Denied(_) => {
-                error.hint(format_args!("GRANT USAGE, CREATE ON SCHEMA {} TO this role", Quoted(schema)))
-            }
-            _ => error,
-        }
-    };
     // `IF NOT EXISTS` asks for the right to create even where the table is there.
     if !exists(connection, schema).await.map_err(failed)? {
-        sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut *connection).await.map_err(denied)?;
+        sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut *connection).await.map_err(failed)?;
     }
     // Another program may have been here before the lock was.
     let applied = applied(connection, schema, component).await.map_err(failed)?;
     for migration in pending(component, &applied, display)? {
         let sql = migration.sql.replace("{schema}", &Quoted(schema).to_string());
-        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *connection).await.map_err(denied)?;
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *connection).await.map_err(failed)?;
         let insert = format!("INSERT INTO {ledger} (component, version, name, checksum) VALUES ($1, $2, $3, $4)");
         sqlx::query(AssertSqlSafe(insert))
             .bind(component.name)
@@ -118,7 +109,7 @@ async fn apply(
             .bind(migration.checksum())
             .execute(&mut *connection)
             .await
-            .map_err(denied)?;
+            .map_err(failed)?;
     }
     Ok(())
 }
@@ -127,26 +118,18 @@ fn ledger(schema: &str) -> Relation {
     Relation::new(schema, "eventlift_schema")
 }
 
-async fn create_schema(connection: &mut PgConnection, schema: &str, display: &str) -> Result<(), StoreError> {
+async fn create_schema(connection: &mut PgConnection, schema: &str, display: &Place) -> Result<(), StoreError> {
     let failed = |e| store_error("prepare", display, e);
-    let (is_there, database): (bool, String) =
-        sqlx::query_as("SELECT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = $1), current_database()::text")
-            .bind(schema)
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(failed)?;
+    let is_there: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = $1)")
+        .bind(schema)
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(failed)?;
     if is_there {
         return Ok(());
     }
     let create = format!("CREATE SCHEMA {}", Quoted(schema));
-    sqlx::raw_sql(AssertSqlSafe(create)).execute(connection).await.map_err(failed).map(|_| ()).map_err(|error| {
-        match error.kind {
-            StoreErrorKind::Denied(_) => {
-                error.hint(format_args!("GRANT CREATE ON DATABASE {} TO this role", Quoted(&database)))
-            }
-            _ => error,
-        }
-    })
+    sqlx::raw_sql(AssertSqlSafe(create)).execute(connection).await.map_err(failed).map(|_| ())
 }
 
 async fn exists(connection: &mut PgConnection, schema: &str) -> sqlx::Result<bool> {
@@ -170,7 +153,7 @@ async fn applied(connection: &mut PgConnection, schema: &str, component: &Compon
 }
 
 /// What is still to be applied. Fails where what was applied is not what this program knows.
-fn pending(component: &Component, applied: &Applied, display: &str) -> Result<Vec<&'static Migration>, StoreError> {
+fn pending(component: &Component, applied: &Applied, display: &Place) -> Result<Vec<&'static Migration>, StoreError> {
     let unexpected = |problem| StoreError::new("open", display, StoreErrorKind::Unexpected(problem));
     let known = component.migrations.last().map_or(0, |last| last.version);
     if let Some((newest, (name, _))) = applied.last_key_value().filter(|(version, _)| **version > known) {

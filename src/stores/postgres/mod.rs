@@ -32,6 +32,7 @@ mod url;
 mod writer;
 
 pub use config::{InvalidPostgres, PayloadColumn, PostgresConfig, PostgresReadModelConfig, PostgresServer, Writers};
+pub(in crate::stores) use layout::kept_columns;
 pub use looked_at::PostgresLedger;
 pub(in crate::stores) use looked_at::is_being_written;
 pub use read_models::PostgresReadModels;

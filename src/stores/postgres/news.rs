@@ -23,7 +23,7 @@ pub(super) fn news(config: PostgresConfig) -> BoxStream<'static, ()> {
 }
 
 async fn listen(config: &PostgresConfig) -> Result<PgListener, StoreError> {
-    let display = config.to_string();
+    let display = config.place();
     let failed = |e| store_error("listen to", &display, e);
     let options = options(&config.server, &display)?;
     let pool = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);

@@ -1,29 +1,11 @@
 //! Which GRANT is missing, by what the server said and what was being done.
 
-use eventlift_events::{StoreError, StoreErrorKind};
-
+use super::failure::Place;
 use super::relation::Quoted;
 
-/// Who is connected, and where the tables are. The server says neither.
-#[derive(Clone, Copy)]
-pub(super) struct Grantee<'a> {
-    pub(super) user: &'a str,
-    /// The schema of the tables; None where they are named as the server names them.
-    pub(super) schema: Option<&'a str>,
-}
-
-/// The same error, its hint naming the role and the schema, where it is that a privilege is missing.
-pub(super) fn for_grantee(error: StoreError, grantee: Grantee<'_>) -> StoreError {
-    let StoreErrorKind::Denied(message) = &error.kind else { return error };
-    match grant(error.action, message, grantee) {
-        Some(hint) => error.hint(hint),
-        None => error,
-    }
-}
-
 /// What to run so that it is let pass. None where the message is of another kind, or in another language.
-pub(super) fn grant(action: &str, message: &str, grantee: Grantee<'_>) -> Option<String> {
-    let role = plain(grantee.user);
+pub(super) fn grant(action: &str, message: &str, place: &Place) -> Option<String> {
+    let role = plain(&place.user);
     if message.contains("row-level security") {
         return Some(format!(
             "a policy hides rows of the table from {role}, and none may be missed: connect as a role that may see all of \
@@ -36,7 +18,7 @@ pub(super) fn grant(action: &str, message: &str, grantee: Grantee<'_>) -> Option
     };
     let (kind, name) = KINDS.iter().find_map(|kind| Some((*kind, object.strip_prefix(kind)?.strip_prefix(' ')?)))?;
     let name = name.trim_matches('"');
-    let name = match grantee.schema {
+    let name = match &place.schema {
         Some(schema) if !["schema", "database"].contains(&kind) => format!("{}.{}", plain(schema), plain(name)),
         _ => plain(name),
     };
@@ -77,13 +59,15 @@ fn plain(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::config::PostgresServer;
     use super::*;
 
     #[test]
     fn the_grant_is_spelled_out() {
-        let anna = Grantee { user: "anna", schema: Some("public") };
-        let last = |action: &str, message: &str, grantee: Grantee<'_>| {
-            let hint = grant(action, message, grantee).unwrap();
+        let place = |url: &str, schema| Place::new("shop", &PostgresServer::new(url), schema);
+        let anna = &place("postgres://anna@db/shop", Some("public"));
+        let last = |action: &str, message: &str, place: &Place| {
+            let hint = grant(action, message, place).unwrap();
             hint.rsplit_once("run: ").unwrap().1.to_owned()
         };
         let expected = [
@@ -100,7 +84,7 @@ mod tests {
         }
         let owner = "must be owner of table events";
         assert_eq!(last("seal", owner, anna), "ALTER TABLE public.events OWNER TO anna");
-        let unknown = Grantee { user: "O'Neil", schema: None };
+        let unknown = &place("postgres://O'Neil@db/shop", None);
         assert_eq!(last("seal", owner, unknown), "ALTER TABLE events OWNER TO \"O'Neil\"");
         assert_eq!(grant("read", "keine Berechtigung für Tabelle events", anna), None);
     }

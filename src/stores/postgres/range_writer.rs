@@ -9,6 +9,7 @@ use sqlx::postgres::PgConnection;
 use super::append::{Along, Appender};
 use super::config::PostgresConfig;
 use super::connection::connect;
+use super::failure::Place;
 use super::proof::Seen;
 use super::session::{Session, roll_back};
 use super::writer::{Loaded, lock};
@@ -16,7 +17,7 @@ use super::writer::{Loaded, lock};
 /// Loads ranges under the epoch of the writer it comes from. Once an append's outcome is unknown it takes no more: the
 /// store is to be opened again, so that what it left behind can't commit.
 pub(super) struct PostgresRangeWriter {
-    display: String,
+    display: Place,
     connection: Option<PgConnection>,
     appender: Appender,
     loaded: Arc<Mutex<Loaded>>,
@@ -30,7 +31,7 @@ impl PostgresRangeWriter {
         session: &Session,
         loaded: Arc<Mutex<Loaded>>,
     ) -> Result<Self, StoreError> {
-        let display = config.to_string();
+        let display = config.place();
         let connection = connect(&config.server, &display).await?;
         let appender = Appender::new(session.fence(), session.table.clone(), session.sequence.clone());
         Ok(Self { display, connection: Some(connection), appender, loaded, current: None })

@@ -75,7 +75,7 @@ impl PostgresReader {
     /// where a load into it has not ended, and where positions are given out in a way that keeps readers from telling
     /// what is still to come.
     pub async fn open(config: PostgresConfig) -> Result<Self, StoreError> {
-        let display = config.to_string();
+        let display = config.place();
         let mut connection = connect(&config.server, &display).await?;
         let table = EventTable::find(&mut connection, &config).await?;
         let relation = relation(&config);
@@ -97,13 +97,13 @@ impl PostgresReader {
     }
 
     async fn connect(&self, settings: &'static str) -> Result<PgConnection, StoreError> {
-        let mut connection = connect(&self.config.server, &self.identity.display).await?;
+        let mut connection = connect(&self.config.server, &self.config.place()).await?;
         sqlx::raw_sql(settings).execute(&mut connection).await.map_err(|e| self.failed(e))?;
         Ok(connection)
     }
 
     fn failed(&self, error: sqlx::Error) -> StoreError {
-        store_error("read", &self.identity.display, error)
+        store_error("read", &self.config.place(), error)
     }
 
     fn bad_row(&self, bad: BadRow) -> StoreError {

@@ -14,6 +14,8 @@ use super::session::{Fence, Session, number_on, roll_back};
 
 /// Memory for the sort of an index that is built; two are built at a time.
 const BUILD_MEMORY: &str = "256MB";
+/// Of a large table, an index takes longer than any query should.
+const UNTIMED: &str = "SET statement_timeout = 0";
 /// The server estimates rows in single precision, which counts exactly up to here.
 const EXACT_COUNT: u64 = 1 << 24;
 
@@ -28,6 +30,19 @@ enum Failed {
 /// last one is one transaction. `proved`: how many events are known to be in order already, and without gaps if that is
 /// asked for.
 pub(super) async fn seal(
+    config: &PostgresConfig,
+    session: &mut Session,
+    dense: bool,
+    proved: Option<u64>,
+) -> Result<(), StoreError> {
+    let fence = session.fence();
+    let failed = |e| store_error("seal", &fence.display, e);
+    sqlx::raw_sql(UNTIMED).execute(&mut session.connection).await.map_err(failed)?;
+    sealed(config, session, dense, proved).await?;
+    sqlx::raw_sql("RESET statement_timeout").execute(&mut session.connection).await.map_err(failed).map(|_| ())
+}
+
+async fn sealed(
     config: &PostgresConfig,
     session: &mut Session,
     dense: bool,
@@ -82,6 +97,8 @@ async fn build(
             return Ok(());
         }
         let mut second = connect(&config.server, &fence.display).await.map_err(Failed::Store)?;
+        let untimed = sqlx::raw_sql(UNTIMED).execute(&mut second).await;
+        untimed.map_err(|e| Failed::Store(store_error("seal", &fence.display, e)))?;
         build_one_by_one(fence, &mut second, table, &there).await
     };
     let (here, beside) = join(build_one_by_one(fence, connection, table, &here), beside).await;

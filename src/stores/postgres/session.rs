@@ -9,7 +9,7 @@ use sqlx::postgres::PgConnection;
 
 use super::config::PostgresConfig;
 use super::connection::connect;
-use super::failure::store_error;
+use super::failure::{Place, store_error};
 use super::identity::identity;
 use super::layout::{self, EVENTS, EventsTable};
 use super::ledger::{Ledger, StoreRow};
@@ -23,6 +23,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(100);
 /// An open table.
 pub(super) struct Session {
     pub(super) connection: PgConnection,
+    display: Place,
     pub(super) identity: StoreIdentity,
     pub(super) table: EventsTable,
     pub(super) row: StoreRow,
@@ -37,7 +38,7 @@ pub(super) struct Session {
 pub(super) struct Fence {
     pub(super) ledger: Ledger,
     pub(super) epoch: i64,
-    pub(super) display: String,
+    pub(super) display: Place,
 }
 
 impl Fence {
@@ -75,7 +76,7 @@ pub(super) async fn roll_back(connection: &mut PgConnection) -> bool {
 impl Session {
     /// Connects, brings the ledger's tables up to date, makes the table where there is none, and takes it over.
     pub(super) async fn open(config: &PostgresConfig) -> Result<Self, StoreError> {
-        let display = config.to_string();
+        let display = config.place();
         let failed = |e| store_error("open", &display, e);
         let mut connection = connect(&config.server, &display).await?;
         check_encoding(&mut connection, &display).await?;
@@ -100,13 +101,13 @@ impl Session {
             .await
             .map_err(failed)?;
         let identity = identity(&mut connection, config).await?;
-        Ok(Self { connection, identity, table, row, was_empty, sequence })
+        Ok(Self { connection, display, identity, table, row, was_empty, sequence })
     }
 
     /// What keeps this session's commits apart from those of later ones.
     pub(super) fn fence(&self) -> Fence {
         let ledger = Ledger::of(&self.table.relation);
-        Fence { ledger, epoch: self.row.epoch, display: self.identity.display.clone() }
+        Fence { ledger, epoch: self.row.epoch, display: self.display.clone() }
     }
 }
 
@@ -118,7 +119,7 @@ pub(super) async fn number_on(connection: &mut PgConnection, sequence: Option<&s
     sqlx::query(AssertSqlSafe(statement)).bind(sequence).bind(last).execute(connection).await.map(|_| ())
 }
 
-async fn check_encoding(connection: &mut PgConnection, display: &str) -> Result<(), StoreError> {
+async fn check_encoding(connection: &mut PgConnection, display: &Place) -> Result<(), StoreError> {
     let encoding: String = sqlx::query_scalar("SELECT current_setting('server_encoding')")
         .fetch_one(connection)
         .await
@@ -132,7 +133,7 @@ async fn check_encoding(connection: &mut PgConnection, display: &str) -> Result<
 }
 
 /// Takes the table's lock for as long as the connection lives.
-async fn lock(connection: &mut PgConnection, config: &PostgresConfig, display: &str) -> Result<(), StoreError> {
+async fn lock(connection: &mut PgConnection, config: &PostgresConfig, display: &Place) -> Result<(), StoreError> {
     let failed = |e| store_error("open", display, e);
     let key = lock_key("writer", &config.schema, &config.table);
     for attempt in 0..LOCK_TRIES {

@@ -31,7 +31,7 @@ use sqlx::postgres::PgConnection;
 use tokio::time::Instant;
 
 use super::config::Writers;
-use super::failure::store_error;
+use super::failure::{Place, store_error};
 use super::relation::Relation;
 
 /// How long a transaction is waited for before what follows without a gap is looked for: most end sooner.
@@ -70,7 +70,7 @@ WITH RECURSIVE tables (oid) AS (
 pub(super) struct Settled {
     table: i64,
     relation: Relation,
-    display: String,
+    display: Place,
     rule: Rule,
     /// No sequence gives a lower number.
     first: i64,
@@ -111,7 +111,7 @@ impl Settled {
         table: i64,
         relation: Relation,
         writers: Writers,
-        display: String,
+        display: Place,
     ) -> Result<Self, StoreError> {
         let failed = |e| store_error("open", &display, e);
         let known = Arc::new(AtomicI64::new(-1));

@@ -99,6 +99,20 @@ impl ServerUrl {
         self.0.password().is_some() || self.parameter(&["password"]).is_some()
     }
 
+    /// The same without it.
+    pub(super) fn without_password(&self) -> String {
+        let mut url = self.0.clone();
+        // Fails where there is no host, and then there is no password in front of it.
+        let _ = url.set_password(None);
+        let kept: Vec<(String, String)> =
+            self.0.query_pairs().into_owned().filter(|(key, _)| key != "password").collect();
+        url.set_query(None);
+        if !kept.is_empty() {
+            url.query_pairs_mut().extend_pairs(kept);
+        }
+        url.into()
+    }
+
     /// The file that a parameter such as `sslrootcert` names, or the variable that stands for it.
     pub(super) fn file(&self, parameter: &str) -> Option<PathBuf> {
         let (names, variable): (&[&str], &str) = match parameter {
@@ -169,6 +183,14 @@ mod tests {
         ] {
             assert!(!problem(url).contains("s3cret"), "{url}: {}", problem(url));
         }
+    }
+
+    #[test]
+    fn a_password_can_be_left_out() {
+        let bare = |url: &str| ServerUrl::parse(url).unwrap().without_password();
+        assert_eq!(bare("postgres://anna:s3cret@db:5433/shop"), "postgres://anna@db:5433/shop");
+        assert_eq!(bare("postgres://db/shop?password=x&sslmode=require"), "postgres://db/shop?sslmode=require");
+        assert_eq!(bare("postgres:///shop?host=/tmp"), "postgres:///shop?host=%2Ftmp");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::super::config::PostgresReadModelConfig;
 use super::super::connection::connect;
+use super::super::failure::Place;
 use super::refusal::Failure;
 
 /// How many calls run at the same time; the others wait.
@@ -23,9 +24,7 @@ const RESOLVING: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(super) struct Pool {
     pub(super) config: PostgresReadModelConfig,
-    pub(super) display: String,
-    /// Who we are to the server.
-    pub(super) role: String,
+    pub(super) display: Place,
     /// Whether nothing is to be changed.
     pub(super) looks: bool,
     idle: Mutex<Vec<PgConnection>>,
@@ -42,10 +41,10 @@ pub(super) struct Call<'p> {
 }
 
 impl Pool {
-    pub(super) fn new(config: PostgresReadModelConfig, role: String, looks: bool, first: PgConnection) -> Self {
-        let display = config.to_string();
+    pub(super) fn new(config: PostgresReadModelConfig, looks: bool, first: PgConnection) -> Self {
+        let display = config.place();
         let idle = Mutex::new(vec![first]);
-        Self { config, display, role, looks, idle, permits: Semaphore::new(CALLS) }
+        Self { config, display, looks, idle, permits: Semaphore::new(CALLS) }
     }
 
     /// A new connection.
@@ -100,7 +99,7 @@ impl Pool {
     }
 
     pub(super) fn error(&self, action: &'static str, failure: Failure) -> StoreError {
-        failure.into_error(action, &self.display, &self.config.schema, &self.role)
+        failure.into_error(action, &self.display)
     }
 
     /// Whether a transaction was committed whose answer was lost. None where the server can't tell.

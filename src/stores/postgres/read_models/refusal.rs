@@ -4,7 +4,7 @@ use std::fmt;
 
 use eventlift_events::{StoreError, StoreErrorKind};
 
-use super::super::failure::{reported, store_error};
+use super::super::failure::{Place, reported, store_error};
 
 /// Why a call fails. Its transaction is rolled back.
 #[derive(Debug)]
@@ -98,40 +98,14 @@ impl Failure {
         }
     }
 
-    /// As the store's callers see it. `schema` and `role` are for the rights that may be missing.
-    pub(super) fn into_error(self, action: &'static str, display: &str, schema: &str, role: &str) -> StoreError {
+    /// As the store's callers see it.
+    pub(super) fn into_error(self, action: &'static str, display: &Place) -> StoreError {
         match self {
-            Self::Postgres(error) => {
-                let hint =
-                    reported(&error).filter(|r| r.code() == "42501").map(|r| missing_right(r.message(), schema, role));
-                let error = store_error(action, display, error);
-                match hint {
-                    Some(hint) => error.hint(hint),
-                    None => error,
-                }
-            }
+            Self::Postgres(error) => store_error(action, display, error),
             Self::Refused(refusal) => {
                 let Refusal { kind, place, hint } = *refusal;
                 StoreError { place, hint, ..StoreError::new(action, display, kind) }
             }
         }
     }
-}
-
-/// What to run where the server says that a right is missing.
-pub(super) fn missing_right(message: &str, schema: &str, role: &str) -> String {
-    let schema = super::super::relation::Quoted(schema);
-    let role = super::super::relation::Quoted(role);
-    if message.contains(" database ") {
-        return format!("make the schema first, as its owner: CREATE SCHEMA {schema} AUTHORIZATION {role}");
-    }
-    if message.contains("owner") {
-        return format!("as a superuser, make {role} a member of the role that owns it: GRANT owner TO {role}");
-    }
-    if message.contains(" table ") || message.contains(" view ") || message.contains(" sequence ") {
-        return format!(
-            "as its owner: GRANT SELECT, INSERT, UPDATE, DELETE, REFERENCES ON ALL TABLES IN SCHEMA {schema} TO {role}"
-        );
-    }
-    format!("as the schema's owner: GRANT USAGE, CREATE ON SCHEMA {schema} TO {role}")
 }

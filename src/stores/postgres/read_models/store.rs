@@ -14,11 +14,14 @@ use sqlx::{Executor, Row as _};
 
 use super::super::config::PostgresReadModelConfig;
 use super::super::connection::connect;
+use super::super::failure::store_error;
+use super::super::migrations::{is_current, migrate};
 use super::hold::{self, Epochs};
 use super::pool::Pool;
 use super::refusal::Failure;
+use super::schema::READ_MODELS;
 use super::swap::Direction;
-use super::{fill, ledger, record, schema, swap};
+use super::{fill, ledger, record, swap};
 
 /// Read models and snapshots in a schema of a PostgreSQL database. Clones share their connections.
 #[derive(Clone, Debug)]
@@ -34,39 +37,32 @@ impl PostgresReadModels {
     /// hold tables of anybody's as well: they are never touched. Fails where the database is not there, can't be
     /// reached, or lets whoever asks not create tables.
     pub async fn open(config: PostgresReadModelConfig) -> Result<Self, StoreError> {
-        let mut connection = connect(&config.server, &config.to_string()).await?;
-        let (identity, role) = who(&mut connection, &config).await?;
-        if let Err(error) = schema::create(&mut connection, &config.schema).await {
-            return Err(Failure::from(error).into_error("open", &config.to_string(), &config.schema, &role));
-        }
-        Ok(Self::with(config, identity, role, false, connection))
+        let display = config.place();
+        let mut connection = connect(&config.server, &display).await?;
+        let identity = who(&mut connection, &config).await?;
+        migrate(&mut connection, &config.schema, &READ_MODELS, &display).await?;
+        Ok(Self::with(config, identity, false, connection))
     }
 
     /// Opens a schema to look at it, without creating or changing anything; none where nothing was ever built in it.
     /// What changes something fails as read-only.
     pub async fn look(config: PostgresReadModelConfig) -> Result<Option<Self>, StoreError> {
-        let mut connection = match connect(&config.server, &config.to_string()).await {
+        let display = config.place();
+        let mut connection = match connect(&config.server, &display).await {
             Err(error) if matches!(error.kind, StoreErrorKind::Missing) => return Ok(None),
             other => other?,
         };
-        let (identity, role) = who(&mut connection, &config).await?;
-        let failed =
-            |error: sqlx::Error| Failure::from(error).into_error("open", &config.to_string(), &config.schema, &role);
-        connection.execute("SET default_transaction_read_only = on").await.map_err(failed)?;
-        if !schema::exists(&mut connection, &config.schema).await.map_err(failed)? {
+        let identity = who(&mut connection, &config).await?;
+        let set = connection.execute("SET default_transaction_read_only = on").await;
+        set.map_err(|error| store_error("open", &display, error))?;
+        if !is_current(&mut connection, &config.schema, &READ_MODELS, &display).await? {
             return Ok(None);
         }
-        Ok(Some(Self::with(config, identity, role, true, connection)))
+        Ok(Some(Self::with(config, identity, true, connection)))
     }
 
-    fn with(
-        config: PostgresReadModelConfig,
-        identity: StoreIdentity,
-        role: String,
-        looks: bool,
-        connection: PgConnection,
-    ) -> Self {
-        let pool = Arc::new(Pool::new(config, role, looks, connection));
+    fn with(config: PostgresReadModelConfig, identity: StoreIdentity, looks: bool, connection: PgConnection) -> Self {
+        let pool = Arc::new(Pool::new(config, looks, connection));
         Self { pool, identity, epochs: Epochs::default(), patience: swap::PATIENCE }
     }
 
@@ -86,20 +82,16 @@ impl PostgresReadModels {
     }
 }
 
-/// Which database it is, and who we are to it.
-async fn who(
-    connection: &mut PgConnection,
-    config: &PostgresReadModelConfig,
-) -> Result<(StoreIdentity, String), StoreError> {
-    let display = config.to_string();
-    let failed = |error: sqlx::Error| Failure::from(error).into_error("open", &display, &config.schema, "");
-    let sql = "SELECT d.oid::bigint AS database, current_user::text AS role,
+/// Which database it is.
+async fn who(connection: &mut PgConnection, config: &PostgresReadModelConfig) -> Result<StoreIdentity, StoreError> {
+    let display = config.place();
+    let failed = |error: sqlx::Error| store_error("open", &display, error);
+    let sql = "SELECT d.oid::bigint AS database,
                       has_function_privilege('pg_control_system()', 'EXECUTE') AS may_ask,
                       coalesce(host(inet_server_addr()), 'local') || ':' || coalesce(inet_server_port(), 0) AS address
                FROM pg_database d WHERE d.datname = current_database()";
     let row = connection.fetch_one(sql).await.map_err(failed)?;
     let database: i64 = row.try_get("database").map_err(failed)?;
-    let role: String = row.try_get("role").map_err(failed)?;
     let may_ask: bool = row.try_get("may_ask").map_err(failed)?;
     // Some hosted servers keep the cluster's number for themselves.
     let cluster: String = match may_ask {
@@ -110,7 +102,7 @@ async fn who(
         false => row.try_get("address").map_err(failed)?,
     };
     let key = format!("postgres:{cluster}/{database}/{}", config.schema);
-    Ok((StoreIdentity { display, key }, role))
+    Ok(StoreIdentity { display: display.to_string(), key })
 }
 
 #[async_trait]
