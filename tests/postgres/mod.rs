@@ -5,9 +5,13 @@ mod connection;
 mod database;
 mod disturbed;
 mod events;
+mod followed;
 mod live;
 mod proxy;
 mod read_models;
 mod reading;
 mod server;
+mod shop;
+
+mod writers;
 mod writing;
