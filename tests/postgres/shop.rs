@@ -120,7 +120,7 @@ async fn one_line_puts_the_target_on_a_server() {
 
 fn compare_sqlite_read_models(one: &Path, other: &Path) {
     for table in TABLES {
-        let query = format!("SELECT * FROM {table}");
+        let query = format!("SELECT {} FROM {table}", columns(other, table).join(", "));
         let rows = |folder: &Path| sqlite_rows(&folder.join("shop/read_models.db"), &query);
         assert_eq!(rows(one), rows(other), "{table}");
     }
@@ -148,6 +148,14 @@ async fn as_jsonb_the_events_are_the_same_values() {
     assert_ne!(expected, events_of(reference.path()), "values whose text changes");
 }
 
+/// The columns of a read model's table, without the one that names the run.
+fn columns(folder: &Path, table: &str) -> Vec<String> {
+    let query = format!("SELECT name FROM pragma_table_info('{table}') WHERE name <> 'fingerprint'");
+    let rows = sqlite_rows(&folder.join("shop/read_models.db"), &query);
+    assert!(rows.len() > 2, "{table}");
+    rows.into_iter().flatten().map(Option::unwrap).collect()
+}
+
 const TABLES: [&str; 5] = ["customers", "orders", "order_lines", "revenue", "product_snapshots"];
 
 #[tokio::test]
@@ -167,14 +175,17 @@ async fn one_more_line_puts_the_read_models_there() {
     for table in TABLES {
         let types = format!(
             "SELECT attname, atttypid::regtype FROM pg_attribute
-             WHERE attrelid = '{table}'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum"
+             WHERE attrelid = '{table}'::regclass AND attnum > 0 AND NOT attisdropped
+               AND attname <> 'fingerprint' ORDER BY attnum"
         );
-        let (mut here, mut there) = (Vec::new(), Vec::new());
+        let here = columns(reference.path(), table);
+        let mut there = Vec::new();
         for column in postgres_rows(&mut connection, &types).await {
             let (name, kind) = (column[0].as_deref().unwrap(), column[1].as_deref().unwrap());
-            here.push(name.to_owned());
             there.push(match kind {
-                "timestamp with time zone" => format!("(extract(epoch FROM {name}) * 1000000)::bigint"),
+                "timestamp with time zone" => {
+                    format!("to_char({name} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')")
+                }
                 _ => name.to_owned(),
             });
         }
