@@ -4,6 +4,7 @@ mod certificates;
 mod connection;
 mod database;
 mod disturbed;
+mod docs;
 mod events;
 mod followed;
 mod live;

@@ -12,11 +12,11 @@ use crate::command_line::eventlift;
 use crate::shop::{copied, shop_folder};
 
 /// The lines that are changed.
-const TARGET: &str = "url = \"sqlite:shop.db\"";
-const READ_MODELS: &str = "url = \"sqlite:read_models.db\"";
+pub(crate) const TARGET: &str = "url = \"sqlite:shop.db\"";
+pub(crate) const READ_MODELS: &str = "url = \"sqlite:read_models.db\"";
 
 /// A shop with other lines.
-fn with(changes: &[(&str, String)]) -> TempDir {
+pub(crate) fn with(changes: &[(&str, String)]) -> TempDir {
     let folder = copied();
     let file = folder.path().join("shop/eventlift.toml");
     let mut text = fs::read_to_string(&file).unwrap();
