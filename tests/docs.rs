@@ -6,6 +6,7 @@
 //!   path; `cargo run --release --` stands for `eventlift`; lines that get the program (`git clone`, `cargo install`,
 //!   `cargo xtask`, `cd eventlift`) are left out; ```` ```sh ignore ```` blocks are not run;
 //! - ```` ```sql ```` blocks are run in between, against `examples/shop/shop.db`; every query has to yield a row;
+//! - ```` ```sql postgres ```` blocks are run by `tests/postgres/docs.rs`, where there is a server;
 //! - ```` ```toml ```` blocks are definitions, which have to pass the test cases that they hold (a line
 //!   `# transformers/…` begins another file), or (parts of) an `eventlift.toml`;
 //! - links into the repository have to lead to a file, and to a heading where they name one.
@@ -25,18 +26,18 @@ fn repository() -> &'static Path {
 }
 
 /// A page of the documentation.
-struct Page {
+pub(crate) struct Page {
     path: PathBuf,
-    text: String,
+    pub(crate) text: String,
 }
 
 /// A fenced block.
-struct Block {
+pub(crate) struct Block {
     /// What stands behind the fence.
-    kind: String,
+    pub(crate) kind: String,
     /// The line of the fence, from 1.
-    line: usize,
-    text: String,
+    pub(crate) line: usize,
+    pub(crate) text: String,
 }
 
 impl Page {
@@ -46,7 +47,7 @@ impl Page {
         Some(Self { path, text })
     }
 
-    fn blocks(&self) -> Vec<Block> {
+    pub(crate) fn blocks(&self) -> Vec<Block> {
         let mut blocks = Vec::new();
         let mut open: Option<Block> = None;
         for (index, line) in self.text.lines().enumerate() {
@@ -76,12 +77,12 @@ impl Page {
         })
     }
 
-    fn place(&self, line: usize) -> String {
+    pub(crate) fn place(&self, line: usize) -> String {
         format!("{}:{line}", self.path.display())
     }
 }
 
-fn pages() -> Vec<Page> {
+pub(crate) fn pages() -> Vec<Page> {
     let mut pages = Vec::from_iter(Page::read("README.md"));
     pages.extend(Page::read("examples/shop/README.md"));
     let docs = fs::read_dir(repository().join("docs")).unwrap();
@@ -94,7 +95,7 @@ fn pages() -> Vec<Page> {
     pages
 }
 
-fn page(path: &str) -> Page {
+pub(crate) fn page(path: &str) -> Page {
     Page::read(path).unwrap_or_else(|| panic!("{path} can't be read"))
 }
 

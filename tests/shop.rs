@@ -25,7 +25,7 @@ pub(crate) fn shop_folder() -> PathBuf {
 }
 
 /// A copy of the shop, without what somebody's run has left, in a folder `shop`.
-fn copied() -> TempDir {
+pub(crate) fn copied() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let shop = folder.path().join("shop");
     for part in ["", "transformers", "projections"] {
@@ -119,7 +119,7 @@ fn the_shops_read_models_without_a_migration() {
         fs::copy(&file, shop.join("projections").join(file.file_name().unwrap())).unwrap();
     }
     let project = fs::read_to_string(shop.join("eventlift.toml")).unwrap();
-    let without_target = project.replace("[target]\nstore = \"sqlite\"\npath = \"shop.db\"\n", "");
+    let without_target = project.replace("[target]\nurl = \"sqlite:shop.db\"\n", "");
     assert_ne!(project, without_target);
     fs::write(shop.join("eventlift.toml"), without_target).unwrap();
     let run = |name: &str, arguments: &[&str]| {

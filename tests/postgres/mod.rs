@@ -4,10 +4,15 @@ mod certificates;
 mod connection;
 mod database;
 mod disturbed;
+mod docs;
 mod events;
+mod followed;
 mod live;
 mod proxy;
 mod read_models;
 mod reading;
 mod server;
+mod shop;
+
+mod writers;
 mod writing;

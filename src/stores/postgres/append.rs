@@ -362,7 +362,9 @@ impl Appender {
 
     fn position_taken(&self, event: &Event) -> StoreError {
         let taken = format!("position {} is taken by another event", event.position);
-        self.error(StoreErrorKind::BadInput(taken)).at(place(event))
+        self.error(StoreErrorKind::BadInput(taken))
+            .at(place(event))
+            .hint("where a service has appended to the target, it is the service's now: name another target")
     }
 }
 
