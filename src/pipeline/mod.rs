@@ -38,5 +38,6 @@ pub use retry::{Heartbeat, MayPass, NextTry, RetryPolicy, go_on};
 pub use starting_point::StartingPoint;
 pub use stop::{Stop, StopHandle};
 pub use survey::{Covered, Sample, Survey, SurveyOptions, survey};
+pub(crate) use ranges::keep_places;
 pub(crate) use transform::{Origins, lift_batches};
 pub use verify::{ByValue, Difference, Part, Verification, VerifyProgress, compared_by_value, verify, verify_empty};
