@@ -171,7 +171,8 @@ pub async fn go_on<T, E: MayPass, F: Future<Output = Result<T, E>>>(
         let heard = heartbeat.last();
         let passes = error.store_error().is_some_and(|error| match &error.kind {
             StoreErrorKind::Locked(_) => lost.is_some() && lost == heard,
-            _ => error.may_pass() && (heard.is_some() || !error.nobody_answered()),
+            // Tried again before, it is there.
+            _ => error.may_pass() && (heard.is_some() || retries > 0 || !error.nobody_answered()),
         });
         if !passes || stop.is_asked() {
             return Err(error);

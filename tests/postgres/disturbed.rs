@@ -26,7 +26,7 @@ const IN_A_ROUND: usize = 4;
 
 /// What happens to a run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Disturbance {
+pub(super) enum Disturbance {
     /// SIGKILL, and the same command again.
     Kill,
     /// `pg_ctl stop -m immediate`, and the server again; eventlift goes on by itself.
@@ -39,7 +39,7 @@ enum Disturbance {
 
 /// What is disturbed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Work {
+pub(super) enum Work {
     /// A migration by one-to-one rules: ranges at the same time.
     Bulk,
     /// A migration with splits, drops and moves: in order.
@@ -54,18 +54,13 @@ impl Work {
         match self {
             Self::Bulk => 40_000,
             Self::General => 20_000,
-            Self::Rebuild => 20_000,
+            Self::Rebuild => 8_000,
         }
     }
 
     /// How many different targets there are.
     fn variants(self) -> usize {
         if self == Self::Rebuild { 2 } else { 1 }
-    }
-
-    /// About how many milliseconds its last part takes.
-    fn end(self) -> u64 {
-        if self == Self::Rebuild { 15 } else { 150 }
     }
 }
 
@@ -97,7 +92,7 @@ split = [{ type = "UserCreated" }, { type = "UserWelcomed", data = [{ remove = "
 "#;
 
 /// A server of the run's own, where it is to crash, or a database of the test run's.
-enum Place {
+pub(super) enum Place {
     Own(Box<Server>),
     Shared(Database),
 }
@@ -117,6 +112,12 @@ impl Place {
         }
     }
 
+    /// The server, where it is the run's own.
+    pub(super) fn server(&mut self) -> &mut Server {
+        let Self::Own(server) = self else { panic!("a server of its own is to crash") };
+        server
+    }
+
     fn port(&self) -> u16 {
         let url = self.url();
         let (address, _) = url.rsplit_once('/').unwrap();
@@ -124,15 +125,15 @@ impl Place {
     }
 }
 
-struct Bench {
-    place: Place,
+pub(super) struct Bench {
+    pub(super) place: Place,
     proxy: Option<Proxy>,
-    project: Project,
+    pub(super) project: Project,
     work: Work,
 }
 
 impl Bench {
-    fn new(disturbance: Disturbance, work: Work) -> Self {
+    pub(super) fn new(disturbance: Disturbance, work: Work) -> Self {
         let place = Place::of(disturbance);
         let mut old = PostgresConfig::new(place.url());
         "old".clone_into(&mut old.schema);
@@ -157,7 +158,7 @@ impl Bench {
         Self { place, proxy, project, work }
     }
 
-    fn start(&self) -> Child {
+    pub(super) fn start(&self) -> Child {
         let mut command = match self.work {
             Work::Bulk | Work::General => self.project.command("migrate"),
             Work::Rebuild => {
@@ -171,7 +172,7 @@ impl Bench {
 
     /// Makes the next run one that has everything to do: a migration begins with nothing; read models have another
     /// definition than those that are live.
-    fn prepare(&self, round: usize) {
+    pub(super) fn prepare(&self, round: usize) {
         if self.work == Work::Rebuild {
             let version = self.variant(round) as u64 + 1;
             self.project.write("projections/log.toml", log_definition(version));
@@ -190,7 +191,7 @@ impl Bench {
     }
 
     /// Everything that a run leaves, but for what differs from run to run.
-    fn content(&self) -> Vec<String> {
+    pub(super) fn content(&self) -> Vec<String> {
         let queries: &[&str] = match self.work {
             Work::Bulk | Work::General => &[
                 "SELECT e::text FROM made.events e ORDER BY position",
@@ -225,36 +226,42 @@ impl Bench {
     }
 
     /// Waits until the run does this at the server, or has ended.
-    fn await_doing(&self, wanted: Doing, child: &mut Child) {
+    pub(super) fn await_doing(&self, wanted: Doing, child: &mut Child) {
         block_on(async {
             let mut connection = PgConnection::connect(&self.place.url()).await.unwrap();
             until(&mut connection, wanted, child).await;
         });
     }
 
-    /// Waits until the run ends the way its work ends, and a moment. A swap is over within a moment, so it is held up.
-    fn await_end(&self, child: &mut Child, moment: Duration) {
+    /// Waits until the run ends the way its work ends, and a moment. A swap is over within a moment, so it is held up by
+    /// a reader of a live table; where that one is returned it still is.
+    fn await_end(&self, child: &mut Child, random: &mut Random) -> Option<PgConnection> {
         if self.work != Work::Rebuild {
             self.await_doing(Doing::Sealing, child);
-            wait(child, moment);
-            return;
+            wait(child, Duration::from_millis(150).mul_f64(random.fraction()));
+            return None;
         }
-        block_on(async {
-            let mut holder = PgConnection::connect(&self.place.url()).await.unwrap();
+        let is_over = random.fraction() < 0.5;
+        let reader = block_on(async {
+            let mut reader = PgConnection::connect(&self.place.url()).await.unwrap();
             let mut looker = PgConnection::connect(&self.place.url()).await.unwrap();
             let hold_up = "BEGIN; LOCK TABLE made.seen IN ACCESS SHARE MODE";
-            sqlx::raw_sql(hold_up).execute(&mut holder).await.unwrap();
+            sqlx::raw_sql(hold_up).execute(&mut reader).await.unwrap();
             until(&mut looker, Doing::Swapping, child).await;
-            sqlx::raw_sql("COMMIT").execute(&mut holder).await.unwrap();
+            if is_over {
+                sqlx::raw_sql("COMMIT").execute(&mut reader).await.unwrap();
+            }
+            reader
         });
-        wait(child, moment);
+        wait(child, Duration::from_millis(8).mul_f64(random.fraction()));
+        (!is_over).then_some(reader)
     }
 
     fn disturb(&mut self, disturbance: Disturbance, child: &mut Child, random: &mut Random) {
         match disturbance {
             Disturbance::Kill => child.kill().unwrap(),
             Disturbance::Crash => {
-                let Place::Own(server) = &mut self.place else { panic!("a server of its own is to crash") };
+                let server = self.place.server();
                 server.stop_immediately().unwrap();
                 server.start_again().unwrap();
             }
@@ -278,10 +285,10 @@ impl Bench {
         let mut disturbed = 0;
         while disturbed < IN_A_ROUND {
             look.prepare(&self.place.url());
+            let mut reader = None;
             match disturbed {
                 2 => {
-                    let moment = Duration::from_millis(self.work.end()).mul_f64(plan.random.fraction());
-                    self.await_end(&mut child, moment);
+                    reader = self.await_end(&mut child, &mut plan.random);
                 }
                 1 => {
                     self.await_doing(Doing::Loading, &mut child);
@@ -299,6 +306,7 @@ impl Bench {
             }
             *plan.hit.entry(look.doing()).or_default() += 1;
             self.disturb(disturbance, &mut child, &mut plan.random);
+            drop(reader);
             disturbed += 1;
             plan.disturbed += 1;
             if disturbance == Disturbance::Crash {
@@ -336,7 +344,7 @@ fn wait(child: &mut Child, delay: Duration) {
 
 /// What a run does at the server, as far as can be seen there.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum Doing {
+pub(super) enum Doing {
     /// Nothing: it has not connected yet, or is between two connections.
     Away,
     /// Its connections wait for it.
@@ -387,7 +395,7 @@ async fn doing(connection: &mut PgConnection) -> Doing {
         let holds = |parts: &[&str]| parts.iter().any(|part| query.contains(part));
         match () {
             // The last statement of a connection that waits in a transaction says where that is.
-            () if holds(&["RENAME", "ACCESS EXCLUSIVE", "SAVEPOINT attempt", "pg_stat_clear_snapshot"]) => Doing::Swapping,
+            () if holds(&["RENAME", "ACCESS EXCLUSIVE", "SAVEPOINT attempt", "pg_stat_clear_snapshot", "SET side", "_aside_"]) => Doing::Swapping,
             () if *is_idle => Doing::Idle,
             () if holds(&["INDEX", "ANALYZE", "PRIMARY KEY", "TRIGGER"]) => Doing::Sealing,
             () if holds(&["FROM STDIN"]) => Doing::Loading,

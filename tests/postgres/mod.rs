@@ -5,6 +5,7 @@ mod connection;
 mod database;
 mod disturbed;
 mod events;
+mod gone;
 mod live;
 mod proxy;
 mod read_models;
