@@ -96,16 +96,29 @@ async fn it_is_given_up_some_time_after_the_last_progress() {
     assert!(begun.elapsed() < Duration::from_secs(310));
 }
 
+fn refused() -> PipelineError {
+    let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+    PipelineError::Source(StoreError::new("open", "the store", StoreErrorKind::Unavailable(Box::new(refused))))
+}
+
+fn held() -> PipelineError {
+    PipelineError::Target(StoreError::new("open", "it", StoreErrorKind::Locked("another".to_owned())))
+}
+
 #[tokio::test(start_paused = true)]
-async fn what_does_not_pass_or_never_began_is_not_tried_again() {
+async fn what_does_not_pass_or_was_never_reached_is_not_tried_again() {
     let begun = tokio::time::Instant::now();
-    let never = |_: Heartbeat| async { Err::<(), _>(unavailable()) };
+    let never = |_: Heartbeat| async { Err::<(), _>(refused()) };
     go_on(&RetryPolicy::default(), &Stop::never(), never, |_| panic!("it never began")).await.unwrap_err();
-    let locked = |heartbeat: Heartbeat| async move {
-        heartbeat.begun();
-        Err::<(), _>(StoreError::new("open", "it", StoreErrorKind::Locked("another".to_owned())))
-    };
-    go_on(&RetryPolicy::default(), &Stop::never(), locked, |_| panic!("it does not pass")).await.unwrap_err();
+    for has_begun in [true, false] {
+        let locked = |heartbeat: Heartbeat| async move {
+            if has_begun {
+                heartbeat.begun();
+            }
+            Err::<(), _>(held())
+        };
+        go_on(&RetryPolicy::default(), &Stop::never(), locked, |_| panic!("it does not pass")).await.unwrap_err();
+    }
     let told_never = RetryPolicy { give_up_after: Duration::ZERO, ..RetryPolicy::default() };
     let lost = |heartbeat: Heartbeat| async move {
         heartbeat.begun();
@@ -113,6 +126,48 @@ async fn what_does_not_pass_or_never_began_is_not_tried_again() {
     };
     go_on(&told_never, &Stop::never(), lost, |_| panic!("nothing is to be tried again")).await.unwrap_err();
     assert_eq!(begun.elapsed(), Duration::ZERO);
+}
+
+/// Attempts that end like this, one after the other: an error, or progress and an error. Returns how often it was tried
+/// again.
+async fn attempts(mut ends: Vec<(Option<u64>, Option<PipelineError>)>) -> Result<u32, PipelineError> {
+    ends.reverse();
+    let attempt = |heartbeat: Heartbeat| {
+        let (progress, error) = ends.pop().unwrap();
+        async move {
+            if let Some(done) = progress {
+                heartbeat.begun();
+                // Time passes for whoever works.
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                heartbeat.progressed(done);
+            }
+            error.map_or(Ok(()), Err)
+        }
+    };
+    go_on(&RetryPolicy::default(), &Stop::never(), attempt, |_| {}).await.map(|((), retries)| retries)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_answers_is_waited_for_from_the_start() {
+    let starting = || (None, Some(unavailable()));
+    assert_eq!(attempts(vec![starting(), starting(), (Some(1), None)]).await.unwrap(), 2);
+    assert_eq!(attempts(vec![starting(), (None, Some(refused())), (Some(1), None)]).await.unwrap(), 2);
+    // One that was reached may be started anew.
+    assert_eq!(attempts(vec![(Some(1), Some(unavailable())), (None, Some(refused())), (Some(1), None)]).await.unwrap(), 2);
+    // It is given up all the same.
+    let never = |_: Heartbeat| async { Err::<(), _>(unavailable()) };
+    let begun = tokio::time::Instant::now();
+    go_on(&RetryPolicy::default(), &Stop::never(), never, |_| {}).await.unwrap_err();
+    assert!((300..=301).contains(&begun.elapsed().as_secs()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lock_that_the_lost_session_may_still_hold_is_waited_for() {
+    let (lost, locked) = (|done| (Some(done), Some(unavailable())), || (None, Some(held())));
+    assert_eq!(attempts(vec![lost(1), locked(), locked(), (Some(2), None)]).await.unwrap(), 3);
+    // Whoever took it since is another one.
+    let taken = attempts(vec![lost(1), (Some(2), Some(held())), (Some(2), None)]).await.unwrap_err();
+    assert!(matches!(taken, PipelineError::Target(_)));
 }
 
 #[tokio::test(start_paused = true)]

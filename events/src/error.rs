@@ -1,7 +1,7 @@
 //! What can go wrong with a store.
 
 use std::error::Error;
-use std::fmt;
+use std::{fmt, io};
 
 use crate::event::EventId;
 use crate::position::Position;
@@ -95,6 +95,13 @@ fn holds(found: Option<Revision>, revision: Revision) -> String {
     }
 }
 
+fn is_about_nobody(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable, NotFound, TimedOut};
+    let kinds = [ConnectionRefused, HostUnreachable, NetworkUnreachable, NotFound, TimedOut];
+    // A name that can't be looked up has no kind of its own.
+    kinds.contains(&error.kind()) || error.to_string().starts_with("failed to lookup address")
+}
+
 impl StoreError {
     /// An error without place or hint.
     pub fn new(action: &'static str, store: impl fmt::Display, kind: StoreErrorKind) -> Self {
@@ -104,6 +111,19 @@ impl StoreError {
     /// Whether the same may pass a little later, once the store is opened again.
     pub fn may_pass(&self) -> bool {
         matches!(self.kind, StoreErrorKind::Unavailable(_))
+    }
+
+    /// Whether nobody answered where the store is meant to be: it may be down, or it may never have been there.
+    pub fn nobody_answered(&self) -> bool {
+        let StoreErrorKind::Unavailable(cause) = &self.kind else { return false };
+        let mut next: Option<&(dyn Error + 'static)> = Some(&**cause);
+        while let Some(cause) = next {
+            if cause.downcast_ref::<io::Error>().is_some_and(is_about_nobody) {
+                return true;
+            }
+            next = cause.source();
+        }
+        false
     }
 
     /// The same, at a place.

@@ -2,28 +2,30 @@
 
 use std::fmt::Display;
 
+use eventlift_events::StoreError;
+
 use super::error::CommandError;
 use super::output::{Format, say_error};
 use crate::pipeline::{Heartbeat, MayPass, NextTry, PipelineError, RetryPolicy, Stop, go_on};
 use crate::rebuild::RebuildError;
 
 impl MayPass for CommandError {
-    fn may_pass(&self) -> bool {
+    fn store_error(&self) -> Option<&StoreError> {
         match self {
-            Self::Store(error) => error.may_pass(),
-            Self::Pipeline(error) => error.may_pass(),
-            Self::Rebuild(error) => error.may_pass(),
-            _ => false,
+            Self::Store(error) => Some(error),
+            Self::Pipeline(error) => error.store_error(),
+            Self::Rebuild(error) => error.store_error(),
+            _ => None,
         }
     }
 }
 
 impl MayPass for RebuildError {
-    fn may_pass(&self) -> bool {
+    fn store_error(&self) -> Option<&StoreError> {
         match self {
-            Self::Source(error) | Self::ReadModels(error) => error.may_pass(),
-            Self::Lift(error) => PipelineError::may_pass(error),
-            _ => false,
+            Self::Source(error) | Self::ReadModels(error) => Some(error),
+            Self::Lift(error) => PipelineError::store_error(error),
+            _ => None,
         }
     }
 }

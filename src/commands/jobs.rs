@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use eventlift_events::StoreError;
 use eventlift_projections::{Projection, ReadModelStore};
 
 use super::error::CommandError;
@@ -36,8 +37,10 @@ pub(super) struct ProjectJobs {
 struct Failed(Vec<CommandError>);
 
 impl MayPass for Failed {
-    fn may_pass(&self) -> bool {
-        self.0.iter().all(CommandError::may_pass)
+    fn store_error(&self) -> Option<&StoreError> {
+        // All of them must pass.
+        let first = self.0.iter().find(|error| !error.may_pass()).or(self.0.first());
+        first.and_then(CommandError::store_error)
     }
 }
 

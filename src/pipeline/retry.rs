@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use eventlift_events::StoreError;
+use eventlift_events::{StoreError, StoreErrorKind};
 use tokio::time::Instant;
 
 use super::error::PipelineError;
@@ -64,21 +64,26 @@ impl Backoff {
 
 /// Errors some of which may pass a little later, once the stores are opened again.
 pub trait MayPass {
-    /// Whether this one may.
-    fn may_pass(&self) -> bool;
+    /// The store's error that it is about, if it is about one and nothing else.
+    fn store_error(&self) -> Option<&StoreError>;
+
+    /// Whether this one may pass.
+    fn may_pass(&self) -> bool {
+        self.store_error().is_some_and(StoreError::may_pass)
+    }
 }
 
 impl MayPass for StoreError {
-    fn may_pass(&self) -> bool {
-        StoreError::may_pass(self)
+    fn store_error(&self) -> Option<&StoreError> {
+        Some(self)
     }
 }
 
 impl MayPass for PipelineError {
-    fn may_pass(&self) -> bool {
+    fn store_error(&self) -> Option<&StoreError> {
         match self {
-            Self::Source(error) | Self::Target(error) => error.may_pass(),
-            _ => false,
+            Self::Source(error) | Self::Target(error) => Some(error),
+            _ => None,
         }
     }
 }
@@ -96,8 +101,8 @@ struct Pulse {
 }
 
 impl Heartbeat {
-    /// The attempt has come as far as opening its stores. Before it has once, nothing is tried again: a server that
-    /// was never reached may be one that is not there.
+    /// The attempt has come as far as opening its stores. Before it has once, it is not tried again where nobody
+    /// answers: a server that was never reached may be one that is not there.
     pub fn begun(&self) {
         self.pulse().last.get_or_insert_with(Instant::now);
     }
@@ -140,8 +145,14 @@ pub struct NextTry<'e, E> {
 /// attempt has to open its stores anew and go on where the one before ended, as a [`Migration`](super::Migration) does.
 ///
 /// The error is returned when it does not pass, when [`RetryPolicy::give_up_after`] has gone by since the last
-/// progress, when the first attempt has not even [begun](Heartbeat::begun), and when a stop is asked for while it waits.
-/// `say` hears of every failure before the wait.
+/// progress, and when a stop is asked for while it waits. `say` hears of every failure before the wait.
+///
+/// Before any attempt has [begun](Heartbeat::begun), a store where nobody answers fails at once: a wrong name or port is
+/// told at once, not after minutes. One that answers that it is just starting, or that breaks off, is waited for; so a
+/// command that is started while a crashed server recovers comes through.
+///
+/// A store that another run holds fails at once. Only where a store was lost, and nothing has been done since, whoever
+/// holds it may be the session that was lost and that the server has not missed yet: that is waited for.
 pub async fn go_on<T, E: MayPass, F: Future<Output = Result<T, E>>>(
     policy: &RetryPolicy,
     stop: &Stop,
@@ -150,13 +161,24 @@ pub async fn go_on<T, E: MayPass, F: Future<Output = Result<T, E>>>(
 ) -> Result<(T, u32), E> {
     let heartbeat = Heartbeat::default();
     let mut backoff = Backoff::of(policy);
-    let (mut retries, mut seen) = (0, None);
+    let begun = Instant::now();
+    let (mut retries, mut seen, mut lost) = (0, None, None);
     loop {
         let error = match attempt(heartbeat.clone()).await {
             Ok(done) => return Ok((done, retries)),
             Err(error) => error,
         };
-        let Some(last) = heartbeat.last().filter(|_| error.may_pass() && !stop.is_asked()) else { return Err(error) };
+        let heard = heartbeat.last();
+        let passes = error.store_error().is_some_and(|error| match &error.kind {
+            StoreErrorKind::Locked(_) => lost.is_some() && lost == heard,
+            // Tried again before, it is there.
+            _ => error.may_pass() && (heard.is_some() || retries > 0 || !error.nobody_answered()),
+        });
+        if !passes || stop.is_asked() {
+            return Err(error);
+        }
+        lost = heard;
+        let last = heard.unwrap_or(begun);
         let left = policy.give_up_after.saturating_sub(last.elapsed());
         if left.is_zero() {
             return Err(error);

@@ -7,12 +7,12 @@ mod disturbed;
 mod docs;
 mod events;
 mod followed;
+mod gone;
 mod live;
 mod proxy;
 mod read_models;
 mod reading;
 mod server;
 mod shop;
-
 mod writers;
 mod writing;

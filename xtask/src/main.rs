@@ -18,7 +18,7 @@ use std::process::ExitCode;
 const USAGE: &str = "usage: cargo xtask COMMAND
 
   test              install what tests need, and run them all
-  kill [TIMES]      migrations killed at random instants; every target must end the same (default 200)
+  kill [TIMES]      runs killed, and their servers crashed, at random instants; every target must end the same (default 200)
   bench [EVENTS]    speed and memory against sqlite3's own copy, ratios in one run (default 1,000,000); then `bench rebuild`
   bench rebuild     read models against one statement of SQL, against upserts, and with many keys
   bench postgres    PostgreSQL against psql's COPY | COPY and one statement of SQL, on a server of its own

@@ -8,8 +8,8 @@ use crate::process::{root, run, target};
 /// Programs that tests call, and the Debian packages they come in.
 const PROGRAMS: [(&str, &str); 3] = [("sqlite3", "sqlite3"), ("python3", "python3"), ("openssl", "openssl")];
 
-/// Installs what is missing and runs every test, those that need PostgreSQL with a server of their own.
-pub(crate) fn test() -> Result<(), String> {
+/// Installs what is missing, and starts the server that tests need.
+pub(crate) fn server() -> Result<Server, String> {
     let mut packages: Vec<&str> =
         PROGRAMS.iter().filter(|(program, _)| !is_there(program)).map(|(_, package)| *package).collect();
     if installed().is_none() {
@@ -18,13 +18,23 @@ pub(crate) fn test() -> Result<(), String> {
     if !packages.is_empty() {
         install(&packages)?;
     }
-    let server = Server::start(&Settings::new(target().join("postgres")))?;
+    Server::start(&Settings::new(target().join("postgres")))
+}
+
+/// Tells a program where the server is.
+pub(crate) fn tell(command: &mut Command, server: &Server) {
+    command.env("EVENTLIFT_TEST_POSTGRES", server.url()).env("EVENTLIFT_TEST_POSTGRES_BIN", server.bin());
+}
+
+/// Installs what is missing and runs every test, those that need PostgreSQL with a server of their own.
+pub(crate) fn test() -> Result<(), String> {
+    let server = server()?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let test = |arguments: &[&str]| {
         let mut command = Command::new(&cargo);
         command.arg("test").args(arguments).current_dir(root());
         command.env("INSTA_UPDATE", "no");
-        command.env("EVENTLIFT_TEST_POSTGRES", server.url()).env("EVENTLIFT_TEST_POSTGRES_BIN", server.bin());
+        tell(&mut command, &server);
         let outcome = run(&mut command);
         outcome.map_err(|problem| format!("{problem}: cargo test {}", arguments.join(" ")))
     };

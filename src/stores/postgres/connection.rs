@@ -32,9 +32,12 @@ const SETTINGS: [(&str, &str); 8] = [
     ("tcp_keepalives_interval", "10"),
 ];
 
-/// Looks whether the server fits, and sets what not every version knows.
+/// Looks whether the server fits, and sets what not every version, or not every system, knows. Where the server is asked
+/// to look for its client while it works, what a killed program had begun, and its locks, end with it.
 const GREETING: &str = "SELECT current_setting('server_version_num')::int4, current_setting('server_encoding'), \
-     (SELECT count(set_config(name, '0', false)) FROM pg_settings WHERE name = 'idle_session_timeout')";
+     (SELECT count(set_config(name, CASE name WHEN 'idle_session_timeout' THEN '0' ELSE '1s' END, false)) \
+      FROM pg_settings WHERE name = 'idle_session_timeout' \
+      OR name = 'client_connection_check_interval' AND version() LIKE '%linux%')";
 
 impl PostgresServer {
     /// Connects and disconnects. Fails as opening a store does: where the server can't be reached, does not let the user

@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::super::config::PostgresReadModelConfig;
 use super::super::connection::connect;
-use super::super::failure::Place;
+use super::super::failure::{Place, reported};
 use super::refusal::Failure;
 
 /// How many calls run at the same time; the others wait.
@@ -102,25 +102,39 @@ impl Pool {
         failure.into_error(action, &self.display)
     }
 
-    /// Whether a transaction was committed whose answer was lost. None where the server can't tell.
-    async fn was_committed(&self, transaction: &str) -> Option<bool> {
+    /// Whether a transaction was committed whose answer was lost. None where the server can't tell: one that has
+    /// crashed since may have given its number to another one.
+    async fn was_committed(&self, transaction: &Transaction) -> Option<bool> {
         let begun = tokio::time::Instant::now();
         while begun.elapsed() < RESOLVING {
             if let Ok(mut connection) = self.connect().await {
-                let status = sqlx::query_scalar::<_, Option<String>>("SELECT pg_xact_status($1::text::xid8)")
-                    .bind(transaction)
+                let asked = "SELECT CASE WHEN pg_postmaster_start_time()::text = $2 \
+                             THEN pg_xact_status($1::text::xid8) ELSE 'unknown' END";
+                let status = sqlx::query_scalar::<_, Option<String>>(asked)
+                    .bind(&transaction.number)
+                    .bind(&transaction.server)
                     .fetch_one(&mut connection)
                     .await;
-                match status.ok().flatten().as_deref() {
-                    Some("committed") => return Some(true),
-                    Some("aborted") => return Some(false),
-                    _ => {}
+                match status {
+                    Ok(Some(status)) if status == "committed" => return Some(true),
+                    Ok(Some(status)) if status == "aborted" => return Some(false),
+                    // It may still be at it, where only we have lost the connection.
+                    Ok(Some(status)) if status == "in progress" => {}
+                    Ok(_) => return None,
+                    Err(error) if reported(&error).is_some_and(|reported| reported.code() == "22023") => return None,
+                    Err(_) => {}
                 }
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         None
     }
+}
+
+/// A transaction that changes something, and the server that it is one of: when that was started.
+struct Transaction {
+    number: String,
+    server: String,
 }
 
 impl Call<'_> {
@@ -137,11 +151,13 @@ impl Call<'_> {
             }
         };
         let failed = |error: sqlx::Error| self.pool.error(self.action, error.into());
-        let transaction: Option<String> = match self.writes {
-            true => sqlx::query_scalar("SELECT pg_current_xact_id_if_assigned()::text")
-                .fetch_one(&mut self.connection)
-                .await
-                .map_err(failed)?,
+        let transaction = match self.writes {
+            true => {
+                let asked = "SELECT pg_current_xact_id_if_assigned()::text, pg_postmaster_start_time()::text";
+                let (number, server): (Option<String>, String) =
+                    sqlx::query_as(asked).fetch_one(&mut self.connection).await.map_err(failed)?;
+                number.map(|number| Transaction { number, server })
+            }
             false => None,
         };
         if let Err(error) = self.connection.execute("COMMIT").await {
