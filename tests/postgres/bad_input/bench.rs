@@ -49,6 +49,9 @@ key = "/id"
 add = { balance = { data = "/amount", default = 0 } }
 "#;
 
+/// The types that the logs here have.
+pub(super) const CURRENT: &str = "[current]\nMoved = 1\n";
+
 /// Splits, so that events are loaded in order.
 pub(super) const SPLIT: &str = r#"
 type = "Both"
@@ -226,9 +229,9 @@ impl Bench {
         said
     }
 
-    /// As the superuser. `ROLE` is the role that the project connects as.
+    /// As the superuser. `GRANTEE` is the role that the project connects as.
     pub(super) async fn sql(&mut self, sql: &str) -> &mut Self {
-        let sql = sql.replace("ROLE", self.role.as_deref().unwrap_or("postgres"));
+        let sql = sql.replace("GRANTEE", self.role.as_deref().unwrap_or("postgres"));
         let mut connection = self.connect().await;
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
         connection.close().await.unwrap();
@@ -261,6 +264,8 @@ impl Bench {
         if let Some(role) = &self.role {
             text = text.replace(role, "[role]");
         }
+        let words = text.split(' ').map(|word| if uuid::Uuid::try_parse(word).is_ok() { "[run]" } else { word });
+        text = words.collect::<Vec<_>>().join(" ");
         let is_process = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
         let parts: Vec<&str> = text.split("process ").collect();
         let parts = parts.iter().enumerate().map(|(number, part)| match part.split_once(' ') {

@@ -1,6 +1,6 @@
 //! What `plan`, `check` and `init` say about servers.
 
-use super::bench::{BETWEEN, Bench, INTO, SERVICE, SPLIT, good};
+use super::bench::{BETWEEN, Bench, CURRENT, INTO, SERVICE, SPLIT, good};
 
 #[tokio::test]
 #[ignore = "needs a PostgreSQL server: cargo xtask test"]
@@ -24,7 +24,11 @@ async fn what_is_compared_by_value_and_what_is_loaded_in_order() {
         Bench::new(&BETWEEN.replace("\"lifted\"", "\"lifted\"\ndata = \"jsonb\"\nmetadata = \"jsonb\"")).await;
     bench.sql(SERVICE).await;
     bench.sql("ALTER TABLE public.events ALTER data TYPE jsonb, ALTER metadata TYPE jsonb").await;
-    bench.says("plan p --show 0");
+    bench.about("small").says("plan p --show 0");
+    let far =
+        "INSERT INTO public.events (position, stream, revision, id, type) VALUES (400000, 'a', 0, 'far', 'Moved')";
+    bench.sql(far).await;
+    bench.about("large").says("plan p --show 0").about("with a split").write("transformers/current.toml", CURRENT);
     bench.write("transformers/both.toml", SPLIT).says("plan p --show 0");
     bench.remove("transformers/both.toml").works("migrate p").says("verify p").is("plan_by_value");
 }

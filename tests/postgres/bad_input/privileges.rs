@@ -8,10 +8,10 @@ async fn to_connect_to_the_database() {
     let mut bench = Bench::as_role(INTO).await;
     bench.write("events.ndjson", good());
     let database = bench.ask("current_database()").await;
-    bench.sql("GRANT ALL ON SCHEMA public TO ROLE").await;
+    bench.sql("GRANT ALL ON SCHEMA public TO GRANTEE").await;
     bench.sql(&format!("REVOKE CONNECT ON DATABASE {database} FROM PUBLIC")).await;
     bench.fails(8, "migrate p");
-    bench.sql(&format!("GRANT CONNECT ON DATABASE {database} TO ROLE")).await;
+    bench.sql(&format!("GRANT CONNECT ON DATABASE {database} TO GRANTEE")).await;
     bench.works("migrate p").works("verify p").is("connect");
 }
 
@@ -22,9 +22,9 @@ async fn to_make_a_schema_and_tables() {
     bench.write("events.ndjson", good()).about("no schema").fails(8, "migrate p");
     bench.sql("CREATE SCHEMA shop").await;
     bench.about("no USAGE").fails(8, "migrate p");
-    bench.sql("GRANT USAGE ON SCHEMA shop TO ROLE").await;
+    bench.sql("GRANT USAGE ON SCHEMA shop TO GRANTEE").await;
     bench.about("no CREATE").fails(8, "migrate p");
-    bench.sql("GRANT CREATE ON SCHEMA shop TO ROLE").await;
+    bench.sql("GRANT CREATE ON SCHEMA shop TO GRANTEE").await;
     bench.works("migrate p").works("verify p").is("create");
 }
 
@@ -34,12 +34,12 @@ async fn to_read_a_source() {
     let mut bench = Bench::as_role(BETWEEN).await;
     bench.sql(SERVICE).await;
     bench
-        .sql("CREATE SCHEMA lifted; GRANT ALL ON SCHEMA lifted TO ROLE; REVOKE ALL ON SCHEMA public FROM PUBLIC")
+        .sql("CREATE SCHEMA lifted; GRANT ALL ON SCHEMA lifted TO GRANTEE; REVOKE ALL ON SCHEMA public FROM PUBLIC")
         .await;
     bench.about("no USAGE").fails(8, "plan p").fails(8, "migrate p");
-    bench.sql("GRANT USAGE ON SCHEMA public TO ROLE").await;
+    bench.sql("GRANT USAGE ON SCHEMA public TO GRANTEE").await;
     bench.about("no SELECT").fails(8, "plan p").fails(8, "migrate p");
-    bench.sql("GRANT SELECT ON public.events TO ROLE").await;
+    bench.sql("GRANT SELECT ON public.events TO GRANTEE").await;
     bench.sql("ALTER TABLE public.events ENABLE ROW LEVEL SECURITY").await;
     bench.about("rows are hidden").fails(8, "migrate p");
     bench.sql("ALTER TABLE public.events DISABLE ROW LEVEL SECURITY").await;
@@ -53,10 +53,11 @@ async fn to_use_tables_that_are_somebody_elses() {
     let mut bench = Bench::as_role(INTO).await;
     let superuser = bench.ask("'postgres'").await;
     bench.write("events.ndjson", good());
-    bench.sql("GRANT ALL ON SCHEMA public TO ROLE").await;
+    bench.sql("GRANT ALL ON SCHEMA public TO GRANTEE").await;
     bench.works("migrate p");
-    let all = "GRANT ALL ON ALL TABLES IN SCHEMA public TO ROLE; GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO ROLE";
-    bench.sql(&format!("REASSIGN OWNED BY ROLE TO {superuser}; {all}")).await;
+    let all =
+        "GRANT ALL ON ALL TABLES IN SCHEMA public TO GRANTEE; GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO GRANTEE";
+    bench.sql(&format!("REASSIGN OWNED BY GRANTEE TO {superuser}; {all}")).await;
     bench.write("events.ndjson", [good(), super::bench::line(4, "{}")].concat());
     for (what, on) in [
         ("SELECT", "TABLE public.eventlift_schema"),
@@ -70,7 +71,7 @@ async fn to_use_tables_that_are_somebody_elses() {
         ("INSERT", "TABLE public.events"),
         ("UPDATE", "SEQUENCE public.events_position_seq"),
     ] {
-        bench.sql(&format!("REVOKE {what} ON {on} FROM ROLE")).await;
+        bench.sql(&format!("REVOKE {what} ON {on} FROM GRANTEE")).await;
         bench.about(&format!("no {what} on {on}")).shows("migrate p");
         bench.sql(all).await;
     }
@@ -84,17 +85,17 @@ async fn to_use_tables_that_are_somebody_elses() {
 async fn to_seal_a_table_that_is_somebody_elses() {
     let mut bench = Bench::as_role(INTO).await;
     bench.write("events.ndjson", good());
-    bench.sql("GRANT ALL ON SCHEMA public TO ROLE").await;
+    bench.sql("GRANT ALL ON SCHEMA public TO GRANTEE").await;
     bench
         .sql(
             "CREATE TABLE public.events (position bigint, stream text, revision bigint, id text, type text,
          schema_version bigint, recorded_at timestamptz, data json, data_bytes bytea, metadata json,
          metadata_bytes bytea, data_type text, metadata_type text, attributes text);
-         GRANT ALL ON public.events TO ROLE",
+         GRANT ALL ON public.events TO GRANTEE",
         )
         .await;
     bench.fails(8, "migrate p");
-    bench.sql("ALTER TABLE public.events OWNER TO ROLE").await;
+    bench.sql("ALTER TABLE public.events OWNER TO GRANTEE").await;
     bench.works("migrate p").works("verify p").is("seal");
 }
 
@@ -104,21 +105,23 @@ async fn to_build_read_models() {
     let mut bench = Bench::as_role(READ_MODELS).await;
     bench.write("events.ndjson", good()).write("projections/accounts.toml", ACCOUNTS);
     bench.about("no schema").fails(8, "rebuild p");
-    bench.sql("CREATE SCHEMA read; GRANT USAGE ON SCHEMA read TO ROLE").await;
+    bench.sql("CREATE SCHEMA read; GRANT USAGE ON SCHEMA read TO GRANTEE").await;
     bench.about("no CREATE").fails(8, "rebuild p");
-    bench.sql("GRANT CREATE ON SCHEMA read TO ROLE").await;
+    bench.sql("GRANT CREATE ON SCHEMA read TO GRANTEE").await;
     bench.works("rebuild p");
-    bench.sql("REVOKE CREATE ON SCHEMA read FROM ROLE").await;
+    bench.sql("REVOKE CREATE ON SCHEMA read FROM GRANTEE").await;
     bench.about("no CREATE any more").fails(8, "rebuild p --all");
-    bench.sql("GRANT CREATE ON SCHEMA read TO ROLE; ALTER TABLE read.accounts OWNER TO postgres").await;
-    bench.sql("GRANT ALL ON read.accounts TO ROLE").await;
+    bench.sql("GRANT CREATE ON SCHEMA read TO GRANTEE; ALTER TABLE read.accounts OWNER TO postgres").await;
+    bench.sql("GRANT ALL ON read.accounts TO GRANTEE").await;
     bench.about("the live table is somebody else's").fails(8, "rebuild p --all");
-    bench.sql("ALTER TABLE read.accounts OWNER TO ROLE").await;
+    bench.sql("ALTER TABLE read.accounts OWNER TO GRANTEE").await;
     bench.works("rebuild p --all");
     for table in ["eventlift_projections", "eventlift_generations", "eventlift_rebuilds"] {
-        bench.sql(&format!("ALTER TABLE read.{table} OWNER TO postgres; GRANT SELECT ON read.{table} TO ROLE")).await;
+        bench
+            .sql(&format!("ALTER TABLE read.{table} OWNER TO postgres; GRANT SELECT ON read.{table} TO GRANTEE"))
+            .await;
         bench.about(&format!("{table} can only be read")).fails(8, "rebuild p --all");
-        bench.sql(&format!("GRANT ALL ON read.{table} TO ROLE")).await;
+        bench.sql(&format!("GRANT ALL ON read.{table} TO GRANTEE")).await;
         bench.works("rebuild p --all");
     }
     bench.is("read_models");

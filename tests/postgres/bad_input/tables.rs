@@ -91,7 +91,7 @@ async fn ledgers_of_other_versions() {
 async fn ledgers_of_read_models_of_other_versions() {
     let mut bench = Bench::new(super::bench::READ_MODELS).await;
     bench.write("events.ndjson", good()).write("projections/accounts.toml", super::bench::ACCOUNTS).works("rebuild p");
-    bench.sql("INSERT INTO read.eventlift_schema VALUES ('read models', 99, 'later', 'x')").await;
+    bench.sql("INSERT INTO read.eventlift_schema VALUES ('read_models', 99, 'later', 'x')").await;
     bench.about("newer").fails(5, "rebuild p --all").fails(5, "status p");
     bench.sql("DELETE FROM read.eventlift_schema WHERE version = 99").await;
     bench.sql("UPDATE read.eventlift_schema SET checksum = reverse(checksum)").await;
@@ -103,9 +103,9 @@ async fn ledgers_of_read_models_of_other_versions() {
 #[tokio::test]
 #[ignore = "needs a PostgreSQL server: cargo xtask test"]
 async fn tables_that_are_locked() {
-    let mut bench = Bench::new(&BETWEEN.replace("\"lifted\"", "\"lifted\"\nlock_timeout = \"100ms\"")).await;
+    let mut bench = Bench::new(BETWEEN).await;
     bench.configure(&format!(
-        "{}\n[retry]\nattempts = 1\n",
+        "{}\n[retry]\ngive_up_after = \"0s\"\n",
         BETWEEN.replace("\"URL\"", "\"URL\"\nlock_timeout = \"100ms\"")
     ));
     bench.sql(SERVICE).await;
