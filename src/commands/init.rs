@@ -367,8 +367,8 @@ impl fmt::Display for InitReport {
             writeln!(f, "created {file}")?;
         }
         if self.password_left_out {
-            let places = "PGPASSWORD, ~/.pgpass, or `password_env` or `password_file` in it";
-            writeln!(f, "{FILE_NAME} holds no password: give it in {places}")?;
+            let places = "in PGPASSWORD, in ~/.pgpass, or with `password_env` or `password_file`";
+            writeln!(f, "{FILE_NAME} holds no password: give it {places}")?;
         }
         let check = command("check", &self.folder);
         if self.to_lift.is_empty() {

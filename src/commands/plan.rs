@@ -1,6 +1,7 @@
 //! `plan`: what a migration would do, type by type, with samples, before anything is written.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -26,6 +27,9 @@ use crate::stores::{KeptAs, StoreConfig};
 
 /// Events that are written for a trial, to estimate time and size.
 const TRIAL: usize = 20_000;
+
+/// Enough to tell whether a source can be cut.
+const CUTS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
 
 /// What a migration would do.
 #[derive(Debug, Serialize)]
@@ -181,8 +185,14 @@ fn by_value(store: String, is_exact: [bool; 2]) -> Vec<ByValueView> {
 }
 
 /// Whether ranges of the source are loaded at the same time, and if not, which rules are why.
-fn loading(target: &StoreConfig, registry: &Registry, source: &dyn EventReader) -> Option<&'static str> {
+async fn loading(target: &StoreConfig, registry: &Registry, source: &dyn EventReader) -> Option<&'static str> {
     if !target.takes_ranges() || !source.is_rereadable() || !source.capabilities().global_order {
+        return None;
+    }
+    // A source that is small, or that can't be cut, is read from its start to its end in any case.
+    let head = source.head().await.ok().flatten()?;
+    let cuts = source.cuts(None, head, CUTS).await.ok()?;
+    if cuts.is_empty() {
         return None;
     }
     Some(match registry.shape() {
@@ -417,7 +427,7 @@ impl fmt::Display for PlanReport {
 impl PlanReport {
     /// The same, with what its target makes of it. A target that can't be told about is an obstacle.
     async fn into_target(mut self, target: &StoreConfig, registry: &Registry, source: &dyn EventReader) -> Self {
-        self.loading = loading(target, registry, source);
+        self.loading = loading(target, registry, source).await;
         match target.kept_as().await {
             Ok(None) => {}
             Ok(Some([data, metadata])) => {

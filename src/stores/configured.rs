@@ -58,6 +58,9 @@ pub enum InvalidStore {
     /// Two keys for one path.
     #[error("`url` and `path` exclude one another")]
     UrlAndPath,
+    /// The URL does not begin with the name of a store. It is not shown: it may begin with a password.
+    #[error("`url` begins with no store (one of {}), such as postgres://user@host:5432/database", KINDS.join(", "))]
+    NoScheme,
     /// There is no such kind of store, or this program was built without it.
     #[error("there is no store `{0}` (one of {known})", known = KINDS.join(", "))]
     UnknownKind(String),
@@ -371,8 +374,12 @@ fn kind(table: &mut toml::Table) -> Result<String, InvalidStore> {
         None => None,
     };
     let Some(toml::Value::String(url)) = table.get("url") else { return named.ok_or(InvalidStore::NoKind) };
-    // A URL without a colon is shown as nothing: it may be anything.
     let (scheme, rest) = url.split_once(':').unwrap_or_default();
+    // `user:password@host` has a colon, too.
+    let is_scheme = rest.starts_with("//") || KINDS.contains(&scheme);
+    if scheme.is_empty() || !is_scheme {
+        return Err(InvalidStore::NoScheme);
+    }
     let kind = if scheme == "postgresql" { "postgres" } else { scheme };
     if !KINDS.contains(&kind) || named.is_some_and(|named| named != kind) {
         return Err(InvalidStore::Scheme(scheme.to_owned()));
@@ -384,6 +391,8 @@ fn kind(table: &mut toml::Table) -> Result<String, InvalidStore> {
         if table.insert("path".to_owned(), path).is_some() {
             return Err(InvalidStore::UrlAndPath);
         }
+    } else if table.contains_key("path") {
+        return Err(InvalidStore::UrlAndPath);
     }
     Ok(kind)
 }

@@ -1,5 +1,6 @@
 //! PostgreSQL. Every test here needs a server and is ignored without one: `cargo xtask test` installs and starts it.
 
+mod bad_input;
 mod certificates;
 mod connection;
 mod database;

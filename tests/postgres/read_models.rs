@@ -446,7 +446,7 @@ fn missing_rights_are_named() {
         };
         let error = PostgresReadModels::open(config()).await.unwrap_err();
         assert!(matches!(error.kind, StoreErrorKind::Denied(_)), "{error}");
-        let grant = format!("GRANT USAGE, CREATE ON SCHEMA \"read models\" TO \"{role}\"");
+        let grant = format!("GRANT USAGE, CREATE ON SCHEMA \"read models\" TO {role}");
         assert!(error.hint.as_ref().unwrap().contains(&grant), "{:?}", error.hint);
         run(&mut psql, &grant).await;
         let store = PostgresReadModels::open(config()).await.unwrap();

@@ -551,7 +551,7 @@ async fn missing_rights_are_named_with_the_grant_and_few_are_needed() {
 
     execute(&mut connection, "CREATE SCHEMA shop").await;
     let error = PostgresWriter::open(config.clone()).await.err().unwrap();
-    assert!(error.hint.unwrap().contains("GRANT USAGE, CREATE ON SCHEMA \"shop\""));
+    assert!(error.hint.unwrap().contains("GRANT USAGE, CREATE ON SCHEMA shop"));
 
     execute(&mut connection, &format!("GRANT USAGE, CREATE ON SCHEMA shop TO {role}")).await;
     let mut writer = open(&config).await;

@@ -39,7 +39,7 @@ enum Failed {
     /// For good.
     Store(StoreError),
     /// The server refused the content of an event, by its number, where it says which.
-    Content { event: Option<usize>, column: Option<String>, message: String },
+    Content { event: Option<usize>, column: Option<String>, message: String, is_limit: bool },
     /// A unique index has what one of the rows brings.
     Taken(sqlx::Error),
 }
@@ -73,8 +73,8 @@ impl Appender {
                 Err(Failed::Store(error)) => return Err(error),
                 // What is no JSON goes where bytes go; looking for it each time would cost more than trying again.
                 Err(Failed::Content { .. }) if !is_careful && self.has_invalid_json(events) => is_careful = true,
-                Err(Failed::Content { event, column, message }) => {
-                    return Err(self.refused_content(events, event, column, message));
+                Err(Failed::Content { event, column, message, is_limit }) => {
+                    return Err(self.refused_content(events, event, column, (message, is_limit)));
                 }
                 Err(Failed::Taken(error)) => {
                     self.undo(connection).await?;
@@ -318,7 +318,7 @@ impl Appender {
         events: &[Event],
         event: Option<usize>,
         column: Option<String>,
-        message: String,
+        (message, is_limit): (String, bool),
     ) -> StoreError {
         let in_column = column.as_ref().map(|column| format!(" in {column}")).unwrap_or_default();
         let problem = format!("PostgreSQL refuses what is{in_column} ({message})");
@@ -330,8 +330,9 @@ impl Appender {
             Some(name @ ("data" | "metadata")) => {
                 let kept = if name == "data" { self.table.data } else { self.table.metadata };
                 let others = match kept {
-                    PayloadColumn::Jsonb => format!("`{name} = \"json\"` or `{name} = \"bytea\"`"),
-                    PayloadColumn::Json | PayloadColumn::Bytea => format!("`{name} = \"bytea\"`"),
+                    PayloadColumn::Jsonb if !is_limit => format!("`{name} = \"json\"` or `{name} = \"bytea\"`"),
+                    // The server looks through `json` as well.
+                    _ => format!("`{name} = \"bytea\"`"),
                 };
                 error.hint(format_args!("make the target with {others} in eventlift.toml, which keeps it"))
             }
@@ -386,7 +387,7 @@ impl Failed {
             None => said.message().to_owned(),
         };
         let event = row.and_then(|row| numbers.get(row)).copied();
-        Self::Content { event, column, message }
+        Self::Content { event, column, message, is_limit: code.starts_with("54") }
     }
 }
 

@@ -175,7 +175,10 @@ fn password(server: &PostgresServer) -> Result<Option<String>, (StoreErrorKind, 
     let Some(variable) = &server.password_env else { return Ok(None) };
     match std::env::var(variable) {
         Ok(password) if !password.is_empty() => Ok(Some(password)),
-        _ => Err(unexpected(format!("the environment variable {variable} is not set"))),
+        _ => {
+            let problem = format!("the environment variable {variable} is not set");
+            Err((StoreErrorKind::Unexpected(problem), Some(format!("export {variable}=… with the password"))))
+        }
     }
 }
 

@@ -227,12 +227,12 @@ pub(super) async fn table(
     config: &PostgresConfig,
 ) -> Result<Option<EventsTable>, StoreError> {
     let display = config.place();
-    let columns: Vec<(String, String, String, bool)> = sqlx::query_as(
+    let columns: Vec<(String, Option<String>, Option<String>, Option<bool>)> = sqlx::query_as(
         "SELECT c.relkind::text, a.attname::text, format_type(a.atttypid, NULL),
                 a.attnotnull AND NOT a.atthasdef AND a.attidentity = ''
          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
               LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-         WHERE n.nspname = $1 AND c.relname = $2 AND a.attname IS NOT NULL ORDER BY a.attnum",
+         WHERE n.nspname = $1 AND c.relname = $2 ORDER BY a.attnum",
     )
     .bind(&config.schema)
     .bind(&config.table)
@@ -247,8 +247,13 @@ pub(super) async fn table(
     if !matches!(kind.as_str(), "r" | "p") {
         return Err(unexpected("it is no table".to_owned()));
     }
-    let columns: Vec<Found> =
-        columns.into_iter().map(|(_, name, type_name, is_required)| Found { name, type_name, is_required }).collect();
+    // A table without any column is one row of none.
+    let columns: Vec<Found> = columns
+        .into_iter()
+        .filter_map(|(_, name, type_name, is_required)| {
+            Some(Found { name: name?, type_name: type_name?, is_required: is_required? })
+        })
+        .collect();
     let payload = |name: &str| match columns.iter().find(|c| c.name == name)?.type_name.as_str() {
         "json" => Some(PayloadColumn::Json),
         "jsonb" => Some(PayloadColumn::Jsonb),

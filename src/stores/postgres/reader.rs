@@ -109,7 +109,9 @@ impl PostgresReader {
     fn bad_row(&self, bad: BadRow) -> StoreError {
         let error = StoreError::new("read", &self.identity.display, StoreErrorKind::BadInput(bad.problem));
         match bad.position {
-            Some(position) => error.at(format_args!("position {position}")),
+            Some(position) => error
+                .at(format_args!("position {position}"))
+                .hint(format_args!("correct that row: SELECT * FROM {} WHERE position = {position}", self.relation)),
             None => error,
         }
     }

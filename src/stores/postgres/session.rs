@@ -150,7 +150,7 @@ async fn lock(connection: &mut PgConnection, config: &PostgresConfig, display: &
         }
     }
     let holder: Option<(i32, Option<String>, Option<String>)> = sqlx::query_as(
-        "SELECT l.pid, a.application_name, a.client_addr::text
+        "SELECT l.pid, a.application_name, host(a.client_addr)
          FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
          WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted
            AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())

@@ -339,9 +339,10 @@ pub(super) async fn prepare_indexes(
         let Some(rest) = made.strip_prefix(&begins) else { continue };
         let unique = if is_unique { "UNIQUE " } else { "" };
         let sql = format!("CREATE {unique}INDEX {} ON {next} {rest}", Quoted(&name));
+        execute(connection, "SET LOCAL statement_timeout = 0".to_owned()).await?;
         execute(connection, sql).await.map_err(|failure| unfit(&format!("the index {what}"), failure))?;
     }
-    Ok(())
+    execute(connection, "SET LOCAL statement_timeout = DEFAULT".to_owned()).await
 }
 
 /// Takes things off the old tables.

@@ -7,7 +7,7 @@ use super::super::relation::Relation;
 /// `changed_by` is the transaction that changed the build last, `last_load` the hash of the rows that were loaded last.
 /// Whoever takes a projection raises its `epoch`.
 pub(super) const READ_MODELS: Component = Component {
-    name: "read models",
+    name: "read_models",
     migrations: &[Migration {
         version: 1,
         name: "ledger",

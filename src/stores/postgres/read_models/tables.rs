@@ -207,6 +207,8 @@ pub(super) async fn finish(
 ) -> Result<(), Failure> {
     let name = relation(schema, Side::Shadow, table);
     let key = key_name(table, generation);
+    // Of a large table, an index takes longer than any query should.
+    execute(connection, "SET LOCAL statement_timeout = 0".to_owned()).await?;
     let sql =
         format!("ALTER TABLE {name} ADD CONSTRAINT {} PRIMARY KEY ({})", Quoted(&key), column_list(table, &table.key));
     execute(connection, sql).await.map_err(|failure| not_unique(table, generation, failure))?;
