@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use eventlift_events::{Event, EventReader, Position, Revision, Scope};
+use eventlift_events::{Event, EventReader, Position, Revision, Scope, StoreError, StoreErrorKind};
 use eventlift_transformers::{Outcome, Registry, Schema, Shape, Step, Uncovered};
 use serde::Serialize;
 
@@ -19,7 +19,8 @@ use super::rules::registry;
 use super::verify::ByValueView;
 use crate::config::{FILE_NAME, Project};
 use crate::pipeline::{
-    Covered, MigrationOptions, Rehearsal, RehearsalOptions, Survey, SurveyOptions, compared_by_value, rehearse, survey,
+    ByValue, Covered, MigrationOptions, Part, Rehearsal, RehearsalOptions, Survey, SurveyOptions, compared_by_value,
+    rehearse, survey,
 };
 use crate::rebuild::{Touched, touched};
 use crate::stores::StoreConfig;
@@ -49,8 +50,7 @@ pub(super) struct PlanReport {
     written_bytes: u64,
     failures: Vec<Failure>,
     estimate: Option<Estimate>,
-    /// What `verify` will compare by value, since a store keeps no more of it. Of a target that is not there yet nothing
-    /// is known.
+    /// What `verify` will compare by value, since a store keeps no more of it.
     compared_by_value: Vec<ByValueView>,
     /// What of it reaches the read models and snapshots.
     read_models: Vec<ReadModelLine>,
@@ -150,18 +150,35 @@ pub(super) async fn plan(arguments: &PlanArguments, format: Format) -> Result<Pl
     let types = found.types.iter().map(|covered| (covered.event_type.clone(), covered.version, covered.tally.events));
     let touched = projections.iter().map(|projection| touched(&registry, types.clone(), &**projection)).collect();
     let by_value = by_value(&project, &*source).await;
+    let out_of_reach = out_of_reach(&project).await;
     let report = report(arguments, &project, &registry, &*source, found, rehearsal, estimate).touching(touched);
-    Ok(PlanReport { compared_by_value: by_value, ..report })
+    Ok(PlanReport { compared_by_value: by_value, ..report.into_target(out_of_reach) })
 }
 
 async fn by_value(project: &Project, source: &dyn EventReader) -> Vec<ByValueView> {
-    let target = match &project.target {
-        Some(target) if !target.is_standard_stream() => target.reader().await.ok(),
-        _ => None,
-    };
-    let stores = [Some(source), target.as_deref()].into_iter().flatten();
-    let by_value = compared_by_value(stores.map(|store| (store.identity(), store.capabilities())));
+    let mut by_value = compared_by_value([(source.identity(), source.capabilities())]);
+    if let Some(target) = project.target.as_ref().filter(|target| !target.is_standard_stream()) {
+        by_value.extend(match target.reader().await {
+            Ok(target) => compared_by_value([(target.identity(), target.capabilities())]),
+            Err(_) => made_by_value(target),
+        });
+    }
     by_value.iter().map(ByValueView::of).collect()
+}
+
+/// The same of a target that is still to be made.
+fn made_by_value(target: &StoreConfig) -> Vec<ByValue> {
+    let (data, metadata) = target.is_made_exact();
+    let parts = [(Part::Data, data), (Part::Metadata, metadata)].into_iter().filter(|(_, is_exact)| !is_exact);
+    parts.map(|(part, _)| ByValue { part, store: target.to_string() }).collect()
+}
+
+/// Why the target can't even be looked at, if it can't.
+async fn out_of_reach(project: &Project) -> Option<StoreError> {
+    let error = project.target.as_ref()?.ledger().await.err()?;
+    let is_told =
+        matches!(error.kind, StoreErrorKind::Unavailable(_) | StoreErrorKind::Denied(_) | StoreErrorKind::Missing);
+    is_told.then_some(error)
 }
 
 fn report(
@@ -377,6 +394,15 @@ impl fmt::Display for PlanReport {
 }
 
 impl PlanReport {
+    /// The same, with the target that can't be looked at as an obstacle.
+    fn into_target(mut self, out_of_reach: Option<StoreError>) -> Self {
+        let Some(error) = out_of_reach else { return self };
+        let hint = error.hint.as_deref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+        self.obstacles.push(format!("{error}{hint}"));
+        self.exit_code = CommandError::from(error).exit_code();
+        self
+    }
+
     /// The same, with what of the source reaches the read models; one that would not understand it is an obstacle.
     fn touching(mut self, touched: Vec<Touched>) -> Self {
         for Touched { projection, events, lifted, strange } in touched {
