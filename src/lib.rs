@@ -63,6 +63,10 @@
 //! to date; a [`Rebuilder`] is what a service needs that loads its aggregates. Both lift events on the way. See
 //! [`rebuild`](mod@rebuild).
 //!
+//! Stores are CloudEvents files, SQLite and PostgreSQL ([`stores`]), each behind a feature of its name; whatever passes the
+//! conformance suites in [`events`] and [`projections`] works as well. A source in PostgreSQL may be written to while it
+//! is migrated, and [followed](Migration::follow) afterwards.
+//!
 //! The crate's root has the names that most programs need. Everything is in its module: [`events`] (the vocabulary
 //! and the contract of stores), [`transformers`] (rules, pure and synchronous), [`projections`] (folds, likewise, and their definition files), [`stores`],
 //! [`pipeline`] (migrating, surveying, verifying), [`rebuild`](mod@rebuild) and `config` (projects).

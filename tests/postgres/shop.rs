@@ -132,6 +132,12 @@ async fn as_jsonb_the_events_are_the_same_values() {
     let database = Database::create().await;
     let lines = format!("url = \"{}\"\ndata = \"jsonb\"\nmetadata = \"jsonb\"", database.url());
     let folder = with(&[(TARGET, lines)]);
+    let planned = String::from_utf8(eventlift(folder.path(), &["plan", "shop"]).stdout).unwrap();
+    let store = format!("{}/public.events does not keep its text", database.url().replace("postgres@", ""));
+    for part in ["data", "metadata"] {
+        let line = format!("\n{part} is compared by value where it is JSON: {store}\n");
+        assert!(planned.contains(&line), "{planned}");
+    }
     let said = go_through(folder.path());
     assert!(said.contains("by value"), "{said}");
     let mut connection = database.connect().await;
@@ -154,6 +160,17 @@ fn columns(folder: &Path, table: &str) -> Vec<String> {
     let rows = sqlite_rows(&folder.join("shop/read_models.db"), &query);
     assert!(rows.len() > 2, "{table}");
     rows.into_iter().flatten().map(Option::unwrap).collect()
+}
+
+#[tokio::test]
+#[ignore = "needs a PostgreSQL server: cargo xtask test"]
+async fn a_plan_says_that_the_target_is_out_of_reach() {
+    let database = Database::create().await;
+    let folder = with(&[(TARGET, format!("url = \"{}_not\"", database.url()))]);
+    let output = eventlift(folder.path(), &["plan", "shop"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(8), "{said}");
+    assert!(said.contains("would not go through") && said.contains("createdb"), "{said}");
 }
 
 const TABLES: [&str; 5] = ["customers", "orders", "order_lines", "revenue", "product_snapshots"];

@@ -4,6 +4,23 @@
 //! SELECT type, schema_version, count(*) FROM events GROUP BY 1, 2;
 //! SELECT data ->> 'full_name' FROM events WHERE stream = 'user-1' ORDER BY revision;
 //! ```
+//!
+//! **Reading** ([`PostgresReader`]) is a sequence of binary COPYs along the positions, of any table of events that has the
+//! columns, by services that made it as well. Others may write to it: a gap in the positions is crossed only once no
+//! transaction is left that could fill it, which their locks tell.
+//!
+//! **Writing** ([`PostgresWriter`]) is binary COPY, with the progress in the same transaction. A new table has no indexes
+//! and takes several ranges at a time; sealing it builds and checks them, two at a time, sets the identity and makes the
+//! trigger that tells followers of news. An advisory lock keeps a second writer out, and an epoch that every
+//! transaction checks keeps out one that lost its connection and does not know.
+//!
+//! **Payloads** are `json` (to the byte), `jsonb` (by value) or `bytea` ([`PayloadColumn`]).
+//!
+//! **Read models and snapshots** ([`PostgresReadModels`]) are tables that are loaded beside the live ones and renamed in
+//! one transaction, with everything that others made on them.
+//!
+//! Names are qualified and quoted, values are parameters, and no setting of the server, the database or the role is
+//! relied on.
 
 mod append;
 mod columns;
