@@ -184,18 +184,6 @@ impl StoreConfig {
         Some(trial)
     }
 
-    /// Whether data, and metadata, come back to the byte from the store that is made where there is none yet.
-    pub fn is_made_exact(&self) -> (bool, bool) {
-        match self {
-            #[cfg(feature = "file")]
-            Self::File(_) => (true, true),
-            #[cfg(feature = "sqlite")]
-            Self::Sqlite(_) => (true, true),
-            #[cfg(feature = "postgres")]
-            Self::Postgres(config) => (config.data.is_exact(), config.metadata.is_exact()),
-        }
-    }
-
     /// The local file that holds the store, if one does.
     pub fn local_file(&self) -> Option<&Path> {
         match self {
