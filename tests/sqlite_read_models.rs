@@ -468,7 +468,7 @@ async fn looking_changes_nothing() {
     assert_eq!(looked.scan(Side::Live, "p", 0, None, 9).await.unwrap(), [count(1, 1)]);
     let file: toml::Table = "store = 'file'\npath = 'x'".parse().unwrap();
     let refused = ReadModelConfig::from_table(file, Path::new("")).unwrap_err();
-    assert_eq!(refused.to_string(), "the store `file` can't hold read models (one of sqlite)");
+    assert_eq!(refused.to_string(), "the store `file` can't hold read models (one of postgres, sqlite)");
 }
 
 /// What can't be opened says why.
