@@ -335,7 +335,7 @@ fn misspelt_keys() {
     project.write("eventlift.toml", FILE_TO_SQLITE.replace("\"sqlite\"", "\"sqllite\""));
     project.migrate().fails(
         3,
-        "error: failed to read PROJECT/eventlift.toml:7: [target]: there is no store `sqllite` (one of file, sqlite)\n\
+        "error: failed to read PROJECT/eventlift.toml:7: [target]: there is no store `sqllite` (one of file, postgres, sqlite)\n\
          hint: did you mean `sqlite`?",
     );
     project.write("eventlift.toml", format!("{FILE_TO_SQLITE}\n[policy]\nunknown_type = \"fail\"\n"));
