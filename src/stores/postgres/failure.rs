@@ -36,7 +36,7 @@ pub(super) struct Place {
 
 impl Place {
     /// The same, for whoever is going to write.
-    pub(super) fn to_write(self) -> Self {
+    pub(super) fn written(self) -> Self {
         Self { is_written: true, ..self }
     }
 
