@@ -82,10 +82,10 @@ pub(super) fn by_value_lines(views: &[ByValueView]) -> Vec<String> {
         }
     }
     let line = |(parts, stores): &(Vec<&str>, Vec<&str>)| {
-        let (are, they) = if parts.len() > 1 { ("are", "they are") } else { ("is", "it is") };
+        let (are, they, its) = if parts.len() > 1 { ("are", "they are", "their") } else { ("is", "it is", "its") };
         let not = if stores.len() > 1 { "do not keep" } else { "does not keep" };
         let (parts, stores) = (parts.join(" and "), stores.join(" and "));
-        format!("{parts} {are} compared by value where {they} JSON: {stores} {not} its text")
+        format!("{parts} {are} compared by value where {they} JSON: {stores} {not} {its} text")
     };
     stores_of.iter().map(line).collect()
 }

@@ -30,12 +30,19 @@ pub(super) struct Place {
     pub(super) user: String,
     /// The schema of the tables; None where no tables are concerned.
     pub(super) schema: Option<String>,
+    /// Whether what is only looked at now is to be written to.
+    pub(super) is_written: bool,
 }
 
 impl Place {
+    /// The same, for whoever is going to write.
+    pub(super) fn written(self) -> Self {
+        Self { is_written: true, ..self }
+    }
+
     /// `shown`: the store, without a password.
     pub(super) fn new(shown: impl fmt::Display, server: &PostgresServer, schema: Option<&str>) -> Self {
-        Self { shown: shown.to_string(), user: server.user(), schema: schema.map(str::to_owned) }
+        Self { shown: shown.to_string(), user: server.user(), schema: schema.map(str::to_owned), is_written: false }
     }
 }
 
@@ -190,7 +197,7 @@ mod tests {
     use super::*;
 
     fn place(shown: &str) -> Place {
-        Place { shown: shown.to_owned(), user: "anna".to_owned(), schema: Some("public".to_owned()) }
+        Place { shown: shown.to_owned(), user: "anna".to_owned(), schema: Some("public".to_owned()), is_written: false }
     }
 
     fn error(action: &'static str, code: &str, message: &str) -> StoreError {

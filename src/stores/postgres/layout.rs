@@ -220,6 +220,9 @@ struct Found {
     is_required: bool,
 }
 
+/// The kind of relation; of each column its name, its type and whether it is required.
+type FoundRow = (String, Option<String>, Option<String>, Option<bool>);
+
 /// Looks at a table that is there: how it keeps payloads. None where there is no table. Fails where it has other
 /// columns than ours, and names them; further columns that may be left out are fine.
 pub(super) async fn table(
@@ -227,7 +230,7 @@ pub(super) async fn table(
     config: &PostgresConfig,
 ) -> Result<Option<EventsTable>, StoreError> {
     let display = config.place();
-    let columns: Vec<(String, Option<String>, Option<String>, Option<bool>)> = sqlx::query_as(
+    let columns: Vec<FoundRow> = sqlx::query_as(
         "SELECT c.relkind::text, a.attname::text, format_type(a.atttypid, NULL),
                 a.attnotnull AND NOT a.atthasdef AND a.attidentity = ''
          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace

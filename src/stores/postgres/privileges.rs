@@ -18,6 +18,7 @@ pub(super) fn grant(action: &str, message: &str, place: &Place) -> Option<String
     };
     let (kind, name) = KINDS.iter().find_map(|kind| Some((*kind, object.strip_prefix(kind)?.strip_prefix(' ')?)))?;
     let name = name.trim_matches('"');
+    let is_ledger = name.starts_with("eventlift_");
     let name = match &place.schema {
         Some(schema) if !["schema", "database"].contains(&kind) => format!("{}.{}", plain(schema), plain(name)),
         _ => plain(name),
@@ -28,16 +29,21 @@ pub(super) fn grant(action: &str, message: &str, place: &Place) -> Option<String
             kind.to_uppercase()
         ));
     }
+    let is_read = READS.contains(&action) && !place.is_written;
     let (privileges, kind) = match kind {
-        "schema" if CREATES.contains(&action) => ("USAGE, CREATE", "SCHEMA"),
-        "schema" => ("USAGE", "SCHEMA"),
+        "schema" if is_read || action == "append to" => ("USAGE", "SCHEMA"),
+        "schema" => ("USAGE, CREATE", "SCHEMA"),
         "database" if CREATES.contains(&action) => ("CREATE", "DATABASE"),
         "database" => ("CONNECT", "DATABASE"),
         "sequence" => ("USAGE, SELECT, UPDATE", "SEQUENCE"),
         "function" => ("EXECUTE", "FUNCTION"),
         // Views are granted as tables are.
-        _ if READS.contains(&action) => ("SELECT", "TABLE"),
-        _ if action == "append to" => ("SELECT, INSERT", "TABLE"),
+        _ if is_read => ("SELECT", "TABLE"),
+        // The ledger's own, which no run changes.
+        _ if action == "prepare" => ("SELECT, INSERT", "TABLE"),
+        // What is committed beside events replaces what was.
+        _ if is_ledger => ("SELECT, INSERT, UPDATE, DELETE", "TABLE"),
+        _ if action == "append to" || place.is_written => ("SELECT, INSERT", "TABLE"),
         _ => ("SELECT, INSERT, UPDATE, DELETE", "TABLE"),
     };
     Some(format!("let the owner, or a superuser, run: GRANT {privileges} ON {kind} {name} TO {role}"))
@@ -72,6 +78,12 @@ mod tests {
         };
         let expected = [
             ("read", "table events", "GRANT SELECT ON TABLE public.events TO anna"),
+            (
+                "append to",
+                "table eventlift_runs",
+                "GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE public.eventlift_runs TO anna",
+            ),
+            ("swap builds in", "schema public", "GRANT USAGE, CREATE ON SCHEMA public TO anna"),
             ("append to", "table Events", "GRANT SELECT, INSERT ON TABLE public.\"Events\" TO anna"),
             ("seal", "view v", "GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE public.v TO anna"),
             ("read", "schema public", "GRANT USAGE ON SCHEMA public TO anna"),

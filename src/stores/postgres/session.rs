@@ -76,7 +76,7 @@ pub(super) async fn roll_back(connection: &mut PgConnection) -> bool {
 impl Session {
     /// Connects, brings the ledger's tables up to date, makes the table where there is none, and takes it over.
     pub(super) async fn open(config: &PostgresConfig) -> Result<Self, StoreError> {
-        let display = config.place();
+        let display = config.place().written();
         let failed = |e| store_error("open", &display, e);
         let mut connection = connect(&config.server, &display).await?;
         check_encoding(&mut connection, &display).await?;

@@ -137,7 +137,7 @@ impl PostgresWriter {
     }
 
     fn failed(&self, action: &'static str, error: sqlx::Error) -> StoreError {
-        store_error(action, &self.config.place(), error)
+        store_error(action, &self.config.place().written(), error)
     }
 
     fn ledger(&self) -> Ledger {

@@ -211,6 +211,28 @@ impl Bench {
         self
     }
 
+    /// Runs what the last hint says, as the superuser.
+    pub(super) async fn obeys(&mut self) -> &mut Self {
+        let hint = self.said.rsplit_once("\nhint: ").expect("there was a hint").1;
+        let hint = hint.lines().next().unwrap();
+        let statement = hint.rsplit_once("run: ").map_or(hint, |(_, statement)| statement);
+        assert!(["GRANT ", "ALTER "].iter().any(|verb| statement.starts_with(verb)), "{hint}");
+        let role = self.role.clone().unwrap_or_default();
+        let statement = statement.replace("[role]", &role).replace("[database]", self.database.name());
+        self.sql(&statement).await
+    }
+
+    /// Runs a command as often as it fails, and does what it says each time.
+    pub(super) async fn works_when_obeyed(&mut self, arguments: &str) -> &mut Self {
+        for _ in 0..4 {
+            if self.session(arguments).ends_with("--- exit code 0\n") {
+                return self;
+            }
+            self.fails(8, arguments).obeys().await;
+        }
+        self.works(arguments)
+    }
+
     /// Shows a text.
     pub(super) fn quotes(&mut self, text: &str) -> &mut Self {
         self.said.push_str(&format!("{text}\n"));

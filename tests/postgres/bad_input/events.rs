@@ -73,7 +73,7 @@ async fn metadata_that_jsonb_can_not_hold() {
 async fn times_out_of_range() {
     let mut bench = Bench::new(INTO).await;
     let with = |time| [log(&GOOD), line_at(4, time, GOOD[0])].concat();
-    bench.write("events.ndjson", with("9999-12-31T12:00:00Z")).works("migrate p").works("verify p");
+    bench.write("events.ndjson", with("9999-12-29T12:00:00Z")).works("migrate p").works("verify p");
     for (what, time) in [("before PostgreSQL's calendar", "-009999-01-01T00:00:00Z"), ("no time", "yesterday")] {
         bench.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public").await;
         bench.write("events.ndjson", with(time)).about(what).shows("migrate p");
