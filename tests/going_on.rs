@@ -153,7 +153,10 @@ async fn a_server_that_answers_is_waited_for_from_the_start() {
     assert_eq!(attempts(vec![starting(), starting(), (Some(1), None)]).await.unwrap(), 2);
     assert_eq!(attempts(vec![starting(), (None, Some(refused())), (Some(1), None)]).await.unwrap(), 2);
     // One that was reached may be started anew.
-    assert_eq!(attempts(vec![(Some(1), Some(unavailable())), (None, Some(refused())), (Some(1), None)]).await.unwrap(), 2);
+    assert_eq!(
+        attempts(vec![(Some(1), Some(unavailable())), (None, Some(refused())), (Some(1), None)]).await.unwrap(),
+        2
+    );
     // It is given up all the same.
     let never = |_: Heartbeat| async { Err::<(), _>(unavailable()) };
     let begun = tokio::time::Instant::now();

@@ -395,7 +395,17 @@ async fn doing(connection: &mut PgConnection) -> Doing {
         let holds = |parts: &[&str]| parts.iter().any(|part| query.contains(part));
         match () {
             // The last statement of a connection that waits in a transaction says where that is.
-            () if holds(&["RENAME", "ACCESS EXCLUSIVE", "SAVEPOINT attempt", "pg_stat_clear_snapshot", "SET side", "_aside_"]) => Doing::Swapping,
+            () if holds(&[
+                "RENAME",
+                "ACCESS EXCLUSIVE",
+                "SAVEPOINT attempt",
+                "pg_stat_clear_snapshot",
+                "SET side",
+                "_aside_",
+            ]) =>
+            {
+                Doing::Swapping
+            }
             () if *is_idle => Doing::Idle,
             () if holds(&["INDEX", "ANALYZE", "PRIMARY KEY", "TRIGGER"]) => Doing::Sealing,
             () if holds(&["FROM STDIN"]) => Doing::Loading,
