@@ -14,7 +14,7 @@ use crate::pipeline::{Following, Heartbeat, Outcome, Stop};
 /// report of the migration before.
 pub(super) async fn follow(work: &Work<'_>, report: &mut MigrateReport) -> Result<(), CommandError> {
     let attempt = |heartbeat| attempt(work, heartbeat);
-    let (outcome, retries) = going_on(&work.project.retry, work.format, &work.stop, attempt).await?;
+    let (outcome, retries) = going_on(&work.project.retry, work.format, &work.stop, attempt, || work.reach()).await?;
     let done_before = work.start.get().map(|start| start.counts()).unwrap_or_default();
     report.read_now = outcome.counts.read - done_before.read;
     report.written_now = outcome.counts.written - done_before.written;

@@ -57,6 +57,12 @@ impl From<CommandError> for Failed {
     }
 }
 
+impl From<StoreError> for Failed {
+    fn from(error: StoreError) -> Self {
+        CommandError::from(error).into()
+    }
+}
+
 impl From<Failed> for JobFailure {
     fn from(failed: Failed) -> Self {
         // The hints are those of their own errors: where there are several, the first one's would mislead.
@@ -77,7 +83,8 @@ struct Progress {
 #[async_trait]
 impl Jobs for ProjectJobs {
     async fn run(&self, due: &Due, stop: &Stop) -> Result<JobOutcome, JobFailure> {
-        let attempted = going_on(&self.retry, self.format, stop, |heartbeat| self.attempt(due, stop, heartbeat)).await;
+        let attempt = |heartbeat| self.attempt(due, stop, heartbeat);
+        let attempted = going_on(&self.retry, self.format, stop, attempt, || self.kept_in.reach()).await;
         Ok(attempted?.0)
     }
 }

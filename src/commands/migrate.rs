@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use eventlift_events::{Counts, RunState, Scope};
+use eventlift_events::{Counts, RunState, Scope, StoreError};
 use eventlift_transformers::{Registry, Shape};
 use serde::Serialize;
 
@@ -92,8 +92,8 @@ async fn migrate_project(
         start: OnceLock::new(),
         proof: OnceLock::new(),
     };
-    let attempted = going_on(&project.retry, format, &work.stop, |heartbeat| work.attempt(heartbeat)).await;
-    let (mut report, retries) = attempted?;
+    let attempt = |heartbeat| work.attempt(heartbeat);
+    let (mut report, retries) = going_on(&project.retry, format, &work.stop, attempt, || work.reach()).await?;
     report.retries = retries;
     if arguments.follow && report.state == "done" && report.exit_code == ExitCode::Done {
         follow(&work, &mut report).await?;
@@ -118,6 +118,12 @@ pub(super) struct Work<'a> {
 }
 
 impl Work<'_> {
+    /// Whether somebody answers where both stores are.
+    pub(super) async fn reach(&self) -> Result<(), StoreError> {
+        self.project.source.reach().await?;
+        self.target.reach().await
+    }
+
     /// Opens both stores.
     pub(super) async fn open(&self) -> Result<Migration, CommandError> {
         let source = self.project.source.reader().await?;

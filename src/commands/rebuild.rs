@@ -124,7 +124,11 @@ pub(super) async fn rebuild(arguments: &RebuildArguments, format: Format) -> Res
             let stop = stop_on_signals();
             let work = Work { arguments, project: &project, models: &models, names, action, format, stop: &stop };
             let attempt = |heartbeat| build(work, named.clone(), heartbeat);
-            let (mut report, retries) = going_on(&project.retry, format, &stop, attempt).await?;
+            let reach = || async {
+                project.source.reach().await?;
+                models.config.reach().await
+            };
+            let (mut report, retries) = going_on(&project.retry, format, &stop, attempt, reach).await?;
             report.retries = retries;
             Ok(report)
         }

@@ -102,7 +102,14 @@ pub(super) async fn verify(arguments: &MigrationArguments, format: Format) -> Re
     let project = Project::load(&arguments.project.project)?;
     let stop = stop_on_signals();
     let attempt = |heartbeat| attempt(&project, arguments, format, &stop, heartbeat);
-    let (mut report, retries) = going_on(&project.retry, format, &stop, attempt).await?;
+    let reach = || async {
+        project.source.reach().await?;
+        match &project.target {
+            Some(target) => target.reach().await,
+            None => Ok(()),
+        }
+    };
+    let (mut report, retries) = going_on(&project.retry, format, &stop, attempt, reach).await?;
     report.retries = retries;
     Ok(report)
 }

@@ -121,7 +121,8 @@ impl Heartbeat {
         self.pulse().last = Some(Instant::now());
     }
 
-    fn last(&self) -> Option<Instant> {
+    /// When there was progress last; none before it has begun.
+    pub(crate) fn last(&self) -> Option<Instant> {
         self.pulse().last
     }
 

@@ -127,6 +127,16 @@ impl StoreConfig {
         }
     }
 
+    /// Whether somebody answers where the store is, without opening it. Always so for files.
+    pub async fn reach(&self) -> Result<(), StoreError> {
+        match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres(config) => config.server.reach().await,
+            #[cfg(any(feature = "file", feature = "sqlite"))]
+            _ => Ok(()),
+        }
+    }
+
     /// Opens the store for writing, and creates it where there is none.
     pub async fn writer(&self) -> Result<Box<dyn EventWriter>, StoreError> {
         match self {
@@ -289,6 +299,16 @@ pub const READ_MODEL_KINDS: &[&str] = &[
 ];
 
 impl ReadModelConfig {
+    /// Whether somebody answers where the store is, without opening it. Always so for files.
+    pub async fn reach(&self) -> Result<(), StoreError> {
+        match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres(config) => config.server.reach().await,
+            #[cfg(feature = "sqlite")]
+            _ => Ok(()),
+        }
+    }
+
     /// Reads the table of a store, as [`StoreConfig::from_table`] does.
     pub fn from_table(mut table: toml::Table, folder: &Path) -> Result<Self, InvalidStore> {
         match &*kind(&mut table)? {

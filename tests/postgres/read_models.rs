@@ -524,8 +524,8 @@ fn terminated_server_processes_lose_and_double_nothing() {
                 let (mut terminated, mut pause) = (0, 1_u64);
                 while !is_over.load(Ordering::Relaxed) {
                     terminated += ask::<i64>(&mut psql, sql).await;
-                    // Up to a third of a second, so that every call gets its turn to pass.
-                    pause = pause * 7 % 331;
+                    // Up to two thirds of a second, so that every call gets its turn to pass.
+                    pause = pause * 7 % 661;
                     tokio::time::sleep(Duration::from_millis(pause)).await;
                 }
                 terminated
@@ -533,7 +533,7 @@ fn terminated_server_processes_lose_and_double_nothing() {
         });
         let passes = |error: StoreError| assert!(error.may_pass(), "{error}");
         let tables = [counts("t").indexed_by(&["x"]), counts("u")];
-        for round in 1..=(times(40) / 10) as i64 {
+        for round in 1..=(times(40) / 13) as i64 {
             let generation = loop {
                 match store.begin("p", &origin(), &tables).await {
                     Ok(build) => break build.generation,
