@@ -14,8 +14,8 @@ use super::url::ServerUrl;
 /// How long a lock is waited for, unless the configuration says otherwise.
 const LOCK_TIMEOUT: &str = "5s";
 
-/// The oldest version that is spoken to: what came before has no more repairs, and no `GENERATED` columns.
-const OLDEST: i32 = 12;
+/// The oldest version that is spoken to: the first one that can tell what became of a transaction by its number
+const OLDEST: i32 = 13;
 
 /// Set on every connection, over whatever the server, the database or the role sets.
 const SETTINGS: [(&str, &str); 8] = [
@@ -209,7 +209,7 @@ mod tests {
         assert!(check_server(150_018, "UTF8").is_ok());
         assert!(check_server(120_000, "UTF8").is_ok());
         let (old, _) = check_server(110_022, "UTF8").unwrap_err();
-        assert_eq!(old.to_string(), "the server is PostgreSQL 11, and 12 is the oldest that is supported");
+        assert_eq!(old.to_string(), "the server is PostgreSQL 11, and 13 is the oldest that is supported");
         let (foreign, _) = check_server(150_018, "SQL_ASCII").unwrap_err();
         assert_eq!(foreign.to_string(), "the database is encoded as SQL_ASCII, and events are UTF-8");
     }
