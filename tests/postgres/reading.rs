@@ -100,7 +100,7 @@ async fn payloads_come_back_from_every_kind_of_column() {
         assert!(guarantees.unique_ids && guarantees.unique_revisions && !guarantees.dense_revisions);
 
         // What is no JSON object comes as it is, whatever is needed of it.
-        for keys in [vec![], vec!["a"], vec!["b"]] {
+        for keys in [vec!["a"], vec!["b"], vec!["a", "b"]] {
             let keys = NeededPart::Keys(keys.into_iter().map(str::to_owned).collect());
             let needed = Needed { types: None, data: keys.clone(), metadata: keys, attributes: false };
             let narrow = read(&reader, ReadRequest::new(Scope::All).needing(needed)).await.unwrap();
