@@ -8,6 +8,8 @@ pub mod file;
 pub(crate) mod local_file;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod refusal;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 

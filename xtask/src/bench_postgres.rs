@@ -49,7 +49,7 @@ from = 1
 data = [{ join = ["/first_name", "/last_name"], with = " ", into = "/full_name" }]
 split = [
     { type = "UserCreated", version = 2 },
-    { type = "UserAddressed", version = 1, data = [{ remove = "/note" }, { remove = "/email" }] },
+    { type = "UserCreated", version = 2, data = [{ remove = "/note" }, { remove = "/email" }] },
 ]
 "#;
 

@@ -1,10 +1,9 @@
 //! Why a call fails: PostgreSQL's reasons and our own.
 
-use std::fmt;
-
-use eventlift_events::{StoreError, StoreErrorKind};
+use eventlift_events::StoreError;
 
 use super::super::failure::{Place, reported, store_error};
+pub(super) use crate::stores::refusal::Refusal;
 
 /// Why a call fails. Its transaction is rolled back.
 #[derive(Debug)]
@@ -13,43 +12,6 @@ pub(super) enum Failure {
     Postgres(sqlx::Error),
     /// We don't.
     Refused(Box<Refusal>),
-}
-
-/// What is refused, where, and what to try.
-#[derive(Debug)]
-pub(super) struct Refusal {
-    kind: StoreErrorKind,
-    place: Option<String>,
-    hint: Option<String>,
-}
-
-impl Refusal {
-    pub(super) fn new(kind: StoreErrorKind) -> Self {
-        Self { kind, place: None, hint: None }
-    }
-
-    /// The database is not as the record says.
-    pub(super) fn unexpected(message: impl fmt::Display) -> Self {
-        Self::new(StoreErrorKind::Unexpected(message.to_string()))
-    }
-
-    /// What was given contradicts itself or what is there.
-    pub(super) fn bad_input(message: impl fmt::Display) -> Self {
-        Self::new(StoreErrorKind::BadInput(message.to_string()))
-    }
-
-    /// This store can't take what was given.
-    pub(super) fn unsupported(message: impl fmt::Display) -> Self {
-        Self::new(StoreErrorKind::Unsupported(message.to_string()))
-    }
-
-    pub(super) fn at(self, place: impl fmt::Display) -> Self {
-        Self { place: Some(place.to_string()), ..self }
-    }
-
-    pub(super) fn hint(self, hint: impl fmt::Display) -> Self {
-        Self { hint: Some(hint.to_string()), ..self }
-    }
 }
 
 impl From<sqlx::Error> for Failure {
@@ -83,7 +45,7 @@ impl Failure {
                 },
                 None => error.to_string(),
             },
-            Self::Refused(refusal) => refusal.kind.to_string(),
+            Self::Refused(refusal) => refusal.kind().to_string(),
         }
     }
 
@@ -102,10 +64,7 @@ impl Failure {
     pub(super) fn into_error(self, action: &'static str, display: &Place) -> StoreError {
         match self {
             Self::Postgres(error) => store_error(action, display, error),
-            Self::Refused(refusal) => {
-                let Refusal { kind, place, hint } = *refusal;
-                StoreError { place, hint, ..StoreError::new(action, display, kind) }
-            }
+            Self::Refused(refusal) => refusal.into_error(action, display),
         }
     }
 }
