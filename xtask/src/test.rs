@@ -26,6 +26,9 @@ pub(crate) fn tell(command: &mut Command, server: &Server) {
     command.env("EVENTLIFT_TEST_POSTGRES", server.url()).env("EVENTLIFT_TEST_POSTGRES_BIN", server.bin());
 }
 
+/// The tests that need PostgreSQL wait for it most of the time: more of them at once than there are cores.
+const THREADS: &str = "--test-threads=4";
+
 /// Installs what is missing and runs every test, those that need PostgreSQL with a server of their own.
 pub(crate) fn test() -> Result<(), String> {
     let server = server()?;
@@ -41,7 +44,7 @@ pub(crate) fn test() -> Result<(), String> {
     let suites = [
         test(&["--workspace", "--all-features"]),
         // Ignored without a server.
-        test(&["--package", "eventlift", "--all-features", "--test", "main", "--", "--ignored", "postgres::"]),
+        test(&["--package", "eventlift", "--all-features", "--test", "main", "--", "--ignored", THREADS, "postgres::"]),
     ];
     let failed: Vec<String> = suites.into_iter().filter_map(Result::err).collect();
     if failed.is_empty() { Ok(()) } else { Err(failed.join("\n")) }
