@@ -44,7 +44,19 @@ pub(crate) fn test() -> Result<(), String> {
     let suites = [
         test(&["--workspace", "--all-features"]),
         // Ignored without a server.
-        test(&["--package", "eventlift", "--all-features", "--test", "main", "--", "--ignored", THREADS, "--skip", "measure_", "postgres::"]),
+        test(&[
+            "--package",
+            "eventlift",
+            "--all-features",
+            "--test",
+            "main",
+            "--",
+            "--ignored",
+            THREADS,
+            "--skip",
+            "measure_",
+            "postgres::",
+        ]),
     ];
     let failed: Vec<String> = suites.into_iter().filter_map(Result::err).collect();
     if failed.is_empty() { Ok(()) } else { Err(failed.join("\n")) }
