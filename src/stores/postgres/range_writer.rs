@@ -9,9 +9,9 @@ use sqlx::postgres::PgConnection;
 use super::append::{Along, Appender};
 use super::config::PostgresConfig;
 use super::connection::connect;
-use super::failure::{Place, store_error};
+use super::failure::Place;
 use super::proof::Seen;
-use super::session::{Session, UNHURRIED, roll_back};
+use super::session::{Session, roll_back};
 use super::writer::{Loaded, lock};
 
 /// Loads ranges under the epoch of the writer it comes from. Once an append's outcome is unknown it takes no more: the
@@ -32,8 +32,7 @@ impl PostgresRangeWriter {
         loaded: Arc<Mutex<Loaded>>,
     ) -> Result<Self, StoreError> {
         let display = config.place();
-        let mut connection = connect(&config.server, &display).await?;
-        sqlx::raw_sql(UNHURRIED).execute(&mut connection).await.map_err(|e| store_error("open", &display, e))?;
+        let connection = connect(&config.server, &display).await?;
         let appender = Appender::new(session.fence(), session.table.clone(), session.sequence.clone());
         Ok(Self { display, connection: Some(connection), appender, loaded, current: None })
     }

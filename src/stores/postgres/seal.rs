@@ -14,9 +14,8 @@ use super::session::{Fence, Session, number_on, roll_back};
 
 /// Memory for the sort of an index that is built; two are built at a time.
 const BUILD_MEMORY: &str = "256MB";
-/// Of a large table, an index takes longer than any query should; and what is sealed is on the disk, with all that came
-/// before.
-const UNTIMED: &str = "SET statement_timeout = 0; SET synchronous_commit = on";
+/// Of a large table, an index takes longer than any query should.
+const UNTIMED: &str = "SET statement_timeout = 0";
 /// The server estimates rows in single precision, which counts exactly up to here.
 const EXACT_COUNT: u64 = 1 << 24;
 

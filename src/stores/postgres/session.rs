@@ -20,10 +20,6 @@ use super::relation::lock_key;
 const LOCK_TRIES: u32 = 20;
 const LOCK_PAUSE: Duration = Duration::from_millis(100);
 
-/// While loading, a commit does not wait for the disk. Commits reach it in their order, events with their progress: a
-/// crash of the server takes away the last ones as a whole, and the run goes on from what is left. Sealing waits.
-pub(super) const UNHURRIED: &str = "SET synchronous_commit = off";
-
 /// An open table.
 pub(super) struct Session {
     pub(super) connection: PgConnection,
@@ -95,9 +91,6 @@ impl Session {
         let ledger = Ledger::of(&table.relation);
         let row = ledger.raise_epoch(&mut connection).await.map_err(failed)?;
         sqlx::raw_sql("COMMIT").execute(&mut connection).await.map_err(failed)?;
-        if !row.is_sealed {
-            sqlx::raw_sql(UNHURRIED).execute(&mut connection).await.map_err(failed)?;
-        }
 
         layout::check_partitions(&mut connection, &table, &display).await?;
         let select =
