@@ -33,7 +33,7 @@ pub use follow::Following;
 pub use migration::{Migration, MigrationOptions, Outcome};
 pub use policy::{Policies, Revisions, Unknown};
 pub use progress::Progress;
-pub(crate) use ranges::keep_places;
+pub use ranges::keep_places;
 pub use rehearsal::{Rehearsal, RehearsalOptions, rehearse};
 pub use retry::{Heartbeat, MayPass, NextTry, RetryPolicy, go_on};
 pub use starting_point::StartingPoint;

@@ -34,7 +34,7 @@ const MOST_RANGES: usize = 256;
 const LIFTED_AT_ONCE: usize = 2;
 
 /// Whether these rules leave every event where it was, whatever came before it.
-pub(crate) fn keep_places(registry: &Registry) -> bool {
+pub fn keep_places(registry: &Registry) -> bool {
     registry.shape() == Shape::OneToOne && registry.stateful().is_empty()
 }
 
