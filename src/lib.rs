@@ -75,7 +75,7 @@
 
 #[cfg(feature = "cli")]
 pub mod commands;
-#[cfg(any(feature = "sqlite", feature = "file", feature = "postgres"))]
+#[cfg(any(feature = "sqlite", feature = "file"))]
 pub mod config;
 pub mod ledger;
 pub mod pipeline;
@@ -100,7 +100,7 @@ pub use eventlift_transformers::{
     Upcaster,
 };
 
-#[cfg(any(feature = "sqlite", feature = "file", feature = "postgres"))]
+#[cfg(any(feature = "sqlite", feature = "file"))]
 pub use config::Project;
 pub use pipeline::{Migration, MigrationOptions, PipelineError, verify};
 pub use rebuild::{Feed, FoldOptions, Rebuild, RebuildError, Rebuilder, Rebuilt, Wanted};

@@ -301,16 +301,18 @@ pub const READ_MODEL_KINDS: &[&str] = &[
 impl ReadModelConfig {
     /// Whether somebody answers where the store is, without opening it. Always so for files.
     pub async fn reach(&self) -> Result<(), StoreError> {
-        match self {
+        match *self {
             #[cfg(feature = "postgres")]
-            Self::Postgres(config) => config.server.reach().await,
+            Self::Postgres(ref config) => config.server.reach().await,
             #[cfg(feature = "sqlite")]
-            _ => Ok(()),
+            Self::Sqlite(_) => Ok(()),
         }
     }
 
     /// Reads the table of a store, as [`StoreConfig::from_table`] does.
     pub fn from_table(mut table: toml::Table, folder: &Path) -> Result<Self, InvalidStore> {
+        #[cfg(not(feature = "sqlite"))]
+        let _ = folder;
         match &*kind(&mut table)? {
             #[cfg(feature = "sqlite")]
             "sqlite" => {

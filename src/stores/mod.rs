@@ -1,17 +1,17 @@
 //! The stores: one folder and one feature each, the same file names in each.
 
-#[cfg(any(feature = "sqlite", feature = "file", feature = "postgres"))]
+#[cfg(any(feature = "sqlite", feature = "file"))]
 mod configured;
 #[cfg(feature = "file")]
 pub mod file;
-#[cfg(any(feature = "sqlite", feature = "file", feature = "postgres"))]
+#[cfg(any(feature = "sqlite", feature = "file"))]
 pub(crate) mod local_file;
 #[cfg(feature = "postgres")]
 pub mod postgres;
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
+#[cfg(feature = "sqlite")]
 mod refusal;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
-#[cfg(any(feature = "sqlite", feature = "file", feature = "postgres"))]
+#[cfg(any(feature = "sqlite", feature = "file"))]
 pub use configured::{InvalidStore, KINDS, KeptAs, READ_MODEL_KINDS, ReadModelConfig, StoreConfig};
