@@ -19,7 +19,7 @@ const CUSTOMERS: usize = 50_000;
 const ROUNDS: usize = 5;
 /// With this many times the events, memory may grow by that factor.
 const MORE: usize = 3;
-const GROWTH: f64 = 1.15;
+const GROWTH: f64 = 1.1;
 /// Upserts in flight at once.
 const PIPELINED: usize = 256;
 /// Upserts are a steady stream: a part of the events is enough.
