@@ -4,9 +4,10 @@ use std::num::NonZeroUsize;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use bytestring::ByteString;
 use futures_util::stream::BoxStream;
 
-use crate::checkpoint::{Checkpoint, LoadRange, PositionRange, Progress, RunId, RunRecord, StateKey};
+use crate::checkpoint::{Checkpoint, LoadRange, NoteChange, PositionRange, Progress, RunId, RunRecord, StateKey};
 use crate::error::StoreError;
 use crate::event::Event;
 use crate::position::Position;
@@ -15,6 +16,7 @@ use crate::store::{
     Capabilities, Census, CheckpointStore, EventReader, EventStream, EventWriter, RangeWriter, ReadRequest,
     StoreIdentity,
 };
+use crate::stream::{Revision, StreamName};
 
 #[async_trait]
 impl<S: EventReader + ?Sized> EventReader for Box<S> {
@@ -86,6 +88,18 @@ impl<S: EventWriter + ?Sized> EventWriter for Box<S> {
         (**self).range_writers(count).await
     }
 
+    async fn heads(&self, streams: &[StreamName]) -> Result<Vec<Option<Revision>>, StoreError> {
+        (**self).heads(streams).await
+    }
+
+    async fn withdraw(&mut self, from: &[(StreamName, Revision)], progress: &Progress) -> Result<(), StoreError> {
+        (**self).withdraw(from, progress).await
+    }
+
+    async fn erase(&mut self, after: Option<Position>, run: &RunRecord) -> Result<(), StoreError> {
+        (**self).erase(after, run).await
+    }
+
     async fn is_empty(&self) -> Result<bool, StoreError> {
         (**self).is_empty().await
     }
@@ -126,6 +140,20 @@ impl<S: CheckpointStore + ?Sized> CheckpointStore for Box<S> {
         (**self).position_at(run, source).await
     }
 
+    async fn notes(
+        &self,
+        run: RunId,
+        book: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(ByteString, Bytes)>, StoreError> {
+        (**self).notes(run, book, after, limit).await
+    }
+
+    async fn write_notes(&mut self, run: RunId, changes: &[NoteChange]) -> Result<(), StoreError> {
+        (**self).write_notes(run, changes).await
+    }
+
     async fn load_ranges(&self, run: RunId) -> Result<Vec<LoadRange>, StoreError> {
         (**self).load_ranges(run).await
     }
@@ -137,7 +165,13 @@ impl<S: CheckpointStore + ?Sized> CheckpointStore for Box<S> {
 
 #[async_trait]
 impl<W: RangeWriter + ?Sized> RangeWriter for Box<W> {
-    async fn append(&mut self, events: &[Event], run: RunId, range: &LoadRange) -> Result<(), StoreError> {
-        (**self).append(events, run, range).await
+    async fn append(
+        &mut self,
+        events: &[Event],
+        run: RunId,
+        range: &LoadRange,
+        notes: &[NoteChange],
+    ) -> Result<(), StoreError> {
+        (**self).append(events, run, range, notes).await
     }
 }

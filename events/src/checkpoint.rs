@@ -91,6 +91,19 @@ pub struct Progress {
     /// Position ranges that are new or have grown since the last checkpoint; a range replaces the stored one that
     /// starts at the same source position.
     pub positions: Vec<PositionRange>,
+    /// Notes that changed since the last checkpoint, each at most once.
+    pub notes: Vec<NoteChange>,
+}
+
+/// A note that a run keeps in one of its books: unlike state, notes have an order and can be listed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NoteChange {
+    /// Which book: `quarantine`, `cut-over` …
+    pub book: ByteString,
+    /// Its key, of 1,000 bytes at most; a book is in the order of the bytes of its keys.
+    pub key: ByteString,
+    /// Its new value, or none to strike it out.
+    pub value: Option<Bytes>,
 }
 
 /// The key of something that a stage keeps per stream between batches.
@@ -146,6 +159,57 @@ pub struct RunRecord {
     pub updated_at: Timestamp,
     /// The version of eventlift that wrote it.
     pub tool: String,
+    /// What it was made of and how it went, for people.
+    pub details: RunDetails,
+}
+
+/// What a run was made of and how it went. Nothing is decided by it; it holds no secrets.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RunDetails {
+    /// The source, for people: a URL without its password.
+    pub source: String,
+    /// The target, in the same way.
+    pub target: String,
+    /// The rules as they were when they were applied last, in their order.
+    pub rules: Vec<AppliedRule>,
+    /// Each time that somebody started it, the latest last; the oldest of very many are left out.
+    pub sessions: Vec<RunSession>,
+}
+
+/// A rule that a run applied.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AppliedRule {
+    /// Its name, as in [`RunRecord::parts`].
+    pub name: String,
+    /// Its fingerprint.
+    pub fingerprint: String,
+    /// The file it was read from, where it was; from the project's folder.
+    pub file: Option<String>,
+    /// Its source text, where it has one.
+    pub text: Option<String>,
+}
+
+/// One start of a run, up to its end or up to now.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RunSession {
+    /// What was started: `migrate`, `cutover` …
+    pub command: String,
+    /// Who: user and host.
+    pub by: String,
+    /// The version of eventlift.
+    pub tool: String,
+    /// When.
+    pub began_at: Timestamp,
+    /// When it ended; none while it runs, or where it was killed.
+    pub ended_at: Option<Timestamp>,
+    /// What was done in it.
+    pub counts: Counts,
+    /// How long it took, in milliseconds.
+    pub millis: u64,
+    /// How it ended: `done`, `stopped`, or what failed; empty while it runs.
+    pub result: String,
 }
 
 /// Where a run stands.
@@ -158,6 +222,8 @@ pub enum RunState {
     Sealing,
     /// Done: everything the source held is in and checked.
     Done,
+    /// Taken back: what it wrote was removed.
+    RolledBack,
 }
 
 impl RunState {
@@ -167,6 +233,7 @@ impl RunState {
             Self::Loading => "loading",
             Self::Sealing => "sealing",
             Self::Done => "done",
+            Self::RolledBack => "rolled_back",
         }
     }
 }
@@ -184,6 +251,7 @@ impl FromStr for RunState {
             "loading" => Ok(Self::Loading),
             "sealing" => Ok(Self::Sealing),
             "done" => Ok(Self::Done),
+            "rolled_back" => Ok(Self::RolledBack),
             _ => Err(UnknownRunState(text.to_owned())),
         }
     }
@@ -191,5 +259,5 @@ impl FromStr for RunState {
 
 /// Text that names no run state, for example one of a newer version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a run's state (expected loading, sealing or done)")]
+#[error("{0:?} is not a run's state (expected loading, sealing, done or rolled_back)")]
 pub struct UnknownRunState(pub String);

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use bytes::Bytes;
 use bytestring::ByteString;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::payload::Payload;
@@ -237,7 +238,8 @@ impl fmt::Display for SchemaVersion {
 ///
 /// Prints and parses as RFC 3339, in UTC. Text with a finer fraction than microseconds does not parse, since carrying
 /// it would lose digits.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct Timestamp(i64);
 
 impl Timestamp {
@@ -287,6 +289,19 @@ impl FromStr for Timestamp {
             return Err(InvalidTimestamp::Precision(text.to_owned()));
         }
         Ok(Self(moment.as_microsecond()))
+    }
+}
+
+impl From<Timestamp> for String {
+    fn from(timestamp: Timestamp) -> Self {
+        timestamp.to_string()
+    }
+}
+
+impl TryFrom<String> for Timestamp {
+    type Error = InvalidTimestamp;
+    fn try_from(text: String) -> Result<Self, InvalidTimestamp> {
+        text.parse()
     }
 }
 

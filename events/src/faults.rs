@@ -8,11 +8,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use bytestring::ByteString;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use tokio::sync::{Semaphore, watch};
 
-use crate::checkpoint::{Checkpoint, LoadRange, PositionRange, Progress, RunId, RunRecord, StateKey};
+use crate::checkpoint::{Checkpoint, LoadRange, NoteChange, PositionRange, Progress, RunId, RunRecord, StateKey};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::event::Event;
 use crate::position::Position;
@@ -21,6 +22,7 @@ use crate::store::{
     Capabilities, Census, CheckpointStore, EventReader, EventStream, EventWriter, RangeWriter, ReadRequest,
     StoreIdentity,
 };
+use crate::stream::{Revision, StreamName};
 
 /// A way to fail.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -56,6 +58,12 @@ pub enum Call {
     LoadRanges,
     /// [`EventReader::cuts`].
     Cuts,
+    /// [`EventWriter::withdraw`].
+    Withdraw,
+    /// [`EventWriter::erase`].
+    Erase,
+    /// [`CheckpointStore::write_notes`].
+    WriteNotes,
 }
 
 /// The calls of a kind of store: what a script counts, and lets fail.
@@ -68,6 +76,8 @@ impl Cue for Call {
     fn action(self) -> &'static str {
         match self {
             Self::Append => "append to",
+            Self::Withdraw | Self::Erase => "take events out of",
+            Self::WriteNotes => "write notes in",
             Self::Seal => "seal",
             Self::Batch => "read",
             Self::Checkpoint => "read the checkpoint of",
@@ -361,6 +371,22 @@ impl<S: EventWriter> EventWriter for Faulty<S> {
         Ok(writers.map(faulty).collect())
     }
 
+    async fn heads(&self, streams: &[StreamName]) -> Result<Vec<Option<Revision>>, StoreError> {
+        self.inner.heads(streams).await
+    }
+
+    async fn withdraw(&mut self, from: &[(StreamName, Revision)], progress: &Progress) -> Result<(), StoreError> {
+        let injected = self.script.before(Call::Withdraw, self.inner.identity()).await?;
+        self.inner.withdraw(from, progress).await?;
+        InjectedFault::after(injected, self.inner.identity(), ())
+    }
+
+    async fn erase(&mut self, after: Option<Position>, run: &RunRecord) -> Result<(), StoreError> {
+        let injected = self.script.before(Call::Erase, self.inner.identity()).await?;
+        self.inner.erase(after, run).await?;
+        InjectedFault::after(injected, self.inner.identity(), ())
+    }
+
     async fn is_empty(&self) -> Result<bool, StoreError> {
         self.inner.is_empty().await
     }
@@ -379,9 +405,15 @@ struct FaultyRange {
 
 #[async_trait]
 impl RangeWriter for FaultyRange {
-    async fn append(&mut self, events: &[Event], run: RunId, range: &LoadRange) -> Result<(), StoreError> {
+    async fn append(
+        &mut self,
+        events: &[Event],
+        run: RunId,
+        range: &LoadRange,
+        notes: &[NoteChange],
+    ) -> Result<(), StoreError> {
         let injected = self.script.before(Call::AppendRange, &self.store).await?;
-        self.inner.append(events, run, range).await?;
+        self.inner.append(events, run, range, notes).await?;
         InjectedFault::after(injected, &self.store, ())
     }
 }
@@ -417,6 +449,22 @@ impl<S: EventWriter> CheckpointStore for Faulty<S> {
 
     async fn position_at(&self, run: RunId, source: Position) -> Result<Option<PositionRange>, StoreError> {
         self.inner.position_at(run, source).await
+    }
+
+    async fn notes(
+        &self,
+        run: RunId,
+        book: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(ByteString, Bytes)>, StoreError> {
+        self.inner.notes(run, book, after, limit).await
+    }
+
+    async fn write_notes(&mut self, run: RunId, changes: &[NoteChange]) -> Result<(), StoreError> {
+        let injected = self.script.before(Call::WriteNotes, self.inner.identity()).await?;
+        self.inner.write_notes(run, changes).await?;
+        InjectedFault::after(injected, self.inner.identity(), ())
     }
 
     async fn load_ranges(&self, run: RunId) -> Result<Vec<LoadRange>, StoreError> {

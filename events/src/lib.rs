@@ -55,6 +55,7 @@ pub mod conformance;
 mod error;
 mod event;
 pub mod faults;
+mod fence;
 mod memory;
 mod payload;
 mod position;
@@ -66,11 +67,12 @@ pub use bytes::Bytes;
 pub use bytestring::ByteString;
 
 pub use checkpoint::{
-    Checkpoint, Counts, LoadRange, PositionRange, Progress, RunId, RunRecord, RunState, StateChange, StateKey,
-    UnknownRunState,
+    AppliedRule, Checkpoint, Counts, LoadRange, NoteChange, PositionRange, Progress, RunDetails, RunId, RunRecord,
+    RunSession, RunState, StateChange, StateKey, UnknownRunState,
 };
 pub use error::{StoreError, StoreErrorKind};
 pub use event::{Event, EventId, EventType, InvalidTimestamp, SchemaVersion, Timestamp};
+pub use fence::{Fence, FenceNotice};
 pub use memory::{MemoryLimits, MemoryReader, MemoryStore, MemoryWriter};
 pub use payload::{ContentType, Payload};
 pub use position::{InvalidPosition, Position};

@@ -8,11 +8,12 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use bytestring::ByteString;
 use futures_util::stream::BoxStream;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::checkpoint::{Checkpoint, LoadRange, PositionRange, Progress, RunId, RunRecord, StateKey};
+use crate::checkpoint::{Checkpoint, LoadRange, NoteChange, PositionRange, Progress, RunId, RunRecord, StateKey};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::event::{Event, EventId, Timestamp};
 use crate::payload::Payload;
@@ -79,6 +80,20 @@ struct RunProgress {
     state: HashMap<StateKey, Bytes>,
     positions: BTreeMap<Position, PositionRange>,
     ranges: Vec<LoadRange>,
+    /// By book and key.
+    notes: BTreeMap<(ByteString, ByteString), Bytes>,
+}
+
+impl RunProgress {
+    fn note(&mut self, changes: &[NoteChange]) {
+        for NoteChange { book, key, value } in changes {
+            let place = (book.clone(), key.clone());
+            match value {
+                Some(value) => self.notes.insert(place, value.clone()),
+                None => self.notes.remove(&place),
+            };
+        }
+    }
 }
 
 impl Default for MemoryStore {
@@ -261,6 +276,19 @@ impl Content {
             };
         }
         run.positions.extend(progress.positions.iter().map(|range| (range.source, *range)));
+        run.note(&progress.notes);
+    }
+
+    fn record(&mut self, run: &RunRecord) {
+        match self.runs.iter_mut().find(|recorded| recorded.id == run.id) {
+            Some(recorded) => *recorded = run.clone(),
+            None => self.runs.push(run.clone()),
+        }
+    }
+
+    fn remove_where(&mut self, is_gone: impl Fn(&Event) -> bool) {
+        let gone: Vec<Position> = self.events.values().filter(|event| is_gone(event)).map(|e| e.position).collect();
+        gone.into_iter().for_each(|position| self.remove(position));
     }
 
     /// The first event whose revision is not behind the one before it in its stream.
@@ -466,6 +494,33 @@ impl EventWriter for MemoryWriter {
         Ok(())
     }
 
+    async fn heads(&self, streams: &[StreamName]) -> Result<Vec<Option<Revision>>, StoreError> {
+        let content = self.shared.content();
+        let head = |stream| content.streams.get(stream).and_then(|held| held.last_key_value()).map(|(last, _)| *last);
+        Ok(streams.iter().map(head).collect())
+    }
+
+    async fn withdraw(&mut self, from: &[(StreamName, Revision)], progress: &Progress) -> Result<(), StoreError> {
+        let mut content = self.shared.content_mut();
+        let from: HashMap<&StreamName, Revision> = from.iter().map(|(stream, first)| (stream, *first)).collect();
+        content.remove_where(|event| from.get(&event.stream).is_some_and(|first| event.revision >= *first));
+        content.commit(progress);
+        Ok(())
+    }
+
+    async fn erase(&mut self, after: Option<Position>, run: &RunRecord) -> Result<(), StoreError> {
+        let mut content = self.shared.content_mut();
+        content.remove_where(|event| after.is_none_or(|after| event.position > after));
+        if content.events.is_empty() {
+            content.sealed = false;
+            content.sparse = false;
+        }
+        let notes = content.progress.remove(&run.id).map(|kept| kept.notes).unwrap_or_default();
+        content.progress.insert(run.id, RunProgress { notes, ..RunProgress::default() });
+        content.record(run);
+        Ok(())
+    }
+
     async fn is_empty(&self) -> Result<bool, StoreError> {
         Ok(self.shared.content().events.is_empty())
     }
@@ -483,7 +538,13 @@ struct MemoryRangeWriter {
 
 #[async_trait]
 impl RangeWriter for MemoryRangeWriter {
-    async fn append(&mut self, events: &[Event], run: RunId, range: &LoadRange) -> Result<(), StoreError> {
+    async fn append(
+        &mut self,
+        events: &[Event],
+        run: RunId,
+        range: &LoadRange,
+        notes: &[NoteChange],
+    ) -> Result<(), StoreError> {
         let mut content = self.shared.content_mut();
         let refused = |problem: &str| {
             let place = format!("range {}", range.index);
@@ -507,6 +568,7 @@ impl RangeWriter for MemoryRangeWriter {
         if let Some(planned) = ranges.ranges.iter_mut().find(|planned| planned.index == range.index) {
             *planned = *range;
         }
+        ranges.note(notes);
         drop(content);
         self.shared.appends.send_modify(|appends| *appends += 1);
         Ok(())
@@ -520,11 +582,7 @@ impl CheckpointStore for MemoryWriter {
     }
 
     async fn record_run(&mut self, run: &RunRecord) -> Result<(), StoreError> {
-        let mut content = self.shared.content_mut();
-        match content.runs.iter_mut().find(|recorded| recorded.id == run.id) {
-            Some(recorded) => *recorded = run.clone(),
-            None => content.runs.push(run.clone()),
-        }
+        self.shared.content_mut().record(run);
         Ok(())
     }
 
@@ -555,6 +613,26 @@ impl CheckpointStore for MemoryWriter {
         let Some(run) = content.progress.get(&run) else { return Ok(None) };
         Ok(run.positions.range(..=source).next_back().map(|(_, range)| *range))
     }
+
+    async fn notes(
+        &self,
+        run: RunId,
+        book: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(ByteString, Bytes)>, StoreError> {
+        let content = self.shared.content();
+        let Some(run) = content.progress.get(&run) else { return Ok(Vec::new()) };
+        let in_book = run.notes.iter().filter(|((known, _), _)| &**known == book);
+        let behind = in_book.filter(|((_, key), _)| after.is_none_or(|after| &**key > after));
+        Ok(behind.take(limit).map(|((_, key), value)| (key.clone(), value.clone())).collect())
+    }
+
+    async fn write_notes(&mut self, run: RunId, changes: &[NoteChange]) -> Result<(), StoreError> {
+        self.shared.content_mut().progress.entry(run).or_default().note(changes);
+        Ok(())
+    }
+
     async fn load_ranges(&self, run: RunId) -> Result<Vec<LoadRange>, StoreError> {
         Ok(self.shared.content().progress.get(&run).map(|run| run.ranges.clone()).unwrap_or_default())
     }

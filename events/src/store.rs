@@ -6,13 +6,15 @@ use std::num::NonZeroUsize;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use bytestring::ByteString;
 use futures_util::stream::BoxStream;
 
-use crate::checkpoint::{Checkpoint, LoadRange, PositionRange, Progress, RunId, RunRecord, StateKey};
+use crate::checkpoint::{Checkpoint, LoadRange, NoteChange, PositionRange, Progress, RunId, RunRecord, StateKey};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::event::{Event, EventType, SchemaVersion};
 use crate::position::Position;
 use crate::scope::Scope;
+use crate::stream::{Revision, StreamName};
 
 /// Which store this is, wherever it is opened from: two readers or writers of the same events have equal identities.
 /// Prints as a URL without its password.
@@ -308,6 +310,27 @@ pub trait EventWriter: CheckpointStore {
         Ok(Vec::new())
     }
 
+    /// The last revision of each of these streams, in their order; none where the store holds no event of it.
+    async fn heads(&self, streams: &[StreamName]) -> Result<Vec<Option<Revision>>, StoreError> {
+        let _ = streams;
+        Err(cannot("look up streams in", "it looks up no streams"))
+    }
+
+    /// Takes events out again, with the progress of the run they belong to: of each of these streams the events from
+    /// this revision on. All or nothing; repeatable. Streams and revisions that it does not hold are none.
+    async fn withdraw(&mut self, from: &[(StreamName, Revision)], progress: &Progress) -> Result<(), StoreError> {
+        let _ = (from, progress);
+        Err(cannot("take events out of", "it takes no events out again"))
+    }
+
+    /// Takes all events behind a position out again, all of them where it is none, and stores the record of the run that
+    /// they belonged to, without its checkpoint, state, positions and ranges; its notes stay. All or nothing;
+    /// repeatable. A store that holds no event afterwards is loading again.
+    async fn erase(&mut self, after: Option<Position>, run: &RunRecord) -> Result<(), StoreError> {
+        let _ = (after, run);
+        Err(cannot("take events out of", "it takes no events out again"))
+    }
+
     /// Whether it holds any event.
     async fn is_empty(&self) -> Result<bool, StoreError>;
 
@@ -319,9 +342,16 @@ pub trait EventWriter: CheckpointStore {
 #[async_trait]
 pub trait RangeWriter: Send {
     /// Appends events whose positions lie in a range, with the range's progress, in one transaction. Only ranges that
-    /// were [planned](CheckpointStore::plan_ranges) can be loaded; the events come in order and each once. When it
-    /// returns `Ok`, both are durable; after an error [`CheckpointStore::load_ranges`] tells whether they are.
-    async fn append(&mut self, events: &[Event], run: RunId, range: &LoadRange) -> Result<(), StoreError>;
+    /// were [planned](CheckpointStore::plan_ranges) can be loaded; the events come in order and each once. Notes of the run
+    /// are committed with them. When it returns `Ok`, all is durable; after an error [`CheckpointStore::load_ranges`]
+    /// tells whether it is.
+    async fn append(
+        &mut self,
+        events: &[Event],
+        run: RunId,
+        range: &LoadRange,
+        notes: &[NoteChange],
+    ) -> Result<(), StoreError>;
 }
 
 /// Remembers runs: the ledger, checkpoints, state and the position map.
@@ -351,6 +381,18 @@ pub trait CheckpointStore: Send + Sync {
     /// The last range that starts at or before a source position: the one that says what the position became.
     async fn position_at(&self, run: RunId, source: Position) -> Result<Option<PositionRange>, StoreError>;
 
+    /// The notes of one of a run's books behind a key, in the order of the keys' bytes, at most `limit`: key and value.
+    async fn notes(
+        &self,
+        run: RunId,
+        book: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(ByteString, Bytes)>, StoreError>;
+
+    /// Changes notes of a run, all or nothing, apart from any progress.
+    async fn write_notes(&mut self, run: RunId, changes: &[NoteChange]) -> Result<(), StoreError>;
+
     /// The ranges that a run loads its events in, in order; none where it does not.
     async fn load_ranges(&self, run: RunId) -> Result<Vec<LoadRange>, StoreError> {
         let _ = run;
@@ -363,4 +405,8 @@ pub trait CheckpointStore: Send + Sync {
         let problem = "it loads no ranges at the same time".to_owned();
         Err(StoreError::new("plan a load of", "the store", StoreErrorKind::Unsupported(problem)))
     }
+}
+
+fn cannot(action: &'static str, problem: &str) -> StoreError {
+    StoreError::new(action, "the store", StoreErrorKind::Unsupported(problem.to_owned()))
 }

@@ -8,9 +8,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use eventlift_events::conformance::{CHECKS, StoreUnderTest, run_all};
 use eventlift_events::{
-    Capabilities, Census, Checkpoint, CheckpointStore, ContentType, Event, EventId, EventReader, EventStream,
-    EventType, EventWriter, MemoryReader, MemoryStore, MemoryWriter, Payload, Position, PositionRange, Progress,
-    ReadRequest, RunId, RunRecord, Scope, StateKey, StoreError, StoreErrorKind, StoreIdentity, StreamName, Timestamp,
+    ByteString, Capabilities, Census, Checkpoint, CheckpointStore, ContentType, Event, EventId, EventReader,
+    EventStream, EventType, EventWriter, MemoryReader, MemoryStore, MemoryWriter, NoteChange, Payload, Position,
+    PositionRange, Progress, ReadRequest, RunId, RunRecord, Scope, StateKey, StoreError, StoreErrorKind, StoreIdentity,
+    StreamName, Timestamp,
 };
 use futures_util::{FutureExt, StreamExt};
 
@@ -514,5 +515,19 @@ impl CheckpointStore for BrokenWriter {
     async fn position_at(&self, run: RunId, source: Position) -> Result<Option<PositionRange>, StoreError> {
         let found = self.inner.position_at(run, source).await?;
         Ok(found.filter(|found| self.flaw != FindsRangesOnlyAtTheirStart || found.source == source))
+    }
+
+    async fn notes(
+        &self,
+        run: RunId,
+        book: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(ByteString, Bytes)>, StoreError> {
+        self.inner.notes(run, book, after, limit).await
+    }
+
+    async fn write_notes(&mut self, run: RunId, changes: &[NoteChange]) -> Result<(), StoreError> {
+        self.inner.write_notes(run, changes).await
     }
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use eventlift_events::{
-    Bytes, Checkpoint, CheckpointStore, Position, PositionRange, Progress, RunId, RunRecord, StateKey, StoreError,
+    ByteString, Bytes, Checkpoint, CheckpointStore, NoteChange, Position, PositionRange, Progress, RunId, RunRecord,
+    StateKey, StoreError,
 };
 use rusqlite::{Connection, OpenFlags};
 
@@ -127,5 +128,24 @@ impl CheckpointStore for LedgerDatabase {
 
     async fn position_at(&self, run: RunId, source: Position) -> Result<Option<PositionRange>, StoreError> {
         self.query(|c| progress::position_at(c, run, source))
+    }
+
+    async fn notes(
+        &self,
+        run: RunId,
+        book: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(ByteString, Bytes)>, StoreError> {
+        self.query(|c| progress::notes(c, run, book, after, limit))
+    }
+
+    async fn write_notes(&mut self, run: RunId, changes: &[NoteChange]) -> Result<(), StoreError> {
+        let mut connection = self.lock();
+        let written = connection.transaction().and_then(|transaction| {
+            progress::write_notes(&transaction, run, changes)?;
+            transaction.commit()
+        });
+        written.map_err(|e| failure::store_error("write to", &self.display, e))
     }
 }

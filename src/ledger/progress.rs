@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use eventlift_events::{Bytes, Checkpoint, Counts, Position, PositionRange, Progress, RunId, StateKey};
+use eventlift_events::{
+    ByteString, Bytes, Checkpoint, Counts, NoteChange, Position, PositionRange, Progress, RunId, StateKey,
+};
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
 use super::runs::unreadable;
@@ -34,6 +36,8 @@ pub fn commit(connection: &Connection, progress: &Progress) -> Result<()> {
             None => forget.execute(params![run, owner, stream])?,
         };
     }
+
+    write_notes(connection, progress.run, &progress.notes)?;
 
     let mut map =
         connection.prepare_cached("INSERT OR REPLACE INTO eventlift_positions VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
@@ -88,6 +92,41 @@ pub fn state(connection: &Connection, run: RunId, keys: &[StateKey]) -> Result<V
             Ok(value.map(Bytes::from))
         })
         .collect()
+}
+
+/// The notes of a book behind a key, in order, at most `limit`.
+pub fn notes(
+    connection: &Connection,
+    run: RunId,
+    book: &str,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Vec<(ByteString, Bytes)>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT key, value FROM eventlift_notes WHERE run = ?1 AND book = ?2 AND (?3 IS NULL OR key > ?3)
+         ORDER BY key LIMIT ?4",
+    )?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let note = |row: &Row<'_>| {
+        let (key, value): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
+        Ok((ByteString::from(key), Bytes::from(value)))
+    };
+    statement.query_map(params![run.to_string(), book, after, limit], note)?.collect()
+}
+
+/// Changes notes of a run.
+pub fn write_notes(connection: &Connection, run: RunId, changes: &[NoteChange]) -> Result<()> {
+    let run = run.to_string();
+    let mut set = connection.prepare_cached("INSERT OR REPLACE INTO eventlift_notes VALUES (?1, ?2, ?3, ?4)")?;
+    let mut strike =
+        connection.prepare_cached("DELETE FROM eventlift_notes WHERE run = ?1 AND book = ?2 AND key = ?3")?;
+    for NoteChange { book, key, value } in changes {
+        match value {
+            Some(value) => set.execute(params![run, &**book, &**key, &value[..]])?,
+            None => strike.execute(params![run, &**book, &**key])?,
+        };
+    }
+    Ok(())
 }
 
 const RANGE: &str = "SELECT source_major, source_minor, source_length, target_major, target_minor, target_length FROM eventlift_positions";

@@ -7,7 +7,7 @@ use rusqlite::{Connection, Result, Row, params};
 /// All runs, the latest last.
 pub fn runs(connection: &Connection) -> Result<Vec<RunRecord>> {
     let mut statement = connection.prepare_cached(
-        "SELECT id, state, source, fingerprint, parts, started_at, updated_at, tool FROM eventlift_runs ORDER BY number",
+        "SELECT id, state, source, fingerprint, parts, started_at, updated_at, tool, details FROM eventlift_runs ORDER BY number",
     )?;
     let records = statement.query_map([], run_record)?;
     records.collect()
@@ -16,12 +16,13 @@ pub fn runs(connection: &Connection) -> Result<Vec<RunRecord>> {
 /// Stores a run's record in place of the one with the same id.
 pub fn record_run(connection: &Connection, run: &RunRecord) -> Result<()> {
     let parts = serde_json::to_string(&run.parts).map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;
+    let details = serde_json::to_string(&run.details).map_err(|e| rusqlite::Error::ToSqlConversionFailure(e.into()))?;
     connection
         .prepare_cached(
-            "INSERT INTO eventlift_runs (id, state, source, fingerprint, parts, started_at, updated_at, tool)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+            "INSERT INTO eventlift_runs (id, state, source, fingerprint, parts, started_at, updated_at, tool, details)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
              ON CONFLICT (id) DO UPDATE SET state = ?2, source = ?3, fingerprint = ?4, parts = ?5, started_at = ?6,
-                                            updated_at = ?7, tool = ?8",
+                                            updated_at = ?7, tool = ?8, details = ?9",
         )?
         .execute(params![
             run.id.to_string(),
@@ -32,12 +33,13 @@ pub fn record_run(connection: &Connection, run: &RunRecord) -> Result<()> {
             run.started_at.micros(),
             run.updated_at.micros(),
             run.tool,
+            details,
         ])?;
     Ok(())
 }
 
 fn run_record(row: &Row<'_>) -> Result<RunRecord> {
-    let parts: String = row.get(4)?;
+    let (parts, details): (String, String) = (row.get(4)?, row.get(8)?);
     Ok(RunRecord {
         id: row.get::<_, String>(0)?.parse().map_err(|e| unreadable(0, e))?,
         state: row.get::<_, String>(1)?.parse().map_err(|e| unreadable(1, e))?,
@@ -47,6 +49,7 @@ fn run_record(row: &Row<'_>) -> Result<RunRecord> {
         started_at: Timestamp::from_micros(row.get(5)?).map_err(|e| unreadable(5, e))?,
         updated_at: Timestamp::from_micros(row.get(6)?).map_err(|e| unreadable(6, e))?,
         tool: row.get(7)?,
+        details: serde_json::from_str(&details).map_err(|e| unreadable(8, e))?,
     })
 }
 

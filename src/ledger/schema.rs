@@ -12,7 +12,8 @@ CREATE TABLE IF NOT EXISTS eventlift_runs (
     parts       TEXT NOT NULL,
     started_at  INTEGER NOT NULL,
     updated_at  INTEGER NOT NULL,
-    tool        TEXT NOT NULL
+    tool        TEXT NOT NULL,
+    details     TEXT NOT NULL DEFAULT '{}'
 ) STRICT;
 CREATE TABLE IF NOT EXISTS eventlift_checkpoints (
     run     TEXT PRIMARY KEY,
@@ -41,11 +42,28 @@ CREATE TABLE IF NOT EXISTS eventlift_positions (
     target_length INTEGER NOT NULL,
     PRIMARY KEY (run, source_major, source_minor)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS eventlift_notes (
+    run   TEXT NOT NULL,
+    book  TEXT NOT NULL,
+    key   TEXT NOT NULL,
+    value BLOB NOT NULL,
+    PRIMARY KEY (run, book, key)
+) STRICT, WITHOUT ROWID;
 ";
 
 /// Creates the tables that are not there yet.
 pub fn create(connection: &Connection) -> Result<()> {
-    connection.execute_batch(TABLES)
+    connection.execute_batch(TABLES)?;
+    // A ledger of an earlier version has no such column.
+    let has_details: bool = connection.query_row(
+        "SELECT EXISTS (SELECT 1 FROM pragma_table_info('eventlift_runs') WHERE name = 'details')",
+        [],
+        |row| row.get(0),
+    )?;
+    if !has_details {
+        connection.execute_batch("ALTER TABLE eventlift_runs ADD COLUMN details TEXT NOT NULL DEFAULT '{}'")?;
+    }
+    Ok(())
 }
 
 /// Whether the database has a ledger.

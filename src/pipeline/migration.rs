@@ -4,8 +4,8 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, OnceLock};
 
 use eventlift_events::{
-    Checkpoint, Counts, EventReader, EventWriter, LoadRange, Position, ReadRequest, RunId, RunRecord, RunState, Scope,
-    Timestamp,
+    Checkpoint, Counts, EventReader, EventWriter, LoadRange, Position, ReadRequest, RunDetails, RunId, RunRecord,
+    RunState, Scope, Timestamp,
 };
 use eventlift_transformers::{Registry, Shape};
 use futures_util::StreamExt;
@@ -238,7 +238,9 @@ impl Migration {
         let options = &self.options;
         let fingerprint = Fingerprint::of(&self.registry, &options.scope, &options.policies)
             .of_stores(self.source.reading(), self.target.writing());
-        let Some(record) = runs.into_iter().next_back() else {
+        // A run that was taken back has left nothing to go on with.
+        let last = runs.into_iter().next_back().filter(|run| run.state != RunState::RolledBack);
+        let Some(record) = last else {
             if !self.target.is_empty().await.map_err(PipelineError::Target)? {
                 return Err(Refusal::ForeignEvents { target, run: None }.into());
             }
@@ -252,6 +254,7 @@ impl Migration {
                 started_at: now,
                 updated_at: now,
                 tool: env!("CARGO_PKG_VERSION").to_owned(),
+                details: RunDetails::default(),
             };
             return Ok(Opened { record, checkpoint: None, ranges: Vec::new(), resumed: false });
         };

@@ -96,7 +96,8 @@ impl RangedLoad<'_> {
         }
         let checkpoint = last_done(&ranges).map(|last| Checkpoint { source: last, target: Some(last), counts });
         if let Some(checkpoint) = checkpoint {
-            let committed = Committed { run: self.run, checkpoint, state: Vec::new(), positions: Vec::new() };
+            let committed =
+                Committed { run: self.run, checkpoint, state: Vec::new(), positions: Vec::new(), notes: Vec::new() };
             append_once(target, &[], &committed).await.map_err(PipelineError::Target)?;
         }
         target.plan_ranges(self.run, &[]).await.map_err(PipelineError::Target)?;
@@ -347,7 +348,7 @@ impl Loader {
         refuse_attributes(self.keeps_attributes, &gathered.events)?;
         let mut backoff = Backoff::default();
         let mut tries = 0;
-        while let Err(error) = self.writer.append(&gathered.events, self.run, range).await {
+        while let Err(error) = self.writer.append(&gathered.events, self.run, range, &[]).await {
             if self.is_committed(range).await {
                 break;
             }

@@ -288,7 +288,13 @@ impl Sequencer {
         if self.committed == Some(checkpoint) {
             return None;
         }
-        Some(Progress { run: self.run, checkpoint, state: self.state.changes(), positions: self.ranges.clone() })
+        Some(Progress {
+            run: self.run,
+            checkpoint,
+            state: self.state.changes(),
+            positions: self.ranges.clone(),
+            notes: Vec::new(),
+        })
     }
 
     /// Says that this progress is committed.

@@ -134,7 +134,8 @@ mod tests {
                 state.set(&key(*stream), value(*stream));
             }
             let checkpoint = Checkpoint { source: Position::new(1), target: None, counts: Counts::default() };
-            let progress = Progress { run, checkpoint, state: state.changes(), positions: Vec::new() };
+            let progress =
+                Progress { run, checkpoint, state: state.changes(), positions: Vec::new(), notes: Vec::new() };
             store.append(&[], Some(&progress)).await.unwrap();
             state.committed();
         }

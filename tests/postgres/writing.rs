@@ -200,13 +200,13 @@ async fn an_earlier_writer_cannot_commit_once_a_later_one_opened_the_store() {
     let run = RunId::random();
     first.plan_ranges(run, &[range(0, None, 10)]).await.unwrap();
     let mut zombies = first.range_writers(two()).await.unwrap();
-    zombies[0].append(&lone_events(0, 5), run, &done(range(0, None, 10), 5)).await.unwrap();
+    zombies[0].append(&lone_events(0, 5), run, &done(range(0, None, 10), 5), &[]).await.unwrap();
 
     // The range writers' connections live on, without the lock of the writer they come from.
     drop(first);
     let mut second = open(&config).await;
     for zombie in &mut zombies {
-        let error = zombie.append(&lone_events(5, 5), run, &done(range(0, None, 10), 10)).await.unwrap_err();
+        let error = zombie.append(&lone_events(5, 5), run, &done(range(0, None, 10), 10), &[]).await.unwrap_err();
         assert!(matches!(&error.kind, StoreErrorKind::Locked(why) if why.contains("taken over")), "{error}");
     }
     assert_eq!(second.load_ranges(run).await.unwrap()[0].done, Some(Position::new(5)));
@@ -276,7 +276,7 @@ async fn a_backend_that_ends_during_appends_leaves_whole_appends() {
 fn progress(run: RunId, position: u64) -> Progress {
     let source = Position::new(position);
     let checkpoint = eventlift::events::Checkpoint { source, target: Some(source), counts: Counts::default() };
-    Progress { run, checkpoint, state: Vec::new(), positions: Vec::new() }
+    Progress { run, checkpoint, state: Vec::new(), positions: Vec::new(), notes: Vec::new() }
 }
 
 #[tokio::test]
@@ -290,24 +290,24 @@ async fn ranges_go_on_where_a_crash_left_them() {
     let mut writer = open(&config).await;
     writer.plan_ranges(run, &[first, second]).await.unwrap();
     let mut loaders = writer.range_writers(two()).await.unwrap();
-    loaders[1].append(&lone_events(100, 60), run, &done(second, 160)).await.unwrap();
-    loaders[0].append(&lone_events(0, 100), run, &done(first, 100)).await.unwrap();
-    let unplanned = loaders[0].append(&lone_events(200, 1), run, &done(range(7, None, 201), 201)).await;
+    loaders[1].append(&lone_events(100, 60), run, &done(second, 160), &[]).await.unwrap();
+    loaders[0].append(&lone_events(0, 100), run, &done(first, 100), &[]).await.unwrap();
+    let unplanned = loaders[0].append(&lone_events(200, 1), run, &done(range(7, None, 201), 201), &[]).await;
     assert!(unplanned.is_err());
     terminate_others(&mut connection).await;
-    let lost = loaders[1].append(&lone_events(160, 40), run, &done(second, 200)).await.unwrap_err();
+    let lost = loaders[1].append(&lone_events(160, 40), run, &done(second, 200), &[]).await.unwrap_err();
     assert!(lost.may_pass(), "{lost}");
     // What became of it is unknown, so this one takes no more.
-    assert!(loaders[1].append(&lone_events(160, 40), run, &done(second, 200)).await.is_err());
+    assert!(loaders[1].append(&lone_events(160, 40), run, &done(second, 200), &[]).await.is_err());
     drop((loaders, writer));
 
     let mut writer = open(&config).await;
     let ranges = writer.load_ranges(run).await.unwrap();
     assert_eq!(ranges, [done(first, 100), done(second, 160)]);
     let mut loaders = writer.range_writers(two()).await.unwrap();
-    loaders[0].append(&lone_events(160, 40), run, &done(second, 200)).await.unwrap();
+    loaders[0].append(&lone_events(160, 40), run, &done(second, 200), &[]).await.unwrap();
     writer.seal(true).await.unwrap();
-    assert!(loaders[1].append(&lone_events(200, 1), run, &done(second, 200)).await.is_err());
+    assert!(loaders[1].append(&lone_events(200, 1), run, &done(second, 200), &[]).await.is_err());
     assert!(writer.range_writers(two()).await.unwrap().is_empty());
     assert_eq!(read(&config).await, lone_events(0, 200));
 }
@@ -324,8 +324,8 @@ async fn ranges_that_were_all_seen_are_sealed_and_flaws_between_them_are_found()
         let mut writer = open(&config).await;
         writer.plan_ranges(run, &[first, second]).await.unwrap();
         let mut loaders = writer.range_writers(two()).await.unwrap();
-        loaders[1].append(&[event(2, "user-1", revision)], run, &done(second, 2)).await.unwrap();
-        loaders[0].append(&[event(1, "user-1", 0)], run, &done(first, 1)).await.unwrap();
+        loaders[1].append(&[event(2, "user-1", revision)], run, &done(second, 2), &[]).await.unwrap();
+        loaders[0].append(&[event(1, "user-1", 0)], run, &done(first, 1), &[]).await.unwrap();
         let sealed = writer.seal(true).await;
         assert_eq!(sealed.is_ok(), is_sound, "{sealed:?}");
         if let Err(error) = sealed {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use crate::checkpoint::{Checkpoint, Counts, Progress, RunId, RunRecord, RunState};
+use crate::checkpoint::{Checkpoint, Counts, Progress, RunDetails, RunId, RunRecord, RunState};
 use crate::event::{Event, EventId, EventType, SchemaVersion, Timestamp};
 use crate::payload::Payload;
 use crate::position::Position;
@@ -95,6 +95,7 @@ pub(super) fn run(minute: i64) -> RunRecord {
         started_at,
         updated_at: started_at,
         tool: "0.1.0".to_owned(),
+        details: RunDetails::default(),
     }
 }
 
@@ -102,5 +103,5 @@ pub(super) fn run(minute: i64) -> RunRecord {
 pub(super) fn progress(run: RunId, source: u64) -> Progress {
     let counts = Counts { read: source, lifted: source / 2, dropped: 1, split: 2, written: source };
     let checkpoint = Checkpoint { source: Position::new(source), target: Some(Position::new(source)), counts };
-    Progress { run, checkpoint, state: Vec::new(), positions: Vec::new() }
+    Progress { run, checkpoint, state: Vec::new(), positions: Vec::new(), notes: Vec::new() }
 }

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use eventlift_events::{
-    Capabilities, Checkpoint, CheckpointStore, Event, EventWriter, Guarantees, Position, PositionRange, Progress,
-    RunId, RunRecord, StateKey, StoreError, StoreErrorKind, StoreIdentity,
+    ByteString, Capabilities, Checkpoint, CheckpointStore, Event, EventWriter, Guarantees, NoteChange, Position,
+    PositionRange, Progress, RunId, RunRecord, StateKey, StoreError, StoreErrorKind, StoreIdentity,
 };
 use rusqlite::Connection;
 
@@ -152,5 +152,28 @@ impl CheckpointStore for FileWriter {
 
     async fn position_at(&self, run: RunId, source: Position) -> Result<Option<PositionRange>, StoreError> {
         self.query(move |connection| ledger::position_at(connection, run, source)).await
+    }
+
+    async fn notes(
+        &self,
+        run: RunId,
+        book: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(ByteString, Bytes)>, StoreError> {
+        let (book, after) = (book.to_owned(), after.map(str::to_owned));
+        self.query(move |connection| ledger::notes(connection, run, &book, after.as_deref(), limit)).await
+    }
+
+    async fn write_notes(&mut self, run: RunId, changes: &[NoteChange]) -> Result<(), StoreError> {
+        let (changes, display) = (changes.to_vec(), self.identity.display.clone());
+        self.with(move |appender| {
+            let written = appender.connection().unchecked_transaction().and_then(|transaction| {
+                ledger::write_notes(&transaction, run, &changes)?;
+                transaction.commit()
+            });
+            written.map_err(|e| ledger::store_error("write notes in", display, e))
+        })
+        .await
     }
 }

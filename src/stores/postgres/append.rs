@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::collections::HashSet;
 
-use eventlift_events::{Event, LoadRange, Payload, Progress, Revision, RunId, StoreError, StoreErrorKind, StreamName};
+use eventlift_events::{
+    Event, LoadRange, NoteChange, Payload, Progress, Revision, RunId, StoreError, StoreErrorKind, StreamName,
+};
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
@@ -21,8 +23,8 @@ const CHUNK_BYTES: usize = 128 * 1024;
 pub(super) enum Along<'a> {
     /// The progress of a run, if any.
     Progress(Option<&'a Progress>),
-    /// The progress of one of a run's ranges. The store must still be loading.
-    Range(RunId, &'a LoadRange),
+    /// The progress of one of a run's ranges, and notes. The store must still be loading.
+    Range(RunId, &'a LoadRange, &'a [NoteChange]),
 }
 
 /// Appends to one table. Reused, for its buffer.
@@ -130,11 +132,12 @@ impl Appender {
             Along::Progress(Some(progress)) => {
                 fence.ledger.commit(connection, progress).await.map_err(|e| self.failed(e))?;
             }
-            Along::Range(run, range) => {
+            Along::Range(run, range, notes) => {
                 if !fence.ledger.commit_range(connection, run, range).await.map_err(|e| self.failed(e))? {
                     let problem = format!("range {} of run {run} was not planned", range.index);
                     return Err(Failed::Store(self.error(StoreErrorKind::Unexpected(problem))));
                 }
+                fence.ledger.write_notes(connection, run, notes).await.map_err(|e| self.failed(e))?;
             }
         }
         Ok(fence.commit(connection, "append to").await?)

@@ -16,12 +16,12 @@ const NAME_BYTES: usize = 63;
 
 /// The tables of the ledger, in the schema of the events. Several tables of events may share a schema, so each row
 /// names its own.
-pub(super) const EVENTS: Component = Component {
-    name: "events",
-    migrations: &[Migration {
-        version: 1,
-        name: "ledger",
-        sql: r#"
+pub(super) const EVENTS: Component = Component { name: "events", migrations: &[LEDGER, NOTES] };
+
+const LEDGER: Migration = Migration {
+    version: 1,
+    name: "ledger",
+    sql: r#"
 CREATE TABLE {schema}.eventlift_stores (
     store      text COLLATE "C" PRIMARY KEY,
     state      text NOT NULL DEFAULT 'loading' CHECK (state IN ('loading', 'sealed')),
@@ -101,7 +101,23 @@ BEGIN
 END
 $notify$;
 "#,
-    }],
+};
+
+const NOTES: Migration = Migration {
+    version: 2,
+    name: "notes",
+    sql: r#"
+ALTER TABLE {schema}.eventlift_runs ADD COLUMN details text NOT NULL DEFAULT '{}';
+CREATE TABLE {schema}.eventlift_notes (
+    store text COLLATE "C" NOT NULL,
+    run   text COLLATE "C" NOT NULL,
+    book  text COLLATE "C" NOT NULL,
+    key   text COLLATE "C" NOT NULL,
+    value bytea NOT NULL,
+    PRIMARY KEY (store, run, book, key)
+);
+COMMENT ON TABLE {schema}.eventlift_notes IS 'what runs keep in order: quarantine, cut-over';
+"#,
 };
 
 /// A table of events, and how it keeps payloads.

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use eventlift_events::{
-    Bytes, Checkpoint, Counts, LoadRange, Position, PositionRange, Progress, RunId, RunRecord, StateKey, Timestamp,
+    ByteString, Bytes, Checkpoint, Counts, LoadRange, NoteChange, Position, PositionRange, Progress, RunId, RunRecord,
+    StateKey, Timestamp,
 };
 use sha2::{Digest, Sha256};
 use sqlx::postgres::PgConnection;
@@ -89,7 +90,7 @@ impl Ledger {
     pub(super) async fn runs(&self, connection: &mut PgConnection) -> Result<Vec<RunRecord>> {
         let runs = self.table("runs");
         let rows: Vec<WrittenRun> = sqlx::query_as(AssertSqlSafe(format!(
-            "SELECT id, state, source, fingerprint, parts, started_at, updated_at, tool FROM {runs}
+            "SELECT id, state, source, fingerprint, parts, started_at, updated_at, tool, details FROM {runs}
              WHERE store = $1 ORDER BY number"
         )))
         .bind(&self.store)
@@ -102,11 +103,13 @@ impl Ledger {
     pub(super) async fn record_run(&self, connection: &mut PgConnection, run: &RunRecord) -> Result<()> {
         let runs = self.table("runs");
         let parts = serde_json::to_string(&run.parts).map_err(|e| Error::Encode(e.into()))?;
+        let details = serde_json::to_string(&run.details).map_err(|e| Error::Encode(e.into()))?;
         sqlx::query(AssertSqlSafe(format!(
-            "INSERT INTO {runs} (store, id, state, source, fingerprint, parts, started_at, updated_at, tool)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+            "INSERT INTO {runs} (store, id, state, source, fingerprint, parts, started_at, updated_at, tool, details)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
              ON CONFLICT (store, id) DO UPDATE SET state = $3, source = $4, fingerprint = $5, parts = $6,
-                                                   started_at = $7, updated_at = $8, tool = $9"
+                                                   started_at = $7, updated_at = $8, tool = $9,
+                                                   details = $10"
         )))
         .bind(&self.store)
         .bind(run.id.to_string())
@@ -117,6 +120,7 @@ impl Ledger {
         .bind(run.started_at.micros())
         .bind(run.updated_at.micros())
         .bind(&run.tool)
+        .bind(details)
         .execute(connection)
         .await
         .map(|_| ())
@@ -126,7 +130,8 @@ impl Ledger {
     pub(super) async fn commit(&self, connection: &mut PgConnection, progress: &Progress) -> Result<()> {
         self.set_checkpoint(connection, progress).await?;
         self.set_state(connection, progress).await?;
-        self.set_positions(connection, progress).await
+        self.set_positions(connection, progress).await?;
+        self.write_notes(connection, progress.run, &progress.notes).await
     }
 
     async fn set_checkpoint(&self, connection: &mut PgConnection, progress: &Progress) -> Result<()> {
@@ -268,6 +273,78 @@ impl Ledger {
         Ok(hashes.iter().map(|key| found.get(key).cloned()).collect())
     }
 
+    /// The notes of a book behind a key, in order, at most `limit`.
+    pub(super) async fn notes(
+        &self,
+        connection: &mut PgConnection,
+        run: RunId,
+        book: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(ByteString, Bytes)>> {
+        let notes = self.table("notes");
+        let rows: Vec<(String, Vec<u8>)> = sqlx::query_as(AssertSqlSafe(format!(
+            "SELECT key, value FROM {notes} WHERE store = $1 AND run = $2 AND book = $3 AND ($4 IS NULL OR key > $4)
+             ORDER BY key LIMIT $5"
+        )))
+        .bind(&self.store)
+        .bind(run.to_string())
+        .bind(book)
+        .bind(after)
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .fetch_all(connection)
+        .await?;
+        Ok(rows.into_iter().map(|(key, value)| (key.into(), value.into())).collect())
+    }
+
+    /// Changes notes of a run.
+    pub(super) async fn write_notes(
+        &self,
+        connection: &mut PgConnection,
+        run: RunId,
+        changes: &[NoteChange],
+    ) -> Result<()> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let notes = self.table("notes");
+        // One statement can't set a row twice; the last change counts.
+        let changes: BTreeMap<(&str, &str), Option<&[u8]>> =
+            changes.iter().map(|note| ((&*note.book, &*note.key), note.value.as_deref())).collect();
+        let (mut set, mut struck) = ((Vec::new(), Vec::new(), Vec::new()), (Vec::new(), Vec::new()));
+        for ((book, key), value) in changes {
+            match value {
+                Some(value) => {
+                    set.0.push(book);
+                    set.1.push(key);
+                    set.2.push(value);
+                }
+                None => {
+                    struck.0.push(book);
+                    struck.1.push(key);
+                }
+            }
+        }
+        if !set.0.is_empty() {
+            let statement = format!(
+                "INSERT INTO {notes} (store, run, book, key, value)
+                 SELECT $1, $2, * FROM unnest($3::text[], $4::text[], $5::bytea[])
+                 ON CONFLICT (store, run, book, key) DO UPDATE SET value = excluded.value"
+            );
+            let query = sqlx::query(AssertSqlSafe(statement)).bind(&self.store).bind(run.to_string());
+            query.bind(set.0).bind(set.1).bind(set.2).execute(&mut *connection).await?;
+        }
+        if !struck.0.is_empty() {
+            let statement = format!(
+                "DELETE FROM {notes} WHERE store = $1 AND run = $2
+                 AND (book, key) IN (SELECT * FROM unnest($3::text[], $4::text[]))"
+            );
+            let query = sqlx::query(AssertSqlSafe(statement)).bind(&self.store).bind(run.to_string());
+            query.bind(struck.0).bind(struck.1).execute(connection).await?;
+        }
+        Ok(())
+    }
+
     /// The ranges that start behind a source position, in order, at most `limit`.
     pub(super) async fn positions(
         &self,
@@ -395,11 +472,11 @@ impl Ledger {
 /// Source, target, the five counts.
 type WrittenCheckpoint = (String, Option<String>, i64, i64, i64, i64, i64);
 
-/// Id, state, source, fingerprint, parts, when started and updated, tool.
-type WrittenRun = (String, String, String, String, String, i64, i64, String);
+/// Id, state, source, fingerprint, parts, when started and updated, tool, details.
+type WrittenRun = (String, String, String, String, String, i64, i64, String, String);
 
 fn run_record(row: WrittenRun) -> Result<RunRecord> {
-    let (id, state, source, fingerprint, parts, started_at, updated_at, tool) = row;
+    let (id, state, source, fingerprint, parts, started_at, updated_at, tool, details) = row;
     Ok(RunRecord {
         id: id.parse().map_err(unreadable)?,
         state: state.parse().map_err(unreadable)?,
@@ -409,6 +486,7 @@ fn run_record(row: WrittenRun) -> Result<RunRecord> {
         started_at: Timestamp::from_micros(started_at).map_err(unreadable)?,
         updated_at: Timestamp::from_micros(updated_at).map_err(unreadable)?,
         tool,
+        details: serde_json::from_str(&details).map_err(unreadable)?,
     })
 }
 

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use eventlift_events::{
-    Bytes, Checkpoint, CheckpointStore, LoadRange, Position, PositionRange, RunId, RunRecord, StateKey, StoreError,
-    StoreErrorKind,
+    ByteString, Bytes, Checkpoint, CheckpointStore, LoadRange, NoteChange, Position, PositionRange, RunId, RunRecord,
+    StateKey, StoreError, StoreErrorKind,
 };
 use sqlx::postgres::PgConnection;
 use tokio::sync::Mutex;
@@ -70,6 +70,21 @@ impl CheckpointStore for PostgresLedger {
 
     async fn position_at(&self, run: RunId, source: Position) -> Result<Option<PositionRange>, StoreError> {
         self.ledger.position_at(&mut *self.connection.lock().await, run, source).await.map_err(|e| self.failed(e))
+    }
+
+    async fn notes(
+        &self,
+        run: RunId,
+        book: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(ByteString, Bytes)>, StoreError> {
+        let mut connection = self.connection.lock().await;
+        self.ledger.notes(&mut connection, run, book, after, limit).await.map_err(|e| self.failed(e))
+    }
+
+    async fn write_notes(&mut self, _run: RunId, _changes: &[NoteChange]) -> Result<(), StoreError> {
+        Err(StoreError::new("write notes in", &self.display, StoreErrorKind::ReadOnly))
     }
 
     async fn load_ranges(&self, run: RunId) -> Result<Vec<LoadRange>, StoreError> {

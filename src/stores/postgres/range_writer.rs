@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use eventlift_events::{Event, LoadRange, RangeWriter, RunId, StoreError, StoreErrorKind};
+use eventlift_events::{Event, LoadRange, NoteChange, RangeWriter, RunId, StoreError, StoreErrorKind};
 use sqlx::postgres::PgConnection;
 
 use super::append::{Along, Appender};
@@ -58,13 +58,19 @@ impl PostgresRangeWriter {
 
 #[async_trait]
 impl RangeWriter for PostgresRangeWriter {
-    async fn append(&mut self, events: &[Event], run: RunId, range: &LoadRange) -> Result<(), StoreError> {
+    async fn append(
+        &mut self,
+        events: &[Event],
+        run: RunId,
+        range: &LoadRange,
+        notes: &[NoteChange],
+    ) -> Result<(), StoreError> {
         let Some(mut connection) = self.connection.take() else {
             let gone = std::io::Error::new(std::io::ErrorKind::ConnectionAborted, "an append before failed");
             return Err(StoreError::new("append to", &self.display, StoreErrorKind::Unavailable(Box::new(gone)))
                 .hint("open the store again"));
         };
-        let result = self.appender.append(&mut connection, events, Along::Range(run, range)).await;
+        let result = self.appender.append(&mut connection, events, Along::Range(run, range, notes)).await;
         match &result {
             Ok(()) => {
                 self.connection = Some(connection);

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use eventlift_events::{
-    Bytes, Capabilities, Checkpoint, CheckpointStore, Event, EventWriter, LoadRange, Position, PositionRange, Progress,
-    RangeWriter, RunId, RunRecord, StateKey, StoreError, StoreErrorKind, StoreIdentity,
+    ByteString, Bytes, Capabilities, Checkpoint, CheckpointStore, Event, EventWriter, LoadRange, NoteChange, Position,
+    PositionRange, Progress, RangeWriter, RunId, RunRecord, StateKey, StoreError, StoreErrorKind, StoreIdentity,
 };
 use sqlx::AssertSqlSafe;
 
@@ -282,6 +282,32 @@ impl CheckpointStore for PostgresWriter {
         let mut held = self.held().await?;
         let result = self.ledger().position_at(&mut held.open.session.connection, run, source).await;
         held.settle(result.map_err(|e| self.failed("read", e))).await
+    }
+
+    async fn notes(
+        &self,
+        run: RunId,
+        book: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(ByteString, Bytes)>, StoreError> {
+        let mut held = self.held().await?;
+        let result = self.ledger().notes(&mut held.open.session.connection, run, book, after, limit).await;
+        held.settle(result.map_err(|e| self.failed("read", e))).await
+    }
+
+    async fn write_notes(&mut self, run: RunId, changes: &[NoteChange]) -> Result<(), StoreError> {
+        const ACTION: &str = "write notes in";
+        let mut held = self.held().await?;
+        let fence = held.open.session.fence();
+        let connection = &mut held.open.session.connection;
+        let result = async {
+            fence.begin(connection, ACTION).await?;
+            fence.ledger.write_notes(connection, run, changes).await.map_err(|e| self.failed(ACTION, e))?;
+            fence.commit(connection, ACTION).await
+        };
+        let result = result.await;
+        held.settle(result).await
     }
 
     async fn load_ranges(&self, run: RunId) -> Result<Vec<LoadRange>, StoreError> {

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use eventlift_events::{
-    Capabilities, Checkpoint, CheckpointStore, Event, EventWriter, Position, PositionRange, Progress, Revision, RunId,
-    RunRecord, StateKey, StoreError, StoreErrorKind, StoreIdentity, StreamName,
+    ByteString, Capabilities, Checkpoint, CheckpointStore, Event, EventWriter, NoteChange, Position, PositionRange,
+    Progress, Revision, RunId, RunRecord, StateKey, StoreError, StoreErrorKind, StoreIdentity, StreamName,
 };
 use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
 
@@ -195,6 +195,29 @@ impl CheckpointStore for SqliteWriter {
 
     async fn position_at(&self, run: RunId, source: Position) -> Result<Option<PositionRange>, StoreError> {
         self.query(move |c| ledger::position_at(c, run, source)).await
+    }
+
+    async fn notes(
+        &self,
+        run: RunId,
+        book: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(ByteString, Bytes)>, StoreError> {
+        let (book, after) = (book.to_owned(), after.map(str::to_owned));
+        self.query(move |connection| ledger::notes(connection, run, &book, after.as_deref(), limit)).await
+    }
+
+    async fn write_notes(&mut self, run: RunId, changes: &[NoteChange]) -> Result<(), StoreError> {
+        let changes = changes.to_vec();
+        self.with(move |database| {
+            let written = database.connection.transaction().and_then(|transaction| {
+                ledger::write_notes(&transaction, run, &changes)?;
+                transaction.commit()
+            });
+            written.map_err(|e| ledger::store_error("write notes in", &database.display, e))
+        })
+        .await
     }
 }
 
