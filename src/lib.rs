@@ -77,6 +77,7 @@
 pub mod commands;
 #[cfg(any(feature = "sqlite", feature = "file"))]
 pub mod config;
+pub mod cutover;
 pub mod ledger;
 pub mod pipeline;
 pub mod rebuild;

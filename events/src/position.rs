@@ -3,12 +3,15 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// A place in a store's global order.
 ///
 /// Opaque outside its own store: it can be compared with positions of the same store, printed, parsed back and
 /// handed to a read, and nothing else. Most stores number their events; some order by two numbers (KurrentDB by
 /// commit and prepare, Emmett by transaction and sequence). It prints as `7` or `7/3` and parses back to itself.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct Position {
     major: u64,
     minor: Option<u64>,
@@ -57,6 +60,19 @@ impl fmt::Display for Position {
             None => write!(f, "{}", self.major),
             Some(minor) => write!(f, "{}/{minor}", self.major),
         }
+    }
+}
+
+impl From<Position> for String {
+    fn from(position: Position) -> Self {
+        position.to_string()
+    }
+}
+
+impl TryFrom<String> for Position {
+    type Error = InvalidPosition;
+    fn try_from(text: String) -> Result<Self, InvalidPosition> {
+        text.parse()
     }
 }
 
