@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use eventlift_events::{EventReader, Position, RunState};
+use eventlift_events::EventReader;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 
 use super::error::PipelineError;
 use super::migration::{Migration, Outcome};
-use super::sequence::Sequencer;
 use super::stop::Stop;
 
 /// How often a source that is followed is looked at.
@@ -34,32 +33,19 @@ impl Migration {
     /// The run stays done meanwhile: its target can be read and verified up to its checkpoint. Progress says how far
     /// the source is. A source that can't be read again has nothing to follow: the outcome is that of
     /// [`run`](Migration::run).
-    pub async fn follow(mut self, following: Following) -> Result<Outcome, PipelineError> {
-        let outcome = self.run_stages(None).await?;
-        if !outcome.done || !self.source.is_rereadable() {
-            return Ok(outcome);
+    pub async fn follow(self, following: Following) -> Result<Outcome, PipelineError> {
+        let stop = self.stop.clone();
+        let mut tail = self.into_tail().await?;
+        if !tail.outcome().done || !tail.source().is_rereadable() {
+            return Ok(tail.outcome());
         }
-        let checkpoint = self.target.checkpoint(outcome.run).await.map_err(PipelineError::Target)?;
-        let mut sequencer = Sequencer::resume(self.registry.clone(), outcome.run, checkpoint, &*self.target).await?;
-        self.following = true;
-        let mut lookout = Lookout::new(&*self.source, following, self.stop.clone());
-        while !self.stop.is_asked() {
-            let read_before = sequencer.counts().read;
-            let head = self.source.head().await.map_err(PipelineError::Source)?;
-            self.head = head.or(self.head);
-            // A store that can't tell where it ends is read to find out.
-            if may_have_more(head, sequencer.source()) {
-                self.stream(&mut sequencer, &mut None).await?;
-            }
-            self.report(RunState::Done, sequencer.counts(), sequencer.source());
-            lookout.wait(sequencer.counts().read > read_before).await;
+        let mut lookout = Lookout::new(&**tail.source(), following, stop.clone());
+        while !stop.is_asked() {
+            let read = tail.carry_over().await?;
+            lookout.wait(read > 0).await;
         }
-        Ok(Outcome { counts: sequencer.counts(), source: sequencer.source(), ..outcome })
+        Ok(tail.outcome())
     }
-}
-
-fn may_have_more(head: Option<Position>, done: Option<Position>) -> bool {
-    head.is_none_or(|head| done.is_none_or(|done| head > done))
 }
 
 /// Waits until it is worth looking again.

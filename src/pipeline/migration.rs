@@ -190,7 +190,7 @@ impl Migration {
             // All of them are in; only that they are was still to be forgotten.
             self.target.plan_ranges(record.id, &[]).await.map_err(PipelineError::Target)?;
         }
-        let mut sequencer = Sequencer::resume(Arc::clone(&self.registry), record.id, checkpoint, &*self.target).await?;
+        let mut sequencer = self.sequencer(record.id, checkpoint).await?;
         self.report(RunState::Loading, sequencer.counts(), sequencer.source());
         self.stream(&mut sequencer, &mut listener).await?;
         let (counts, source) = (sequencer.counts(), sequencer.source());
@@ -206,6 +206,16 @@ impl Migration {
         self.record(&mut record, RunState::Done).await?;
         self.report(RunState::Done, counts, source);
         Ok(Outcome { done: true, ..outcome })
+    }
+
+    /// The sequencer that goes on behind a run's checkpoint.
+    pub(super) async fn resume_sequencer(&self, run: RunId) -> Result<Sequencer, PipelineError> {
+        let checkpoint = self.target.checkpoint(run).await.map_err(PipelineError::Target)?;
+        self.sequencer(run, checkpoint).await
+    }
+
+    async fn sequencer(&self, run: RunId, checkpoint: Option<Checkpoint>) -> Result<Sequencer, PipelineError> {
+        Sequencer::resume(Arc::clone(&self.registry), run, checkpoint, &*self.target).await
     }
 
     async fn load_ranges(&mut self, run: RunId, planned: Vec<LoadRange>) -> Result<Loaded, PipelineError> {

@@ -21,6 +21,7 @@ mod starting_point;
 mod state;
 mod stop;
 mod survey;
+mod tail;
 mod transform;
 mod verify;
 
@@ -39,5 +40,6 @@ pub use retry::{Heartbeat, MayPass, NextTry, RetryPolicy, go_on};
 pub use starting_point::StartingPoint;
 pub use stop::{Stop, StopHandle};
 pub use survey::{Covered, Sample, Survey, SurveyOptions, survey};
+pub use tail::Tail;
 pub(crate) use transform::{Origins, lift_batches};
 pub use verify::{ByValue, Difference, Part, Verification, VerifyProgress, compared_by_value, verify, verify_empty};

@@ -281,6 +281,11 @@ impl Sequencer {
         self.source
     }
 
+    /// The last target position that was given out.
+    pub(super) fn target(&self) -> Option<Position> {
+        self.target
+    }
+
     /// What to commit with the events numbered since the last commit; none if there were none.
     pub(super) fn progress(&self) -> Option<Progress> {
         let source = self.source?;

@@ -1,0 +1,73 @@
+//! A migration that has caught up, held open: what comes to its source is carried over on call.
+
+use std::sync::Arc;
+
+use eventlift_events::{Checkpoint, EventReader, EventWriter, Position, RunId, RunState};
+
+use super::error::PipelineError;
+use super::migration::{Migration, Outcome};
+use super::sequence::Sequencer;
+
+/// A migration whose bulk is in and sealed, with its target still open.
+pub struct Tail {
+    migration: Migration,
+    sequencer: Sequencer,
+    outcome: Outcome,
+}
+
+impl Migration {
+    /// Runs until everything is in and sealed, and holds the target open. Where it was asked to stop before, the tail's
+    /// outcome is not done, and it carries nothing over.
+    pub async fn into_tail(mut self) -> Result<Tail, PipelineError> {
+        let outcome = self.run_stages(None).await?;
+        let sequencer = self.resume_sequencer(outcome.run).await?;
+        self.following = true;
+        Ok(Tail { migration: self, sequencer, outcome })
+    }
+}
+
+impl Tail {
+    /// How the migration stands now.
+    pub fn outcome(&self) -> Outcome {
+        Outcome { counts: self.sequencer.counts(), source: self.sequencer.source(), ..self.outcome }
+    }
+
+    /// The run.
+    pub fn run(&self) -> RunId {
+        self.outcome.run
+    }
+
+    /// How far it is; none where the source has never held an event.
+    pub fn checkpoint(&self) -> Option<Checkpoint> {
+        let source = self.sequencer.source()?;
+        Some(Checkpoint { source, target: self.sequencer.target(), counts: self.sequencer.counts() })
+    }
+
+    /// Where it reads.
+    pub fn source(&self) -> &Arc<dyn EventReader> {
+        self.migration.source()
+    }
+
+    /// Where it writes, for whoever keeps notes beside it.
+    pub fn target_mut(&mut self) -> &mut dyn EventWriter {
+        &mut *self.migration.target
+    }
+
+    /// Carries over what the source holds behind the last event, if it has come to rest up to there, and commits it. Returns
+    /// how many events were read.
+    pub async fn carry_over(&mut self) -> Result<u64, PipelineError> {
+        let read_before = self.sequencer.counts().read;
+        let head = self.migration.source.head().await.map_err(PipelineError::Source)?;
+        self.migration.head = head.or(self.migration.head);
+        // A store that can't tell where it ends is read to find out.
+        if may_have_more(head, self.sequencer.source()) {
+            self.migration.stream(&mut self.sequencer, &mut None).await?;
+        }
+        self.migration.report(RunState::Done, self.sequencer.counts(), self.sequencer.source());
+        Ok(self.sequencer.counts().read - read_before)
+    }
+}
+
+fn may_have_more(head: Option<Position>, done: Option<Position>) -> bool {
+    head.is_none_or(|head| done.is_none_or(|done| head > done))
+}
