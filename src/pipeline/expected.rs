@@ -31,7 +31,7 @@ pub fn expected_events(
         let mut batches = lift_batches(source.read(request), registry, options.policies, origins, workers, stop);
         while let Some(batch) = batches.next().await {
             let mut events = Vec::new();
-            let failed = sequencer.number(batch?, &ledger, &mut events).await?;
+            let failed = sequencer.number(batch?, &ledger, None, &mut events).await?;
             if let Some(progress) = sequencer.progress() {
                 ledger.commit(&progress).map_err(PipelineError::Source)?;
                 sequencer.committed(&progress);

@@ -3,6 +3,7 @@
 use eventlift_events::{RunRecord, Scope};
 use eventlift_transformers::{Registry, Shape};
 
+use super::onto::is_beginning;
 use super::policy::Policies;
 
 const SCOPE: &str = "the scope";
@@ -61,7 +62,8 @@ impl Fingerprint {
                 Some(_) => {}
             }
         }
-        let removed = record.parts.iter().filter(|(name, _)| find(&self.parts, name).is_none());
+        let is_removed = |name: &str| find(&self.parts, name).is_none() && !is_beginning(name);
+        let removed = record.parts.iter().filter(|(name, _)| is_removed(name));
         changes.extend(removed.map(|(name, _)| format!("{name} was removed")));
         if changes.is_empty() {
             changes.push("the order of the rules, or a declared version".to_owned());

@@ -15,6 +15,7 @@ use super::ahead::ReadAhead;
 use super::append::{Appended, Gathered, append_once, refuse_attributes};
 use super::error::{PipelineError, Refusal};
 use super::fingerprint::Fingerprint;
+use super::onto::{Beginning, Onto, is_reverse};
 use super::policy::{Policies, Revisions};
 use super::progress::Progress;
 use super::ranges::{self, Loaded, RangedLoad};
@@ -37,6 +38,8 @@ pub struct MigrationOptions {
     /// A transaction ends with the batch that brings it to this many events, read or written, or to 8 MiB of them.
     /// Never changes the result.
     pub transaction_events: NonZeroUsize,
+    /// Append behind what the target holds already.
+    pub onto: Option<Onto>,
     /// Go on although the transformers, the policies or the source are not those the run was started with.
     pub accept_changes: bool,
 }
@@ -51,6 +54,7 @@ impl Default for MigrationOptions {
             workers: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             batch_events: BATCH,
             transaction_events: TRANSACTION,
+            onto: None,
             accept_changes: false,
         }
     }
@@ -177,8 +181,12 @@ impl Migration {
         if listener.is_some() && checkpoint.is_none() && !ranges.is_empty() {
             return Err(self.out_of_order(&record, "a listener gets events in their order"));
         }
+        if self.options.onto.is_some() {
+            // What is there already is checked now, and what comes is checked with every append.
+            self.target.seal(self.is_dense()).await.map_err(PipelineError::Target)?;
+        }
         self.record(&mut record, RunState::Loading).await?;
-        if checkpoint.is_none() && listener.is_none() {
+        if checkpoint.is_none() && listener.is_none() && self.options.onto.is_none() {
             self.report(RunState::Loading, ranges::sum(&ranges), None);
             checkpoint = match self.load_ranges(record.id, ranges).await? {
                 Loaded::All(checkpoint) => checkpoint,
@@ -190,7 +198,7 @@ impl Migration {
             // All of them are in; only that they are was still to be forgotten.
             self.target.plan_ranges(record.id, &[]).await.map_err(PipelineError::Target)?;
         }
-        let mut sequencer = self.sequencer(record.id, checkpoint).await?;
+        let mut sequencer = self.sequencer(&record, checkpoint).await?;
         self.report(RunState::Loading, sequencer.counts(), sequencer.source());
         self.stream(&mut sequencer, &mut listener).await?;
         let (counts, source) = (sequencer.counts(), sequencer.source());
@@ -200,22 +208,44 @@ impl Migration {
         }
         self.record(&mut record, RunState::Sealing).await?;
         self.report(RunState::Sealing, counts, source);
-        let options = &self.options;
-        let dense = options.policies.revisions == Revisions::Dense && options.scope.holds_whole_streams();
-        self.target.seal(dense).await.map_err(PipelineError::Target)?;
+        self.target.seal(self.is_dense()).await.map_err(PipelineError::Target)?;
         self.record(&mut record, RunState::Done).await?;
         self.report(RunState::Done, counts, source);
         Ok(Outcome { done: true, ..outcome })
     }
 
-    /// The sequencer that goes on behind a run's checkpoint.
-    pub(super) async fn resume_sequencer(&self, run: RunId) -> Result<Sequencer, PipelineError> {
-        let checkpoint = self.target.checkpoint(run).await.map_err(PipelineError::Target)?;
-        self.sequencer(run, checkpoint).await
+    fn is_dense(&self) -> bool {
+        self.options.policies.revisions == Revisions::Dense && self.options.scope.holds_whole_streams()
     }
 
-    async fn sequencer(&self, run: RunId, checkpoint: Option<Checkpoint>) -> Result<Sequencer, PipelineError> {
-        Sequencer::resume(Arc::clone(&self.registry), run, checkpoint, &*self.target).await
+    /// The sequencer that goes on behind a run's checkpoint.
+    pub(super) async fn resume_sequencer(&self, run: RunId) -> Result<Sequencer, PipelineError> {
+        let record = self.last_run().await?;
+        let Some(record) = record.filter(|record| record.id == run) else {
+            let problem = format!("{} has lost the record of run {run}", self.target.identity());
+            return Err(Refusal::Unfit(problem).into());
+        };
+        let checkpoint = self.target.checkpoint(run).await.map_err(PipelineError::Target)?;
+        self.sequencer(&record, checkpoint).await
+    }
+
+    async fn sequencer(&self, record: &RunRecord, checkpoint: Option<Checkpoint>) -> Result<Sequencer, PipelineError> {
+        let mut sequencer = Sequencer::resume(Arc::clone(&self.registry), record.id, checkpoint, &*self.target).await?;
+        if self.options.onto.is_some() {
+            sequencer.go_on_behind(Beginning::of(record));
+        }
+        Ok(sequencer)
+    }
+
+    /// The run to go on with, if the target has one: the last one, or the one that goes this way.
+    async fn last_run(&self) -> Result<Option<RunRecord>, PipelineError> {
+        let runs = self.target.runs().await.map_err(PipelineError::Target)?;
+        let is_ours = |run: &RunRecord| match self.options.onto {
+            Some(onto) => onto.is_run(run),
+            None => !is_reverse(run),
+        };
+        // A run that was taken back has left nothing to go on with.
+        Ok(runs.into_iter().rfind(is_ours).filter(|run| run.state != RunState::RolledBack))
     }
 
     async fn load_ranges(&mut self, run: RunId, planned: Vec<LoadRange>) -> Result<Loaded, PipelineError> {
@@ -242,17 +272,17 @@ impl Migration {
             return Err(Refusal::SameStore { store: source.to_string() }.into());
         }
         self.refuse_unfit()?;
-        let runs = self.target.runs().await.map_err(PipelineError::Target)?;
         let last_position = self.target.last_position().await.map_err(PipelineError::Target)?;
         let target = target.to_string();
         let options = &self.options;
         let fingerprint = Fingerprint::of(&self.registry, &options.scope, &options.policies)
             .of_stores(self.source.reading(), self.target.writing());
-        // A run that was taken back has left nothing to go on with.
-        let last = runs.into_iter().next_back().filter(|run| run.state != RunState::RolledBack);
-        let Some(record) = last else {
-            if !self.target.is_empty().await.map_err(PipelineError::Target)? {
-                return Err(Refusal::ForeignEvents { target, run: None }.into());
+        let Some(record) = self.last_run().await? else {
+            let mut parts = fingerprint.parts;
+            match options.onto {
+                None if self.target.is_empty().await.map_err(PipelineError::Target)? => {}
+                None => return Err(Refusal::ForeignEvents { target, run: None }.into()),
+                Some(onto) => parts.extend(onto.parts(Beginning::now(onto, &*self.target).await?)),
             }
             let now = Timestamp::now();
             let record = RunRecord {
@@ -260,7 +290,7 @@ impl Migration {
                 state: RunState::Loading,
                 source: source.key.clone(),
                 fingerprint: fingerprint.whole,
-                parts: fingerprint.parts,
+                parts,
                 started_at: now,
                 updated_at: now,
                 tool: env!("CARGO_PKG_VERSION").to_owned(),
@@ -272,7 +302,9 @@ impl Migration {
         let run = record.id.to_string();
         let checkpoint = self.target.checkpoint(record.id).await.map_err(PipelineError::Target)?;
         let ranges = self.target.load_ranges(record.id).await.map_err(PipelineError::Target)?;
-        let last_written = checkpoint.map_or_else(|| ranges::last_done(&ranges), |checkpoint| checkpoint.target);
+        let beginning = options.onto.map(|_| Beginning::of(&record));
+        let first_written = || beginning.map_or_else(|| ranges::last_done(&ranges), |beginning| beginning.target);
+        let last_written = checkpoint.map_or_else(first_written, |checkpoint| checkpoint.target);
         if last_position != last_written && self.target.capabilities().explicit_positions {
             return Err(Refusal::ForeignEvents { target, run: Some(run) }.into());
         }
@@ -289,7 +321,8 @@ impl Migration {
                 return Err(Refusal::Changed { run, changes }.into());
             }
         }
-        let end = checkpoint.map_or_else(|| ranges::last_done(&ranges), |checkpoint| Some(checkpoint.source));
+        let first_read = || beginning.map_or_else(|| ranges::last_done(&ranges), |beginning| beginning.source);
+        let end = checkpoint.map_or_else(first_read, |checkpoint| Some(checkpoint.source));
         if let Some(end) = end.filter(|_| !options.accept_changes) {
             self.find_end(&run, end).await?;
         }
@@ -299,10 +332,14 @@ impl Migration {
         if checkpoint.is_some() && !fingerprint.goes_on_numbering(&record) {
             return Err(Refusal::Renumbering { target, run }.into());
         }
+        let mut parts = fingerprint.parts;
+        if let Some((onto, beginning)) = options.onto.zip(beginning) {
+            parts.extend(onto.parts(beginning));
+        }
         let record = RunRecord {
             source: source.key.clone(),
             fingerprint: fingerprint.whole,
-            parts: fingerprint.parts,
+            parts,
             tool: env!("CARGO_PKG_VERSION").to_owned(),
             ..record
         };
@@ -370,7 +407,7 @@ impl Migration {
             match batch {
                 Ok(batch) => {
                     gathered.count(&batch);
-                    failed = sequencer.number(batch, &*self.target, &mut gathered.events).await?;
+                    failed = sequencer.number(batch, &*self.target, Some(&*self.target), &mut gathered.events).await?;
                 }
                 Err(error) => failed = Some(error),
             }

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use bytestring::ByteString;
 use eventlift_events::{
-    Checkpoint, CheckpointStore, Counts, Event, Position, PositionRange, Progress, Revision, RunId, StateKey,
-    StreamName,
+    Checkpoint, CheckpointStore, Counts, Event, EventWriter, Position, PositionRange, Progress, Revision, RunId,
+    StateKey, StreamName,
 };
 use eventlift_transformers::{Reason, Registry, Shape, StatefulTransformer, TransformError};
 
 use super::error::{PipelineError, Refusal};
+use super::onto::Beginning;
 use super::state::StreamState;
 use super::transform::{LiftedBatch, Origin, Origins};
 
@@ -24,6 +25,8 @@ enum Numbering {
     Shifted,
     /// Events change streams, so a stream's events are counted as they arrive.
     Counted,
+    /// Every stream goes on behind the last event that the target held of it, and is counted from there.
+    Continued,
 }
 
 /// Gives events their place in the target, one batch after the other, in order.
@@ -79,18 +82,28 @@ impl Sequencer {
         })
     }
 
+    /// Has every stream, and the positions, go on behind what the target held at the beginning.
+    pub(super) fn go_on_behind(&mut self, beginning: Beginning) {
+        self.numbering = Numbering::Continued;
+        if self.committed.is_none() {
+            self.source = beginning.source;
+            self.target = beginning.target;
+        }
+    }
+
     /// Whether batches must come with their origins.
     pub(super) fn origins(&self) -> Origins {
         let implied = self.numbering == Numbering::Kept && self.registry.stateful().is_empty();
         if implied { Origins::Implied } else { Origins::Kept }
     }
 
-    /// Numbers the next batch. A rule that fails fails the batch from its event on: the events before it are in
+    /// Numbers the next batch. `target` is where streams are gone on with, for a sequencer that goes on. A rule that fails fails the batch from its event on: the events before it are in
     /// `events`, and the error comes back beside them.
     pub(super) async fn number(
         &mut self,
         batch: LiftedBatch,
         store: &dyn CheckpointStore,
+        target: Option<&dyn EventWriter>,
         events: &mut Vec<Event>,
     ) -> Result<Option<PipelineError>, PipelineError> {
         if self.origins() == Origins::Implied {
@@ -100,6 +113,9 @@ impl Sequencer {
         let mut groups = group(lifted, origins);
         let failed = self.apply_stateful(&mut groups, store).await?.or(failed);
         self.load_numbers(&groups, store).await?;
+        if let Some(target) = target.filter(|_| self.numbering == Numbering::Continued) {
+            self.load_heads(&groups, target).await?;
+        }
         for group in groups {
             self.number_group(group, events)?;
         }
@@ -113,7 +129,7 @@ impl Sequencer {
     ) -> Result<Option<PipelineError>, PipelineError> {
         for mut event in batch.events {
             let source = event.position;
-            event.position = self.target_position(source, 0)?;
+            event.position = self.target_position(source)?;
             if event.position != source {
                 self.map_position(source, event.position, 1);
             }
@@ -179,7 +195,7 @@ impl Sequencer {
         let loaded = match self.numbering {
             Numbering::Kept => return Ok(()),
             Numbering::Shifted => self.state.load(groups.iter().map(|g| shift_key(&g.origin.stream)), store).await,
-            Numbering::Counted => {
+            Numbering::Counted | Numbering::Continued => {
                 let targets = groups.iter().flat_map(|g| &g.events).map(|e| next_key(&e.stream));
                 self.state.load(targets, store).await
             }
@@ -187,12 +203,31 @@ impl Sequencer {
         loaded.map_err(PipelineError::Target)
     }
 
+    /// The next revision of streams that nothing was appended to yet.
+    async fn load_heads(&mut self, groups: &[Group], target: &dyn EventWriter) -> Result<(), PipelineError> {
+        let streams = groups.iter().flat_map(|group| &group.events).map(|event| &event.stream);
+        let mut new: Vec<StreamName> = streams.filter(|s| self.state.get(&next_key(s)).is_none()).cloned().collect();
+        new.sort_unstable();
+        new.dedup();
+        if new.is_empty() {
+            return Ok(());
+        }
+        let heads = target.heads(&new).await.map_err(PipelineError::Target)?;
+        for (stream, head) in new.iter().zip(heads) {
+            let next = head.map_or(Revision(0), Revision::next);
+            let next = i64::try_from(next.0).map_err(|_: TryFromIntError| too_large())?;
+            self.state.set(&next_key(stream), Some(number_bytes(next)));
+        }
+        Ok(())
+    }
+
     fn number_group(&mut self, group: Group, events: &mut Vec<Event>) -> Result<(), PipelineError> {
         let Group { origin, events: parts } = group;
         let count = parts.len();
-        let first_target = self.target_position(origin.position, 0)?;
+        let first_target = self.target_position(origin.position)?;
         for (index, mut event) in parts.into_iter().enumerate() {
-            event.position = self.target_position(origin.position, index)?;
+            let position = first_target.major().checked_add(index as u64).ok_or_else(too_large)?;
+            event.position = Position::new(position);
             event.revision = self.target_revision(&origin, &event, index)?;
             self.target = Some(event.position);
             events.push(event);
@@ -221,7 +256,7 @@ impl Sequencer {
                 let shift = self.number_at(&shift_key(&origin.stream))? + as_signed(index)?;
                 origin.revision.0.checked_add_signed(shift).map(Revision).ok_or_else(too_large)
             }
-            Numbering::Counted => {
+            Numbering::Counted | Numbering::Continued => {
                 let key = next_key(&event.stream);
                 let next = self.number_at(&key)?;
                 self.state.set(&key, Some(number_bytes(next + 1)));
@@ -230,16 +265,20 @@ impl Sequencer {
         }
     }
 
-    /// The target position of a part of the event that is read next. Splits and drops shift everything behind them,
+    /// The target position of the event that is read next, or of its first part. Splits and drops shift everything behind them,
     /// gaps in the source stay. Positions of two numbers are counted anew.
-    fn target_position(&self, source: Position, part: usize) -> Result<Position, PipelineError> {
+    fn target_position(&self, source: Position) -> Result<Position, PipelineError> {
+        if self.numbering == Numbering::Continued {
+            let next = self.target.map_or(Some(0), |last| last.major().checked_add(1));
+            return next.map(Position::new).ok_or_else(too_large);
+        }
         let Counts { read, written, .. } = self.counts;
         let start = match source.minor() {
             None if written >= read => source.major().checked_add(written - read),
             None => source.major().checked_sub(read - written),
             Some(_) => Some(written),
         };
-        start.and_then(|start| start.checked_add(part as u64)).map(Position::new).ok_or_else(too_large)
+        start.map(Position::new).ok_or_else(too_large)
     }
 
     fn map_position(&mut self, source: Position, target: Position, target_length: u64) {
