@@ -120,17 +120,7 @@ pub async fn verify(
     stop: Stop,
     mut seen: impl FnMut(VerifyProgress),
 ) -> Result<Verification, PipelineError> {
-    let capabilities = target.capabilities();
-    if !capabilities.global_order || !capabilities.explicit_positions {
-        let problem = format!("{} keeps no positions to compare events by", target.identity());
-        return Err(Refusal::Unfit(problem).into());
-    }
-    if !source.is_rereadable() || !target.is_rereadable() {
-        return Err(Refusal::Unfit("standard input can't be read again to verify it".to_owned()).into());
-    }
-    let stores = [&source, &target].map(|store| (store.identity(), store.capabilities()));
-    let by_value = compared_by_value(stores);
-    let carried = Carried::of(capabilities, &by_value);
+    let (carried, by_value) = comparable(&*source, &*target)?;
     let sides = || Sides {
         expected: expected_events(Arc::clone(&source), Arc::clone(&registry), options.clone(), until, stop.clone()),
         found: target_events(&*target),
@@ -165,6 +155,26 @@ pub async fn verify(
     Ok(Verification { expected, found, differing_buckets: differing.len(), first, complete, by_value })
 }
 
+/// How two stores are compared. Fails where they can't be: where one of them can't be read again, or where the target
+/// keeps no positions.
+pub(super) fn comparable(
+    source: &dyn EventReader,
+    target: &dyn EventReader,
+) -> Result<(Carried, Vec<ByValue>), PipelineError> {
+    let capabilities = target.capabilities();
+    if !capabilities.global_order || !capabilities.explicit_positions {
+        let problem = format!("{} keeps no positions to compare events by", target.identity());
+        return Err(Refusal::Unfit(problem).into());
+    }
+    if !source.is_rereadable() || !target.is_rereadable() {
+        return Err(Refusal::Unfit("standard input can't be read again to verify it".to_owned()).into());
+    }
+    let stores = [source, target].map(|store| (store.identity(), store.capabilities()));
+    let by_value = compared_by_value(stores);
+    let carried = Carried::of(capabilities, &by_value);
+    Ok((carried, by_value))
+}
+
 /// Compares a target with a source that held nothing.
 pub async fn verify_empty(target: &dyn EventReader) -> Result<Verification, PipelineError> {
     let (mut found, mut first) = (0, None);
@@ -181,7 +191,7 @@ pub async fn verify_empty(target: &dyn EventReader) -> Result<Verification, Pipe
 
 /// What of an event the target carries, and how exactly.
 #[derive(Clone, Copy, Debug)]
-struct Carried {
+pub(super) struct Carried {
     time: bool,
     attributes: bool,
     data_by_value: bool,
@@ -224,18 +234,18 @@ fn target_events(target: &dyn EventReader) -> BoxStream<'static, Result<Vec<Even
 
 /// One hash and count per bucket. The hash is a sum of the events' own, which contain their places, so events can be
 /// added in any order.
-struct Buckets {
+pub(super) struct Buckets {
     sums: Vec<(u128, u64)>,
     carried: Carried,
     buffer: Vec<u8>,
 }
 
 impl Buckets {
-    fn new(carried: Carried) -> Self {
+    pub(super) fn new(carried: Carried) -> Self {
         Self { sums: vec![(0, 0); BUCKETS], carried, buffer: Vec::new() }
     }
 
-    fn add(&mut self, batch: &[Event]) -> u64 {
+    pub(super) fn add(&mut self, batch: &[Event]) -> u64 {
         for event in batch {
             let hash = event_hash(event, self.carried, &mut self.buffer);
             let (sum, count) = &mut self.sums[bucket(event)];
@@ -245,7 +255,7 @@ impl Buckets {
         batch.len() as u64
     }
 
-    fn differing(&self, other: &Self) -> Vec<usize> {
+    pub(super) fn differing(&self, other: &Self) -> Vec<usize> {
         (0..BUCKETS).filter(|&bucket| self.sums[bucket] != other.sums[bucket]).collect()
     }
 }
