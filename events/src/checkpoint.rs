@@ -173,6 +173,8 @@ pub struct RunDetails {
     pub target: String,
     /// The rules as they were when they were applied last, in their order.
     pub rules: Vec<AppliedRule>,
+    /// Rules that it applied before, in the order in which they were replaced or taken away.
+    pub superseded: Vec<SupersededRule>,
     /// Each time that somebody started it, the latest last; the oldest of very many are left out.
     pub sessions: Vec<RunSession>,
 }
@@ -189,6 +191,18 @@ pub struct AppliedRule {
     pub file: Option<String>,
     /// Its source text, where it has one.
     pub text: Option<String>,
+}
+
+/// A rule that a run applied up to some moment, and not any more.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SupersededRule {
+    /// The rule as it was.
+    #[serde(flatten)]
+    pub rule: AppliedRule,
+    /// When it was replaced, or taken away.
+    pub until: Timestamp,
+    /// Who did that: user and host.
+    pub by: String,
 }
 
 /// One start of a run, up to its end or up to now.

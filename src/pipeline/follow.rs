@@ -35,6 +35,11 @@ impl Migration {
     /// the source is. A source that can't be read again has nothing to follow: the outcome is that of
     /// [`run`](Migration::run).
     pub async fn follow(mut self, following: Following) -> Result<Outcome, PipelineError> {
+        let outcome = self.follow_stages(following).await;
+        self.end_session(outcome).await
+    }
+
+    async fn follow_stages(&mut self, following: Following) -> Result<Outcome, PipelineError> {
         let outcome = self.run_stages(None).await?;
         if !outcome.done || !self.source.is_rereadable() {
             return Ok(outcome);
