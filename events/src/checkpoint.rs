@@ -179,6 +179,18 @@ pub struct RunDetails {
     pub sessions: Vec<RunSession>,
 }
 
+impl RunDetails {
+    /// How many sessions are kept, the latest.
+    pub const KEPT_SESSIONS: usize = 200;
+
+    /// Adds a session as the latest, and leaves out the oldest of too many.
+    pub fn add_session(&mut self, session: RunSession) {
+        self.sessions.push(session);
+        let surplus = self.sessions.len().saturating_sub(Self::KEPT_SESSIONS);
+        self.sessions.drain(..surplus);
+    }
+}
+
 /// A rule that a run applied.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]

@@ -7,8 +7,6 @@ use super::error::PipelineError;
 use super::migration::Outcome;
 use crate::ledger::who;
 
-/// How many starts of a run are kept, the latest.
-const KEPT_SESSIONS: usize = 200;
 /// How many characters of an error are.
 const KEPT_TEXT: usize = 500;
 
@@ -50,7 +48,7 @@ impl Session {
             last.result.clear();
             return Self { before: last.counts, base };
         }
-        details.sessions.push(RunSession {
+        details.add_session(RunSession {
             command: start.command.clone(),
             by: start.by.clone(),
             tool: env!("CARGO_PKG_VERSION").to_owned(),
@@ -60,8 +58,6 @@ impl Session {
             millis: 0,
             result: String::new(),
         });
-        let surplus = details.sessions.len().saturating_sub(KEPT_SESSIONS);
-        details.sessions.drain(..surplus);
         Self { before: Counts::default(), base }
     }
 
@@ -177,7 +173,7 @@ mod tests {
         for micros in 0..250 {
             Session::begin(&mut details, &start(micros), read(0));
         }
-        assert_eq!(details.sessions.len(), KEPT_SESSIONS);
+        assert_eq!(details.sessions.len(), RunDetails::KEPT_SESSIONS);
         assert_eq!(details.sessions.last().unwrap().began_at, Timestamp::from_micros(249).unwrap());
         assert!(details.sessions.iter().all(|session| session.ended_at.is_none()));
     }
