@@ -1,5 +1,6 @@
 //! A project: `eventlift.toml` and the folders beside it.
 
+mod cutover_settings;
 mod rebuild_settings;
 mod retry_settings;
 mod schedules;
@@ -15,6 +16,7 @@ use crate::pipeline::{Policies, RetryPolicy};
 use crate::serve::Schedule;
 use crate::stores::{InvalidStore, ReadModelConfig, StoreConfig};
 
+pub use cutover_settings::{CutOverSettings, Hook, HookAction, HookStore};
 pub use rebuild_settings::RebuildSettings;
 
 /// The file that makes a folder a project.
@@ -45,6 +47,8 @@ pub struct Project {
     pub rebuild: RebuildSettings,
     /// How long stores that can't be reached are waited for.
     pub retry: RetryPolicy,
+    /// How a cut-over is done.
+    pub cutover: CutOverSettings,
     /// What is built when, in the order of the names.
     pub schedules: Vec<Schedule>,
     /// Named secrets, and the environment variables that hold them.
@@ -76,6 +80,8 @@ struct Written {
     rebuild: rebuild_settings::Written,
     #[serde(default)]
     retry: retry_settings::Written,
+    #[serde(default)]
+    cutover: cutover_settings::Written,
     #[serde(default)]
     schedule: BTreeMap<String, schedules::Written>,
     #[serde(default)]
@@ -171,6 +177,7 @@ impl Project {
             projections: folder.join(written.projections.folder.as_deref().unwrap_or(Path::new("projections"))),
             rebuild: written.rebuild.settings(folder).map_err(wrong_value)?,
             retry: written.retry.policy().map_err(wrong_value)?,
+            cutover: written.cutover.settings().map_err(wrong_value)?,
             schedules: schedules::read(written.schedule).map_err(wrong_value)?,
             keys: written.keys,
         })

@@ -78,6 +78,7 @@ pub mod commands;
 #[cfg(any(feature = "sqlite", feature = "file"))]
 pub mod config;
 pub mod cutover;
+pub mod gate;
 pub mod ledger;
 pub mod pipeline;
 pub mod rebuild;

@@ -173,8 +173,22 @@ pub struct RunDetails {
     pub target: String,
     /// The rules as they were when they were applied last, in their order.
     pub rules: Vec<AppliedRule>,
+    /// Rules that it applied before, in the order in which they were replaced or taken away.
+    pub superseded: Vec<SupersededRule>,
     /// Each time that somebody started it, the latest last; the oldest of very many are left out.
     pub sessions: Vec<RunSession>,
+}
+
+impl RunDetails {
+    /// How many sessions are kept, the latest.
+    pub const KEPT_SESSIONS: usize = 200;
+
+    /// Adds a session as the latest, and leaves out the oldest of too many.
+    pub fn add_session(&mut self, session: RunSession) {
+        self.sessions.push(session);
+        let surplus = self.sessions.len().saturating_sub(Self::KEPT_SESSIONS);
+        self.sessions.drain(..surplus);
+    }
 }
 
 /// A rule that a run applied.
@@ -189,6 +203,18 @@ pub struct AppliedRule {
     pub file: Option<String>,
     /// Its source text, where it has one.
     pub text: Option<String>,
+}
+
+/// A rule that a run applied up to some moment, and not any more.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SupersededRule {
+    /// The rule as it was.
+    #[serde(flatten)]
+    pub rule: AppliedRule,
+    /// When it was replaced, or taken away.
+    pub until: Timestamp,
+    /// Who did that: user and host.
+    pub by: String,
 }
 
 /// One start of a run, up to its end or up to now.

@@ -40,10 +40,27 @@ impl<'i> Table<'i> {
         self.entries.remove(key)
     }
 
+    /// The bytes from where it begins to the end of its last key, those under some keys left aside.
+    pub fn span_without(&self, left_out: &[&str]) -> Range<usize> {
+        let kept = self.entries.iter().filter(|(key, _)| !left_out.contains(&key.get_ref().as_ref()));
+        let end = kept.map(|(key, value)| key.span().end.max(end_of(value))).max().unwrap_or(0);
+        self.span.start..end.max(self.span.end)
+    }
+
     /// Whether the key is there, and was not taken.
     pub fn has(&self, key: &str) -> bool {
         self.entries.contains_key(key)
     }
+}
+
+/// Where a value ends. A table that is written under a header covers no more than that header.
+fn end_of(value: &Value<'_>) -> usize {
+    let within = match value.get_ref() {
+        DeValue::Table(table) => table.iter().map(|(key, value)| key.span().end.max(end_of(value))).max(),
+        DeValue::Array(items) => items.iter().map(end_of).max(),
+        _ => None,
+    };
+    within.unwrap_or(0).max(value.span().end)
 }
 
 impl<'i> Reader<'i> {

@@ -47,7 +47,14 @@ pub enum Command {
     /// Make a starter project, from a store's own contents where given one.
     Init(InitArguments),
     /// Compile every definition, run their test cases, prove the chains. Needs no store.
-    Check(ProjectArguments),
+    #[command(after_help = "\
+Examples:
+  eventlift check shop             the definitions alone decide
+  eventlift check shop --strict    fails as well where they are not those that the target was filled with
+  eventlift check shop --json      for a script
+
+Where the target has a ledger that can be looked at, rules that were applied and have changed since are shown.")]
+    Check(CheckArguments),
     /// Read the source and show what a migration would do. Writes nothing.
     Plan(PlanArguments),
     /// Upcast and append. Resumes by itself.
@@ -74,7 +81,16 @@ Writes nothing. SIGINT or SIGTERM (Ctrl-C) ends it, and nothing is proved then."
     /// Where the target's run and the read models stand.
     Status(ProjectArguments),
     /// Every run into the target, and every one that built read models.
-    Runs(ProjectArguments),
+    Runs(RunsArguments),
+    /// Record the present rules as the applied ones, once it is proved that they give the same.
+    #[command(after_help = "\
+Examples:
+  eventlift repair shop                              all rules that have changed since they were applied
+  eventlift repair shop --rule 'UserCreated 1 to 2'  this one, and refuse where others have changed as well
+  eventlift repair shop --without-proof              do not read anything; the ledger says who did that
+
+Every event that is in the target has to come out of the present rules as it is. Writes only to the ledger.")]
+    Repair(RepairArguments),
     /// Build read models when their schedules say so.
     Serve(ServeArguments),
 }
@@ -85,6 +101,105 @@ pub struct ProjectArguments {
     /// The folder of eventlift.toml.
     #[arg(default_value = ".")]
     pub project: PathBuf,
+}
+
+/// Which project, and how strictly.
+#[derive(Debug, Args)]
+pub struct CheckArguments {
+    /// Which project.
+    #[command(flatten)]
+    pub project: ProjectArguments,
+    /// Fail (exit code 5) where rules that were applied have changed: `migrate` would be refused.
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// Which runs.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+#[command(after_help = "\
+Examples:
+  eventlift runs shop                        list them
+  eventlift runs show shop latest            rules, sessions and results of the last one
+  eventlift runs show shop 3f2a --text       of the run whose id begins so, with the text of its rules
+  eventlift runs compare shop 3f2a latest    rules, counts and speed of two runs
+  eventlift runs compare shop --with shop2   of the latest runs of two projects
+  eventlift runs export shop > runs.json     everything, for an archive")]
+pub struct RunsArguments {
+    /// Which project.
+    #[command(flatten)]
+    pub project: ProjectArguments,
+    /// What to see of them, beside a list.
+    #[command(subcommand)]
+    pub command: Option<RunsCommand>,
+}
+
+/// What to see of runs.
+#[derive(Debug, Subcommand)]
+pub enum RunsCommand {
+    /// One run: rules, sessions, results.
+    Show(ShowArguments),
+    /// What two runs differ in: rules, counts, speed.
+    Compare(CompareArguments),
+    /// Everything that the ledger knows, but for positions and state.
+    Export(ExportArguments),
+}
+
+/// Which run of which project.
+#[derive(Debug, Args)]
+pub struct ShowArguments {
+    /// The folder of eventlift.toml, where it is not this one, and the run: `latest`, its id or how that begins
+    /// [default: latest].
+    #[arg(value_name = "PROJECT | RUN")]
+    pub project_and_run: Vec<String>,
+    /// The text of its rules as well.
+    #[arg(long)]
+    pub text: bool,
+}
+
+/// Which runs of which projects.
+#[derive(Debug, Args)]
+pub struct CompareArguments {
+    /// The folder of eventlift.toml, where it is not this one, and the two runs.
+    #[arg(value_name = "PROJECT | RUN")]
+    pub project_and_runs: Vec<String>,
+    /// Take the second run from the target of this project [default runs: the latest of each].
+    #[arg(long, value_name = "PROJECT")]
+    pub with: Option<PathBuf>,
+}
+
+/// What to export, and how.
+#[derive(Debug, Args)]
+pub struct ExportArguments {
+    /// Which project.
+    #[command(flatten)]
+    pub project: ProjectArguments,
+    /// One JSON document, or one line for each run.
+    #[arg(long, value_enum, default_value = "json")]
+    pub format: ExportFormat,
+}
+
+/// How runs are exported.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub enum ExportFormat {
+    /// One JSON document.
+    Json,
+    /// A JSON object a line, one for each run.
+    Ndjson,
+}
+
+/// Which rules are recorded anew.
+#[derive(Debug, Args)]
+pub struct RepairArguments {
+    /// Which events of which project, as they were migrated.
+    #[command(flatten)]
+    pub migration: MigrationArguments,
+    /// Only this rule; may be repeated. Refused where others have changed as well.
+    #[arg(long = "rule", value_name = "NAME")]
+    pub rules: Vec<String>,
+    /// Prove nothing. Events that are in the target may not be what the rules give; the ledger keeps who did it.
+    #[arg(long)]
+    pub without_proof: bool,
 }
 
 /// What to start a project with.

@@ -1,4 +1,5 @@
-//! `check`: compiles every definition, runs their test cases, proves the chains. Needs no store.
+//! `check`: compiles every definition, runs their test cases, proves the chains. Needs no store; where the target has a
+//! ledger, what was applied and has changed since is told.
 
 use std::fmt;
 
@@ -6,7 +7,8 @@ use eventlift_language::TestResult;
 use eventlift_transformers::Registry;
 use serde::Serialize;
 
-use super::arguments::ProjectArguments;
+use super::applied::Applied;
+use super::arguments::CheckArguments;
 use super::error::{CommandError, ExitCode};
 use super::output::Report;
 use super::read_models::projections;
@@ -27,6 +29,11 @@ pub(super) struct CheckReport {
     failed: usize,
     /// What is wrong with `eventlift.toml` in the light of the definitions.
     problems: Vec<ProblemLine>,
+    /// How the rules compare with those that the target was filled with.
+    applied: Applied,
+    /// Whether it fails where they are others.
+    #[serde(skip)]
+    is_strict: bool,
 }
 
 /// What is wrong.
@@ -45,8 +52,8 @@ struct TestLine {
 }
 
 /// Checks the definitions of a project.
-pub(super) async fn check(arguments: &ProjectArguments) -> Result<CheckReport, CommandError> {
-    let project = Project::load(&arguments.project)?;
+pub(super) async fn check(arguments: &CheckArguments) -> Result<CheckReport, CommandError> {
+    let project = Project::load(&arguments.project.project)?;
     let definitions = definitions(&project)?;
     let registry = definitions.register(Registry::builder()).build()?;
     let projections = projections(&project)?;
@@ -62,6 +69,8 @@ pub(super) async fn check(arguments: &ProjectArguments) -> Result<CheckReport, C
         passed,
         tests: results.into_iter().map(TestLine::from).collect(),
         problems: problems(&project, &projections.names()).into_iter().map(ProblemLine::from).collect(),
+        applied: Applied::look(&project, &registry).await,
+        is_strict: arguments.strict,
     })
 }
 
@@ -88,7 +97,30 @@ impl From<TestResult> for TestLine {
 
 impl Report for CheckReport {
     fn exit_code(&self) -> ExitCode {
-        if self.failed == 0 && self.problems.is_empty() { ExitCode::Done } else { ExitCode::Project }
+        match (self.failed == 0 && self.problems.is_empty(), self.is_strict && !self.applied.changed_rules.is_empty()) {
+            (false, _) => ExitCode::Project,
+            (true, true) => ExitCode::Refused,
+            (true, false) => ExitCode::Done,
+        }
+    }
+}
+
+impl CheckReport {
+    fn write_applied(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Applied { run, changed_rules, note } = &self.applied;
+        note.iter().try_for_each(|note| write!(f, "\nnote: {note}"))?;
+        let Some(run) = run.as_ref().filter(|_| !changed_rules.is_empty()) else { return Ok(()) };
+        let level = if self.is_strict { "error" } else { "warning" };
+        write!(f, "\n{level}: these rules are not those that run {run} has applied")?;
+        for line in changed_rules {
+            write!(f, "\n  {}", line.change)?;
+            line.applied_since.iter().try_for_each(|since| write!(f, "\n    applied since {since}"))?;
+        }
+        write!(
+            f,
+            "\nhint: `migrate` refuses to go on with them; change them back, record them with `eventlift repair` where they \
+             give the same, or start a new target"
+        )
     }
 }
 
@@ -118,6 +150,6 @@ impl fmt::Display for CheckReport {
             write!(f, "\nerror: {message}")?;
             hint.iter().try_for_each(|hint| write!(f, "\nhint: {hint}"))?;
         }
-        Ok(())
+        self.write_applied(f)
     }
 }

@@ -151,6 +151,59 @@ pub enum CommandError {
     /// Any of the others, while standard output is taken by events.
     #[error(transparent)]
     BesideEvents(Box<CommandError>),
+    /// No run was recorded.
+    #[error("failed to find a run: {target} holds none")]
+    NoRun {
+        /// The target.
+        target: String,
+    },
+    /// A name that no run has, or that several have.
+    #[error("failed to find a run {name:?} in {target}")]
+    UnknownRun {
+        /// What was typed.
+        name: String,
+        /// The target.
+        target: String,
+        /// The latest runs, the last first.
+        known: Vec<String>,
+    },
+    /// Arguments that don't go together.
+    #[error("failed to understand the arguments: {0}")]
+    Usage(String),
+    /// Rules have changed that are not named.
+    #[error("refused to repair: other rules have changed as well: {}", .others.join(", "))]
+    RepairsTooLittle {
+        /// Those.
+        others: Vec<String>,
+    },
+    /// A rule that is named has not changed.
+    #[error("failed to repair {rule:?}: it has not changed since it was applied")]
+    NothingToRepair {
+        /// The rule.
+        rule: String,
+        /// Those that have.
+        changed: Vec<String>,
+    },
+    /// The run has not ended, so that there is nothing to read its events from.
+    #[error("failed to prove that run {run} would be the same: it is {state}, and its target can't be read yet")]
+    NothingToProve {
+        /// The run.
+        run: String,
+        /// Its state.
+        state: &'static str,
+    },
+    /// The present rules give something else than what is in the target.
+    #[error("refused to repair: the rules give something else for an event that is in the target: {event}")]
+    RepairBreaks {
+        /// The event, over several lines.
+        event: String,
+    },
+    /// The run went on while it was being proved.
+    #[error("refused to repair: run {run} has changed while its events were compared")]
+    RepairedBeside {
+        /// The run.
+        run: String,
+    },
     /// There is nothing to compare.
     #[error("failed to verify {target}: {problem}")]
     NothingToVerify {
@@ -162,6 +215,11 @@ pub enum CommandError {
 }
 
 impl CommandError {
+    /// Arguments that don't go together, and why.
+    pub(super) fn usage(problem: impl Into<String>) -> Self {
+        Self::Usage(problem.into())
+    }
+
     /// What to try.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -190,7 +248,22 @@ impl CommandError {
                     .to_owned(),
             ),
             Self::BesideEvents(error) => error.hint(),
-            Self::NothingToVerify { .. } => Some("run `eventlift migrate` first".to_owned()),
+            Self::NothingToVerify { .. } | Self::NoRun { .. } => Some("run `eventlift migrate` first".to_owned()),
+            Self::UnknownRun { known, .. } => {
+                Some(format!("the latest are {}; `latest` is the last", known.join(", ")))
+            }
+            Self::RepairsTooLittle { .. } => Some("name them with --rule, or leave --rule out".to_owned()),
+            Self::NothingToRepair { changed, .. } if changed.is_empty() => Some("no rule has".to_owned()),
+            Self::NothingToRepair { changed, .. } => Some(format!("those that have: {}", changed.join(", "))),
+            Self::NothingToProve { .. } => Some(
+                "change the rules back and end the run first, or record them all the same with --without-proof"
+                    .to_owned(),
+            ),
+            Self::RepairBreaks { .. } => {
+                Some("change the rule so that it gives the same, or migrate into a new target".to_owned())
+            }
+            Self::RepairedBeside { .. } => Some("stop what migrates, and repair again".to_owned()),
+            Self::Usage(_) => Some("`--help` has examples".to_owned()),
             Self::Definitions(_)
             | Self::Projections(_)
             | Self::Registry(_)
@@ -215,6 +288,13 @@ impl CommandError {
             Self::Serve(_) | Self::Write { .. } | Self::Exists(_) => ExitCode::Store,
             Self::BesideEvents(error) => error.exit_code(),
             Self::NothingToVerify { .. } | Self::NothingInScope { .. } => ExitCode::Refused,
+            Self::Usage(_) | Self::UnknownRun { .. } => ExitCode::Usage,
+            Self::NoRun { .. }
+            | Self::RepairsTooLittle { .. }
+            | Self::NothingToRepair { .. }
+            | Self::NothingToProve { .. }
+            | Self::RepairBreaks { .. }
+            | Self::RepairedBeside { .. } => ExitCode::Refused,
         }
     }
 }

@@ -19,8 +19,8 @@ use super::rebuild::ProjectionLine;
 use super::rules::registry;
 use crate::config::Project;
 use crate::pipeline::{
-    Heartbeat, MayPass, Migration, MigrationOptions, PipelineError, Refusal, StartingPoint, Stop, StopHandle, Survey,
-    SurveyOptions, survey,
+    Heartbeat, MayPass, Migration, MigrationOptions, PipelineError, Refusal, SessionStart, StartingPoint, Stop,
+    StopHandle, Survey, SurveyOptions, survey,
 };
 use crate::stores::StoreConfig;
 
@@ -88,6 +88,7 @@ async fn migrate_project(
         registry,
         options: migration_options(&arguments.migration, project),
         stop: stop_on_signals(),
+        session: SessionStart::now("migrate"),
         begun: Instant::now(),
         start: OnceLock::new(),
         proof: OnceLock::new(),
@@ -110,6 +111,7 @@ pub(super) struct Work<'a> {
     registry: Arc<Registry>,
     options: MigrationOptions,
     pub(super) stop: Stop,
+    session: SessionStart,
     pub(super) begun: Instant,
     /// Where the first attempt began.
     pub(super) start: OnceLock<StartingPoint>,
@@ -129,7 +131,7 @@ impl Work<'_> {
         let source = self.project.source.reader().await?;
         let target = self.target.writer().await?;
         let migration = Migration::new(source, target, Arc::clone(&self.registry), self.options.clone());
-        Ok(migration.stop_on(self.stop.clone()))
+        Ok(migration.stop_on(self.stop.clone()).started(self.session.clone()))
     }
 
     /// Migrates what is left, and builds the read models.

@@ -1,6 +1,7 @@
 //! The command line: one file a command. Each returns a report, which prints for people or as JSON, or an error with
 //! its exit code.
 
+mod applied;
 mod arguments;
 mod check;
 mod compared;
@@ -18,13 +19,16 @@ mod progress_line;
 mod read_model_status;
 mod read_models;
 mod rebuild;
+mod repair;
 mod rules;
+mod run_reports;
+mod run_view;
 mod runs;
 mod serve;
 mod status;
 mod verify;
 
-pub use arguments::{Arguments, Command};
+pub use arguments::{Arguments, Command, RunsCommand};
 pub use error::{CommandError, ExitCode};
 pub use output::{Format, print_error, print_report};
 
@@ -33,6 +37,8 @@ use init::init;
 use migrate::migrate;
 use plan::plan;
 use rebuild::rebuild;
+use repair::repair;
+use run_reports::{compare_runs, export_runs, show_run};
 use runs::runs;
 use serve::serve;
 use status::status;
@@ -49,7 +55,13 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Verify(migration) => verify(&migration, format).await.map(|r| print_report(format, &r)),
         Command::Rebuild(arguments) => rebuild(&arguments, format).await.map(|r| print_report(format, &r)),
         Command::Status(project) => status(&project).await.map(|r| print_report(format, &r)),
-        Command::Runs(project) => runs(&project).await.map(|r| print_report(format, &r)),
+        Command::Runs(arguments) => match &arguments.command {
+            None => runs(&arguments.project).await.map(|r| print_report(format, &r)),
+            Some(RunsCommand::Show(show)) => show_run(show).await.map(|r| print_report(format, &r)),
+            Some(RunsCommand::Compare(compare)) => compare_runs(compare).await.map(|r| print_report(format, &r)),
+            Some(RunsCommand::Export(export)) => export_runs(export).await.map(|r| print_report(format, &r)),
+        },
+        Command::Repair(arguments) => repair(&arguments, format).await.map(|r| print_report(format, &r)),
         Command::Serve(arguments) => serve(&arguments, format).await.map(|r| print_report(format, &r)),
     };
     outcome.unwrap_or_else(|error| print_error(format, &error))

@@ -42,7 +42,7 @@ pub(super) struct RunLine {
 
 /// One run that did something to a projection's read models.
 #[derive(Debug, Serialize)]
-struct RebuildLine {
+pub(super) struct RebuildLine {
     number: u64,
     projection: String,
     action: RebuildAction,
@@ -93,7 +93,7 @@ pub(super) async fn runs(arguments: &ProjectArguments) -> Result<RunsReport, Com
 }
 
 /// The runs that built read models, the latest last; none where they are not there yet.
-async fn rebuild_lines(read_models: &ReadModelConfig) -> Result<Vec<RebuildLine>, CommandError> {
+pub(super) async fn rebuild_lines(read_models: &ReadModelConfig) -> Result<Vec<RebuildLine>, CommandError> {
     let Some(store) = read_models.look().await? else { return Ok(Vec::new()) };
     let runs = store.runs().await?;
     let mut lines = Vec::new();
@@ -145,7 +145,7 @@ pub(super) async fn run_lines(target: &StoreConfig) -> Result<Vec<RunLine>, Comm
     Ok(lines)
 }
 
-async fn run_line(record: RunRecord, ledger: &dyn CheckpointStore) -> Result<RunLine, CommandError> {
+pub(super) async fn run_line(record: RunRecord, ledger: &dyn CheckpointStore) -> Result<RunLine, CommandError> {
     let checkpoint = ledger.checkpoint(record.id).await?;
     Ok(RunLine {
         run: record.id.to_string(),

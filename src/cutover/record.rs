@@ -10,10 +10,13 @@ use serde::{Deserialize, Serialize};
 pub const CUT_OVER_BOOK: &str = "cut-over";
 const KEY: &str = "state";
 
-/// The steps of a cut-over and of the way back, in their order. Each says what is done.
+/// The steps of a cut-over and of the way back, in their order, behind the one of a cut-over that was given up. Each says
+/// what is done.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CutOverStep {
+    /// The fence was lifted before anything was switched: writers use the source.
+    Lifted,
     /// It was begun; writers use the source.
     Begun,
     /// The source refuses writes, until the fence expires.
@@ -30,8 +33,6 @@ pub enum CutOverStep {
     Switched,
     /// It is over: writers use the target.
     Done,
-    /// The fence was lifted before anything was switched: writers use the source.
-    Lifted,
     /// The way back was begun: the target refuses writes.
     BackFenced,
     /// Everything that was written to the target since is in the source as well.

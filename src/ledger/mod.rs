@@ -9,6 +9,7 @@ mod failure;
 mod progress;
 mod runs;
 mod schema;
+mod who;
 
 pub use database::LedgerDatabase;
 pub(crate) use database::as_file;
@@ -19,3 +20,4 @@ pub use failure::{backend, store_error};
 pub use progress::{checkpoint, commit, notes, position_at, positions, state, write_notes};
 pub use runs::{record_run, runs};
 pub use schema::{create, exists};
+pub use who::who;

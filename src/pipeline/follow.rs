@@ -36,15 +36,15 @@ impl Migration {
     pub async fn follow(self, following: Following) -> Result<Outcome, PipelineError> {
         let stop = self.stop.clone();
         let mut tail = self.into_tail().await?;
-        if !tail.outcome().done || !tail.source().is_rereadable() {
-            return Ok(tail.outcome());
-        }
         let mut lookout = Lookout::new(&**tail.source(), following, stop.clone());
-        while !stop.is_asked() {
-            let read = tail.carry_over().await?;
-            lookout.wait(read > 0).await;
+        let is_followed = tail.outcome().done && tail.source().is_rereadable();
+        while is_followed && !stop.is_asked() {
+            match tail.carry_over().await {
+                Ok(read) => lookout.wait(read > 0).await,
+                Err(error) => return tail.close(Some(error)).await,
+            }
         }
-        Ok(tail.outcome())
+        tail.close(None).await
     }
 }
 

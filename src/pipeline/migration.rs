@@ -20,6 +20,7 @@ use super::policy::{Policies, Revisions};
 use super::progress::Progress;
 use super::ranges::{self, Loaded, RangedLoad};
 use super::sequence::Sequencer;
+use super::session::{self, Session, SessionStart, applied_rules, supersede};
 use super::starting_point::StartingPoint;
 use super::stop::Stop;
 use super::transform::lift_batches;
@@ -93,6 +94,9 @@ pub struct Migration {
     pub(super) following: bool,
     /// Set once the source was seen to hold the event that the run ended at.
     found_end: OnceLock<()>,
+    start: SessionStart,
+    /// The record as it was written last, and the session within it.
+    recorded: Option<(RunRecord, Session)>,
 }
 
 /// The run to go on with.
@@ -123,12 +127,20 @@ impl Migration {
             head: None,
             following: false,
             found_end: OnceLock::new(),
+            start: SessionStart::now("migrate"),
+            recorded: None,
         }
     }
 
     /// The same, listening to a request to stop.
     pub fn stop_on(self, stop: Stop) -> Self {
         Self { stop, ..self }
+    }
+
+    /// The same, started by somebody: what the run's record says of this start. Migrations with the same start are one
+    /// session.
+    pub fn started(self, start: SessionStart) -> Self {
+        Self { start, ..self }
     }
 
     /// Where it reads.
@@ -164,13 +176,29 @@ impl Migration {
     /// Where the rules are one-to-one and both stores are made for it, ranges of positions are loaded at the same time.
     /// Then events behind one that fails may be in already, and the run goes on with what is missing.
     pub async fn run(mut self) -> Result<Outcome, PipelineError> {
-        self.run_stages(None).await
+        let outcome = self.run_stages(None).await;
+        self.end_session(outcome).await
     }
 
     /// The same, one event after the other, and `listener` gets every event that is appended, once it is committed. A
     /// run that was begun in ranges is refused.
     pub async fn run_beside(mut self, listener: &mut dyn Appended) -> Result<Outcome, PipelineError> {
-        self.run_stages(Some(listener)).await
+        let outcome = self.run_stages(Some(listener)).await;
+        self.end_session(outcome).await
+    }
+
+    /// Records how the session ended.
+    pub(super) async fn end_session(
+        &mut self,
+        outcome: Result<Outcome, PipelineError>,
+    ) -> Result<Outcome, PipelineError> {
+        let Some((mut record, session)) = self.recorded.take() else { return outcome };
+        let counts = outcome.as_ref().map_or_else(|_| self.progress.borrow().counts, |outcome| outcome.counts);
+        session.end(&mut record.details, counts, session::result(&outcome));
+        record.updated_at = Timestamp::now();
+        // Nothing is decided by it: a session whose end can't be recorded was broken off.
+        let _ = self.target.record_run(&record).await;
+        outcome
     }
 
     pub(super) async fn run_stages(
@@ -185,7 +213,10 @@ impl Migration {
             // What is there already is checked now, and what comes is checked with every append.
             self.target.seal(self.is_dense()).await.map_err(PipelineError::Target)?;
         }
-        self.record(&mut record, RunState::Loading).await?;
+        let counts = checkpoint.map_or_else(|| ranges::sum(&ranges), |checkpoint| checkpoint.counts);
+        let session = Session::begin(&mut record.details, &self.start, counts);
+        self.report(RunState::Loading, counts, checkpoint.map(|checkpoint| checkpoint.source));
+        self.record(&mut record, &session, RunState::Loading).await?;
         if checkpoint.is_none() && listener.is_none() && self.options.onto.is_none() {
             self.report(RunState::Loading, ranges::sum(&ranges), None);
             checkpoint = match self.load_ranges(record.id, ranges).await? {
@@ -206,10 +237,10 @@ impl Migration {
         if self.stop.is_asked() {
             return Ok(outcome);
         }
-        self.record(&mut record, RunState::Sealing).await?;
+        self.record(&mut record, &session, RunState::Sealing).await?;
         self.report(RunState::Sealing, counts, source);
         self.target.seal(self.is_dense()).await.map_err(PipelineError::Target)?;
-        self.record(&mut record, RunState::Done).await?;
+        self.record(&mut record, &session, RunState::Done).await?;
         self.report(RunState::Done, counts, source);
         Ok(Outcome { done: true, ..outcome })
     }
@@ -294,7 +325,7 @@ impl Migration {
                 started_at: now,
                 updated_at: now,
                 tool: env!("CARGO_PKG_VERSION").to_owned(),
-                details: RunDetails::default(),
+                details: self.details(RunDetails::default()),
             };
             return Ok(Opened { record, checkpoint: None, ranges: Vec::new(), resumed: false });
         };
@@ -341,6 +372,7 @@ impl Migration {
             fingerprint: fingerprint.whole,
             parts,
             tool: env!("CARGO_PKG_VERSION").to_owned(),
+            details: self.details(record.details),
             ..record
         };
         Ok(Opened { record, checkpoint, ranges, resumed: true })
@@ -372,10 +404,26 @@ impl Migration {
         Ok(())
     }
 
-    async fn record(&mut self, record: &mut RunRecord, state: RunState) -> Result<(), PipelineError> {
+    async fn record(
+        &mut self,
+        record: &mut RunRecord,
+        session: &Session,
+        state: RunState,
+    ) -> Result<(), PipelineError> {
         record.state = state;
         record.updated_at = Timestamp::now();
-        self.target.record_run(record).await.map_err(PipelineError::Target)
+        session.update(&mut record.details, self.progress.borrow().counts);
+        self.target.record_run(record).await.map_err(PipelineError::Target)?;
+        self.recorded = Some((record.clone(), session.clone()));
+        Ok(())
+    }
+
+    /// What the record says for people.
+    fn details(&self, mut details: RunDetails) -> RunDetails {
+        details.source = self.source.identity().to_string();
+        details.target = self.target.identity().to_string();
+        supersede(&mut details, applied_rules(&self.registry), &self.start.by);
+        details
     }
 
     pub(super) fn report(&self, state: RunState, counts: Counts, source: Option<Position>) {

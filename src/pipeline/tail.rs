@@ -19,7 +19,10 @@ impl Migration {
     /// Runs until everything is in and sealed, and holds the target open. Where it was asked to stop before, the tail's
     /// outcome is not done, and it carries nothing over.
     pub async fn into_tail(mut self) -> Result<Tail, PipelineError> {
-        let outcome = self.run_stages(None).await?;
+        let outcome = match self.run_stages(None).await {
+            Ok(outcome) => outcome,
+            failed => self.end_session(failed).await?,
+        };
         let sequencer = self.resume_sequencer(outcome.run).await?;
         self.following = true;
         Ok(Tail { migration: self, sequencer, outcome })
@@ -51,6 +54,12 @@ impl Tail {
     /// Where it writes, for whoever keeps notes beside it.
     pub fn target_mut(&mut self) -> &mut dyn EventWriter {
         &mut *self.migration.target
+    }
+
+    /// Ends the session, with what it failed with if it has.
+    pub async fn close(mut self, failed: Option<PipelineError>) -> Result<Outcome, PipelineError> {
+        let outcome = failed.map_or(Ok(self.outcome()), Err);
+        self.migration.end_session(outcome).await
     }
 
     /// Carries over what the source holds behind the last event, if it has come to rest up to there, and commits it. Returns

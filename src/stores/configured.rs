@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use eventlift_events::{CheckpointStore, EventReader, EventWriter, StoreError};
+use eventlift_events::{CheckpointStore, EventReader, EventWriter, StoreError, StoreErrorKind};
 use eventlift_projections::ReadModels;
 use serde::Deserialize;
 
@@ -146,6 +146,21 @@ impl StoreConfig {
             Self::Sqlite(config) => Ok(Box::new(SqliteWriter::open(config.clone())?)),
             #[cfg(feature = "postgres")]
             Self::Postgres(config) => Ok(Box::new(PostgresWriter::open(PostgresConfig::clone(config)).await?)),
+        }
+    }
+
+    /// Runs statements of the user's own in one transaction. Fails where the store knows no SQL.
+    pub async fn execute(&self, sql: &str) -> Result<(), StoreError> {
+        match self {
+            #[cfg(feature = "file")]
+            Self::File(_) => {
+                let no_sql = StoreErrorKind::Unsupported(format!("it knows no SQL, and so not {sql:?}"));
+                Err(StoreError::new("run a statement on", self, no_sql))
+            }
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(config) => super::sqlite::execute(config, sql).await,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(config) => super::postgres::execute(config, sql).await,
         }
     }
 

@@ -23,7 +23,7 @@ pub use eventlift_language::{CompiledCondition, Condition, Place, Problem, Reaso
 #[cfg(feature = "jq")]
 pub use eventlift_language::{JqError, JqFilter, JqLimits};
 pub use operations::{Keys, Operation, OperationError, Operations};
-pub use registry::{Coverage, Lift, Outcome, Registry, RegistryBuilder, RegistryErrors, Step, Uncovered};
+pub use registry::{Coverage, Lift, Outcome, Registry, RegistryBuilder, RegistryErrors, RuleText, Step, Uncovered};
 pub use rule::Rule;
 pub use schema::JsonSchema;
 pub use transformer::{Shape, StatefulTransformer, TransformError, Transformer};

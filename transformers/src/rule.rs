@@ -17,6 +17,8 @@ pub struct Rule {
     pub(crate) name: String,
     pub(crate) place: Place,
     pub(crate) fingerprint: String,
+    /// As it is written in a file of definitions.
+    pub(crate) text: Option<String>,
     pub(crate) shape: Shape,
     pub(crate) matches: Matches,
     /// The types it may yield apart from the event's own.
@@ -38,6 +40,7 @@ impl Rule {
             name: name.into(),
             place: Place::of_caller(),
             fingerprint: Fingerprint::of("rust").field(&fingerprint.into()).finish(),
+            text: None,
             shape: Y::SHAPE,
             matches: Matches::default(),
             into_types: Vec::new(),
@@ -89,6 +92,7 @@ impl<T: Transformer + 'static> From<Arc<T>> for Rule {
             name: transformer.name().to_owned(),
             place: Place::unknown(),
             fingerprint: transformer.fingerprint().to_owned(),
+            text: None,
             shape: transformer.shape(),
             matches: Matches::default(),
             into_types: Vec::new(),

@@ -85,6 +85,8 @@ pub struct Upcaster {
     pub(crate) from: (String, u32),
     pub(crate) to: Vec<(String, u32)>,
     pub(crate) fingerprint: String,
+    /// As it is written in a file of definitions.
+    pub(crate) text: Option<String>,
     pub(crate) shape: Shape,
     pub(crate) guard: Option<Guard>,
     pub(crate) body: Body,
@@ -129,6 +131,7 @@ impl Upcaster {
             from: (event_type.clone(), from),
             to: vec![(event_type, to)],
             fingerprint: Fingerprint::of("rust").field(&fingerprint.into()).finish(),
+            text: None,
             shape: Y::SHAPE,
             guard: None,
             body: body(function),

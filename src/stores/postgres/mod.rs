@@ -45,6 +45,7 @@ mod seal;
 mod selection;
 mod session;
 mod settled;
+mod statement;
 mod url;
 mod writer;
 
@@ -54,4 +55,5 @@ pub use looked_at::PostgresLedger;
 pub(in crate::stores) use looked_at::is_being_written;
 pub use read_models::PostgresReadModels;
 pub use reader::PostgresReader;
+pub(in crate::stores) use statement::execute;
 pub use writer::PostgresWriter;

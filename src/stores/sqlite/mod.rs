@@ -11,9 +11,11 @@ mod config;
 mod layout;
 mod read_models;
 mod reader;
+mod statement;
 mod writer;
 
 pub use config::SqliteConfig;
 pub use read_models::SqliteReadModels;
 pub use reader::SqliteReader;
+pub(in crate::stores) use statement::execute;
 pub use writer::SqliteWriter;

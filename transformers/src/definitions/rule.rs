@@ -56,6 +56,8 @@ pub(super) struct Definition {
     pub(super) place: Place,
     pub(super) kind: Kind,
     fingerprint: String,
+    /// As it is written in the file, without its test cases.
+    text: String,
     actions: Arc<Actions>,
     guard: Option<Arc<CompiledCondition>>,
     pub(super) tests: Vec<TestCase>,
@@ -78,6 +80,7 @@ impl Definition {
             from: from.clone(),
             to: to.clone(),
             fingerprint: self.fingerprint.clone(),
+            text: Some(self.text.clone()),
             shape: self.actions.shape(),
             guard: self.guard.clone().map(|guard| Box::new(move |event: &_| guard.holds(event)) as _),
             body: Box::new(move |event, out| actions.apply(event, out)),
@@ -92,6 +95,7 @@ impl Definition {
             name: self.name.clone().unwrap_or_default(),
             place: self.place.clone(),
             fingerprint: self.fingerprint.clone(),
+            text: Some(self.text.clone()),
             shape: self.actions.shape(),
             matches: matches.clone(),
             into_types: into_types.clone(),
@@ -106,6 +110,7 @@ pub(super) fn upcast<'i>(reader: &mut Reader<'i>, mut table: Table<'i>, event_ty
     let what = "[[upcast]]";
     let place = reader.line(&table.span);
     let span = table.span.clone();
+    let text = reader.source(&table.span_without(&["test"])).trim_end().to_owned();
     let mut fingerprint = fingerprint(&table);
     if !table.has("from") {
         reader.note(&span, "[[upcast]] needs `from`, the version it starts from", None);
@@ -139,6 +144,7 @@ pub(super) fn upcast<'i>(reader: &mut Reader<'i>, mut table: Table<'i>, event_ty
         place,
         kind: Kind::Upcast { from: (event_type.to_owned(), from), to },
         fingerprint: fingerprint.finish(),
+        text,
         actions: Arc::new(actions),
         guard,
         tests,
@@ -149,6 +155,7 @@ pub(super) fn upcast<'i>(reader: &mut Reader<'i>, mut table: Table<'i>, event_ty
 pub(super) fn general<'i>(reader: &mut Reader<'i>, mut table: Table<'i>, keys: &Keys) -> Definition {
     let place = reader.line(&table.span);
     let span = table.span.clone();
+    let text = reader.source(&table.span_without(&["test"])).trim_end().to_owned();
     let mut fingerprint = fingerprint(&table);
     let name: Option<String> = reader.get(&mut table, "name");
     if name.is_none() {
@@ -172,6 +179,7 @@ pub(super) fn general<'i>(reader: &mut Reader<'i>, mut table: Table<'i>, keys: &
         place,
         kind: Kind::General { matches, into_types },
         fingerprint: fingerprint.finish(),
+        text,
         actions: Arc::new(actions),
         guard,
         tests,

@@ -117,6 +117,7 @@ fn assemble(builder: RegistryBuilder, proved: Proved) -> Registry {
             shape: upcaster.shape,
             guard: upcaster.guard,
             body: upcaster.body,
+            text: upcaster.text,
             fingerprint: fingerprint.finish(),
         });
     }
@@ -156,6 +157,7 @@ fn compile_rule(rule: Rule) -> Compiled {
         shape: rule.shape,
         guard: rule.guard,
         body: rule.body,
+        text: rule.text,
     }
 }
 

@@ -65,6 +65,18 @@ pub(super) struct Compiled {
     pub(super) guard: Option<Guard>,
     pub(super) body: Body,
     pub(super) fingerprint: String,
+    pub(super) text: Option<String>,
+}
+
+/// A rule as its definition file says it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RuleText<'r> {
+    /// Its name, as in [`Registry::parts`].
+    pub name: &'r str,
+    /// The file, as it was named when it was loaded.
+    pub file: &'r str,
+    /// Its table in the file, without comments before it and test cases behind it.
+    pub text: &'r str,
 }
 
 /// What lifting did with an event.
@@ -144,6 +156,15 @@ impl Registry {
     /// stateful transformers in order, JSON Schemas by type and version.
     pub fn parts(&self) -> Vec<(String, String)> {
         self.parts.clone()
+    }
+
+    /// What each of the [`parts`](Self::parts) that are rules of definition files says, by the part's name.
+    pub fn rule_texts(&self) -> impl Iterator<Item = RuleText<'_>> {
+        let rules = self.upcasters.iter().chain(&self.rules);
+        rules.filter_map(|rule| {
+            let text = rule.text.as_deref()?;
+            Some(RuleText { name: &rule.name, file: &rule.place.file, text })
+        })
     }
 
     /// The stateful transformers, in order.

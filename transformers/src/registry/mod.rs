@@ -8,4 +8,4 @@ mod towards;
 
 pub use builder::{RegistryBuilder, RegistryErrors};
 pub use coverage::{Coverage, Outcome, Step};
-pub use lift::{Lift, Registry, Uncovered};
+pub use lift::{Lift, Registry, RuleText, Uncovered};
