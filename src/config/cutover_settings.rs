@@ -175,12 +175,6 @@ fn wrong(key: &str, message: &str) -> WrongValue {
     }
 }
 
-impl WrongValue {
-    fn hint(self, hint: &str) -> Self {
-        Self { hint: Some(hint.to_owned()), ..self }
-    }
-}
-
 fn length_of_time(key: &str, text: Option<String>, default: Duration) -> Result<Duration, WrongValue> {
     let Some(text) = text else { return Ok(default) };
     let duration = text.parse::<jiff::SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());

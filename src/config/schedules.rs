@@ -108,7 +108,7 @@ fn keys(name: &str, key: Option<&str>) -> Vec<String> {
 }
 
 impl WrongValue {
-    fn hint(self, hint: &str) -> Self {
+    pub(super) fn hint(self, hint: &str) -> Self {
         Self { hint: Some(hint.to_owned()), ..self }
     }
 }
