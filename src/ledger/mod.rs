@@ -19,5 +19,5 @@ pub(crate) use database::temporary_database;
 pub use failure::{backend, store_error};
 pub use progress::{checkpoint, commit, forget, notes, position_at, positions, state, write_notes};
 pub use runs::{record_run, runs};
-pub use who::who;
 pub use schema::{create, exists, is_current};
+pub use who::who;

@@ -8,6 +8,7 @@ use eventlift_language::{Fingerprint, Place, Reason};
 
 use crate::transformer::{Shape, Transformer};
 use crate::upcaster::{Body, Guard, Yielded, body};
+use crate::way_back::Down;
 
 /// A rule over the events of many types that keeps their versions: a redaction, a filter, a rename, a move.
 ///
@@ -25,6 +26,7 @@ pub struct Rule {
     pub(crate) into_types: Vec<String>,
     pub(crate) guard: Option<Guard>,
     pub(crate) body: Body,
+    pub(crate) down: Down,
 }
 
 impl Rule {
@@ -46,6 +48,7 @@ impl Rule {
             into_types: Vec::new(),
             guard: None,
             body: body(function),
+            down: Down::not_said(),
         }
     }
 
@@ -79,6 +82,27 @@ impl Rule {
         self
     }
 
+    /// Gives it a way back, for the [`inverse`](crate::Registry::inverse) of a registry: `function` gets every event in
+    /// the new schema that has one of these types (all, where none is named) and makes of it what it was before this
+    /// rule. `fingerprint` as for [`new`](Self::new).
+    pub fn with_down<Y: Yielded, T: Into<String>>(
+        mut self,
+        types: impl IntoIterator<Item = T>,
+        fingerprint: impl Into<String>,
+        function: impl Fn(Event) -> Result<Y, Reason> + Send + Sync + 'static,
+    ) -> Self {
+        let types = types.into_iter().map(|pattern| TypePattern::parse(pattern.into())).collect();
+        let matches = Matches { types, ..Matches::default() };
+        self.down = Down::function(fingerprint.into(), self.shape, matches, function);
+        self
+    }
+
+    /// Declares that nothing is to be taken back: on the way back events pass it as they are.
+    pub fn without_down(mut self) -> Self {
+        self.down = Down::Never;
+        self
+    }
+
     /// Declares that it may change the stream.
     pub fn moves_streams(mut self) -> Self {
         self.shape = Shape::Moving;
@@ -98,6 +122,7 @@ impl<T: Transformer + 'static> From<Arc<T>> for Rule {
             into_types: Vec::new(),
             guard: None,
             body: Box::new(move |event, out| transformer.transform(event, out)),
+            down: Down::not_said(),
         }
     }
 }

@@ -7,7 +7,9 @@ use eventlift_language::{Fingerprint, Place, Reason};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::rule::Matches;
 use crate::transformer::Shape;
+use crate::way_back::Down;
 
 /// An event type in one of its versions. Prints as `UserCreated version 2`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -90,6 +92,7 @@ pub struct Upcaster {
     pub(crate) shape: Shape,
     pub(crate) guard: Option<Guard>,
     pub(crate) body: Body,
+    pub(crate) down: Down,
 }
 
 impl Upcaster {
@@ -135,6 +138,7 @@ impl Upcaster {
             shape: Y::SHAPE,
             guard: None,
             body: body(function),
+            down: Down::not_said(),
         }
     }
 
@@ -181,6 +185,31 @@ impl Upcaster {
     /// registration; the one without a guard, which has to be there, comes last.
     pub fn when(mut self, guard: impl Fn(&Event) -> Result<bool, Reason> + Send + Sync + 'static) -> Self {
         self.guard = Some(Box::new(guard));
+        self
+    }
+
+    /// Gives it a way back: `function` gets an event in a schema that this upcaster yields and makes of it the one it
+    /// starts from, for the [`inverse`](crate::Registry::inverse) of a registry. Of an upcaster that yields several
+    /// schemas it gets the events of each, and decides which carries the event back by dropping the others. Type and
+    /// version are set afterwards. `fingerprint` as for [`new`](Self::new).
+    ///
+    /// ```
+    /// use eventlift_transformers::Upcaster;
+    ///
+    /// Upcaster::new("UserCreated", 1, 2, "1", |event| Ok(event)).with_down("1", |event| Ok(event));
+    /// ```
+    pub fn with_down<Y: Yielded>(
+        mut self,
+        fingerprint: impl Into<String>,
+        function: impl Fn(Event) -> Result<Y, Reason> + Send + Sync + 'static,
+    ) -> Self {
+        self.down = Down::function(fingerprint.into(), self.shape, Matches::default(), function);
+        self
+    }
+
+    /// Declares that no event goes back through it: another rule leads back from what it yields, or none is written.
+    pub fn without_down(mut self) -> Self {
+        self.down = Down::Never;
         self
     }
 

@@ -13,8 +13,8 @@ mod layout;
 mod passing;
 mod read_models;
 mod reader;
-mod statement;
 mod removal;
+mod statement;
 mod writer;
 
 pub use config::SqliteConfig;

@@ -138,12 +138,12 @@ impl Changes {
     }
 }
 
-fn in_metadata(reason: Reason) -> Reason {
+pub(super) fn in_metadata(reason: Reason) -> Reason {
     Reason { message: format!("metadata: {}", reason.message), ..reason }
 }
 
 impl Destination {
-    fn stream_of(&self, event: &Event) -> Result<StreamName, Reason> {
+    pub(super) fn stream_of(&self, event: &Event) -> Result<StreamName, Reason> {
         match self {
             Self::Stream(template) => StreamName::new(template.render(event)?),
             Self::Category(template) => {

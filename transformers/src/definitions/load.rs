@@ -9,13 +9,13 @@ use eventlift_language::{Given, Place, Problem, Reader, Table, TestResult, probl
 use toml::de::DeValue;
 
 use super::rule::{self, Definition};
-use super::test_case::TestCase;
+use super::test_case::{TestCase, TestDefaults};
 use crate::operations::Keys;
 use crate::registry::{Registry, RegistryBuilder};
 use crate::schema::JsonSchema;
 
-const TYPED_KEYS: &[&str] = &["type", "current", "retired", "oldest", "upcast", "schema", "test"];
-const GENERAL_KEYS: &[&str] = &["current", "rule", "test"];
+const TYPED_KEYS: &[&str] = &["type", "current", "retired", "oldest", "reads", "upcast", "schema", "test"];
+const GENERAL_KEYS: &[&str] = &["current", "reads", "rule", "test"];
 
 /// What definition files say: types with their versions, upcasters, general rules, JSON Schemas and test cases.
 ///
@@ -53,6 +53,7 @@ const GENERAL_KEYS: &[&str] = &["current", "rule", "test"];
 /// | `stream`, `category` | another stream, or the same id in another category: `"customer-{stream.id}"`, with `{stream}`, `{stream.id}`, `{stream.category}`, `{/path/in/data}`, `{metadata:/path}` of the event as it came |
 /// | `drop = true` | no event |
 /// | `split = [{ … }, …]` | one event for each part that takes it: `type`, `version`, `when`, `data`, `metadata`, `jq`, `stream`, `category` |
+/// | `down` | the way back, for [`Registry::inverse`]: operations on the data, or a table, or `false` |
 /// | `jq_events` | a filter from event to events; `yields = [{ type, version }, …]` names other schemas, `moves_streams = true` allows other streams |
 ///
 /// Test cases have a `name`, a `given` (the data's exact text, or a table of `type`, `version`, `stream`, `id`, `data`,
@@ -64,6 +65,8 @@ pub struct Definitions {
     types: Vec<Declared>,
     rules: Vec<Definition>,
     schemas: Vec<JsonSchema>,
+    /// The versions that the old code reads.
+    reads: Vec<(String, u32, Place)>,
     tests: Vec<TestCase>,
 }
 
@@ -118,6 +121,9 @@ impl Definitions {
                 builder = builder.declare_oldest(declared.event_type.clone(), *oldest, place.clone());
             }
         }
+        for (event_type, version, place) in &self.reads {
+            builder = builder.declare_reads(event_type.clone(), *version, place.clone());
+        }
         for definition in &self.rules {
             if let Some(upcaster) = definition.upcaster() {
                 builder = builder.upcaster(upcaster);
@@ -132,17 +138,30 @@ impl Definitions {
     /// Runs every test case: those of a rule through that rule, those of a file through the whole registry, which has
     /// to hold these definitions. In the order of files, those of rules first.
     pub fn test(&self, registry: &Registry) -> Vec<TestResult> {
+        self.cases().map(|(test, rule)| test.run(registry, rule)).collect()
+    }
+
+    /// Lifts what test cases give and lowers it again, through the rule of the test case or through everything, and
+    /// compares that with what was given, byte by byte. Test cases that fail on the way there, that are about the way
+    /// back themselves, or that lead through rules whose `down` is false or lossy say nothing about that and are left
+    /// out. `inverse` is the [inverse](Registry::inverse) of `registry`. In the order of [`test`](Self::test).
+    pub fn test_there_and_back(&self, registry: &Registry, inverse: &Registry) -> Vec<TestResult> {
+        self.cases().filter_map(|(test, rule)| test.run_there_and_back(registry, inverse, rule)).collect()
+    }
+
+    /// Every test case, with the place of its rule if it is of one.
+    fn cases(&self) -> impl Iterator<Item = (&TestCase, Option<&Place>)> {
         let of_rules = self.rules.iter().flat_map(|rule| rule.tests.iter().map(|test| (test, Some(&rule.place))));
-        let of_files = self.tests.iter().map(|test| (test, None));
-        of_rules.chain(of_files).map(|(test, rule)| test.run(registry, rule)).collect()
+        of_rules.chain(self.tests.iter().map(|test| (test, None)))
     }
 
     fn read_file<'i>(&mut self, reader: &mut Reader<'i>, mut table: Table<'i>, files: &SchemaFiles<'_>, keys: &Keys) {
         let tests = reader.tables(&mut table, "test");
-        let mut given = Given::untyped(None);
+        let mut given = TestDefaults { up: Given::untyped(None), down: Given::untyped(None) };
         if table.has("type") {
             if let Some(event_type) = self.read_type(reader, &mut table) {
-                given = Given::of(&event_type, 1);
+                let current = self.types.last().and_then(|declared| declared.current).unwrap_or(1);
+                given = TestDefaults { up: Given::of(&event_type, 1), down: Given::of(&event_type, current) };
                 for upcast in reader.tables(&mut table, "upcast") {
                     self.rules.push(rule::upcast(reader, upcast, &event_type, keys));
                 }
@@ -152,6 +171,7 @@ impl Definitions {
             }
         } else {
             self.read_currents(reader, &mut table);
+            self.read_reads(reader, &mut table);
             for general in reader.tables(&mut table, "rule") {
                 self.rules.push(rule::general(reader, general, keys));
             }
@@ -176,6 +196,10 @@ impl Definitions {
         let oldest = reader.version(table, "oldest");
         let place = reader.line(&span);
         let oldest = oldest.zip(oldest_span.map(|span| reader.line(&span)));
+        let reads_span = table.entries.get("reads").map(|value| value.span());
+        if let Some((version, span)) = reader.version(table, "reads").zip(reads_span) {
+            self.reads.push((event_type.clone(), version, reader.line(&span)));
+        }
         self.types.push(Declared { event_type: event_type.clone(), current, oldest, place });
         Some(event_type)
     }
@@ -194,6 +218,18 @@ impl Definitions {
         for (event_type, span) in names {
             let current = reader.version(&mut types, &event_type);
             self.types.push(Declared { event_type, current, oldest: None, place: reader.line(&span) });
+        }
+    }
+
+    /// Reads `[reads]`: the versions that the old code reads, of types that have no file of their own.
+    fn read_reads<'i>(&mut self, reader: &mut Reader<'i>, table: &mut Table<'i>) {
+        let Some(value) = table.take("reads") else { return };
+        let Some(mut types) = reader.table(value, "`reads`") else { return };
+        let names: Vec<(String, _)> =
+            types.entries.keys().map(|key| (key.get_ref().clone().into_owned(), key.span())).collect();
+        for (event_type, span) in names {
+            let place = reader.line(&span);
+            self.reads.extend(reader.version(&mut types, &event_type).map(|version| (event_type, version, place)));
         }
     }
 

@@ -4,6 +4,7 @@
 //! here does I/O: the caller reads the files.
 
 mod actions;
+mod down;
 mod load;
 mod read_actions;
 mod rule;

@@ -4,8 +4,9 @@ use eventlift_events::{EventType, SchemaVersion};
 use eventlift_language::{Fingerprint, Reader, Table, Value};
 
 use super::actions::{Actions, Changes, Destination, Ending, Part};
+use super::down::Undo;
 use super::template::Template;
-use crate::operations::{Keys, Operation, Operations};
+use crate::operations::{Keys, Operation, OperationError, Operations};
 
 const PART_KEYS: &[&str] = &["type", "version", "when", "data", "metadata", "jq", "stream", "category"];
 
@@ -23,14 +24,19 @@ pub(super) fn actions<'i>(
     defaults: &PartDefaults<'_>,
     keys: &Keys,
     fingerprint: &mut Fingerprint,
-) -> Actions {
+) -> (Actions, Undo) {
     exclusive(reader, table, new_type.is_some());
-    let changes = changes(reader, table, keys, fingerprint);
+    let (changes, mut undo) = changes(reader, table, keys, fingerprint);
     let drops = reader.get_spanned::<bool>(table, "drop");
     if let Some((false, span)) = &drops {
         reader.note(span, "`drop` is false", Some("remove it".to_owned()));
     }
     let split = table.take("split").map(|value| parts(reader, value, defaults, keys, fingerprint));
+    let split = split.map(|parts| {
+        let (parts, undos) = parts.into_iter().unzip();
+        undo.parts = undos;
+        parts
+    });
     let jq = jq_ending(reader, table);
     let ending = match (drops, split, jq) {
         (Some(_), _, _) => Ending::Drop,
@@ -38,7 +44,7 @@ pub(super) fn actions<'i>(
         (None, None, Some(jq)) => jq,
         (None, None, None) => Ending::One(new_type.and_then(|name| EventType::new(name.to_owned()).ok())),
     };
-    Actions { changes, ending }
+    (Actions { changes, ending }, undo)
 }
 
 /// Notes endings that exclude one another.
@@ -62,17 +68,34 @@ fn exclusive(reader: &mut Reader<'_>, table: &Table<'_>, renames: bool) {
     }
 }
 
-fn changes<'i>(reader: &mut Reader<'i>, table: &mut Table<'i>, keys: &Keys, fingerprint: &mut Fingerprint) -> Changes {
+fn changes<'i>(
+    reader: &mut Reader<'i>,
+    table: &mut Table<'i>,
+    keys: &Keys,
+    fingerprint: &mut Fingerprint,
+) -> (Changes, Undo) {
     if table.has("stream") && table.has("category") {
         let span = table.span.clone();
         reader.note(&span, "`stream` and `category` exclude one another", None);
     }
-    let data = operations(reader, table, "data", keys, fingerprint);
-    let metadata = operations(reader, table, "metadata", keys, fingerprint);
+    let (data, data_back) = operations(reader, table, "data", keys, fingerprint);
+    let (metadata, metadata_back) = operations(reader, table, "metadata", keys, fingerprint);
     let jq = reader.jq(table, "jq");
+    let stream = destination(reader, table);
+    let category = match &stream {
+        Some(Destination::Category(template)) => template.literal().map(str::to_owned),
+        _ => None,
+    };
+    let (jq_used, moves) = (jq.is_some(), stream.is_some());
+    let undo = Undo { data: data_back, metadata: metadata_back, jq: jq_used, moves, category, parts: Vec::new() };
+    (Changes { data, metadata, jq, stream }, undo)
+}
+
+/// Reads `stream` or `category`.
+pub(super) fn destination<'i>(reader: &mut Reader<'i>, table: &mut Table<'i>) -> Option<Destination> {
     let stream = template(reader, table, "stream").map(Destination::Stream);
     let category = template(reader, table, "category").map(Destination::Category);
-    Changes { data, metadata, jq, stream: stream.or(category) }
+    stream.or(category)
 }
 
 fn template<'i>(reader: &mut Reader<'i>, table: &mut Table<'i>, key: &str) -> Option<Template> {
@@ -80,14 +103,16 @@ fn template<'i>(reader: &mut Reader<'i>, table: &mut Table<'i>, key: &str) -> Op
     reader.compiled(&span, key, Template::parse(&text))
 }
 
-fn operations<'i>(
+/// Reads a list of operations, and what takes them back.
+pub(super) fn operations<'i>(
     reader: &mut Reader<'i>,
     table: &mut Table<'i>,
     key: &str,
     keys: &Keys,
     fingerprint: &mut Fingerprint,
-) -> Operations {
-    let Some(value) = table.take(key) else { return Operations::default() };
+) -> (Operations, Result<Operations, Vec<OperationError>>) {
+    let none = || (Operations::default(), Ok(Operations::default()));
+    let Some(value) = table.take(key) else { return none() };
     let mut spans = Vec::new();
     let mut operations: Vec<Operation> = Vec::new();
     let mut all_read = true;
@@ -100,8 +125,9 @@ fn operations<'i>(
         spans.push(span);
     }
     if !all_read {
-        return Operations::default();
+        return none();
     }
+    let back = Operations::inverse(&operations);
     match Operations::compile(operations, keys) {
         Ok(operations) => {
             for name in operations.key_names() {
@@ -109,12 +135,12 @@ fn operations<'i>(
                 std::mem::swap(fingerprint, &mut next);
                 *fingerprint = next.field(name).field(&keys.fingerprint(name).unwrap_or_default());
             }
-            operations
+            (operations, back)
         }
         Err(error) => {
             let span = spans.get(error.index).cloned().unwrap_or(0..0);
             reader.note(&span, format!("{key}: {}: {}", error.operation, error.reason), error.reason.hint);
-            Operations::default()
+            none()
         }
     }
 }
@@ -125,7 +151,7 @@ fn parts<'i>(
     defaults: &PartDefaults<'_>,
     keys: &Keys,
     fingerprint: &mut Fingerprint,
-) -> Vec<Part> {
+) -> Vec<(Part, Undo)> {
     let span = value.span();
     let items = reader.array(value, "`split`");
     if items.is_empty() {
@@ -140,7 +166,7 @@ fn part<'i>(
     defaults: &PartDefaults<'_>,
     keys: &Keys,
     fingerprint: &mut Fingerprint,
-) -> Option<Part> {
+) -> Option<(Part, Undo)> {
     let mut table = reader.table(item, "a part of `split`")?;
     let span = table.span.clone();
     let event_type = reader.text(&mut table, "type").or_else(|| defaults.event_type.map(str::to_owned));
@@ -154,14 +180,11 @@ fn part<'i>(
         reader.note(&span, "a general rule keeps the version", Some("remove `version`".to_owned()));
     }
     let when = reader.condition(&mut table, "when");
-    let changes = changes(reader, &mut table, keys, fingerprint);
+    let (changes, undo) = changes(reader, &mut table, keys, fingerprint);
     reader.finish(table, "a part of `split`", PART_KEYS);
-    Some(Part {
-        event_type: event_type.and_then(|name| EventType::new(name).ok()),
-        version: version.and_then(SchemaVersion::new),
-        changes,
-        when,
-    })
+    let event_type = event_type.and_then(|name| EventType::new(name).ok());
+    let part = Part { event_type, version: version.and_then(SchemaVersion::new), changes, when };
+    Some((part, undo))
 }
 
 fn jq_ending<'i>(reader: &mut Reader<'i>, table: &mut Table<'i>) -> Option<Ending> {

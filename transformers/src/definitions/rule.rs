@@ -5,8 +5,9 @@ use std::sync::Arc;
 use eventlift_language::{CompiledCondition, Fingerprint, Given, Place, Reader, Table, canonical};
 
 use super::actions::{Actions, Ending, Part};
+use super::down::{Ends, ReadDown};
 use super::read_actions::{PartDefaults, actions};
-use super::test_case::TestCase;
+use super::test_case::{TestCase, TestDefaults};
 use crate::operations::Keys;
 use crate::rule::{Matches, Rule, TypePattern};
 use crate::upcaster::Upcaster;
@@ -27,6 +28,7 @@ const UPCAST_KEYS: &[&str] = &[
     "jq_events",
     "yields",
     "moves_streams",
+    "down",
     "test",
 ];
 const RULE_KEYS: &[&str] = &[
@@ -44,11 +46,12 @@ const RULE_KEYS: &[&str] = &[
     "jq_events",
     "yields",
     "moves_streams",
+    "down",
     "test",
 ];
 const MATCH_KEYS: &[&str] = &["types", "categories", "category", "versions"];
 /// What fingerprints leave out: what makes no difference, and what the registry adds in another form.
-const NOT_IN_FINGERPRINT: &[&str] = &["name", "test", "from", "to", "match"];
+const NOT_IN_FINGERPRINT: &[&str] = &["name", "test", "from", "to", "match", "down"];
 
 /// A rule as a file defines it.
 pub(super) struct Definition {
@@ -59,6 +62,7 @@ pub(super) struct Definition {
     /// As it is written in the file, without its test cases.
     text: String,
     actions: Arc<Actions>,
+    down: ReadDown,
     guard: Option<Arc<CompiledCondition>>,
     pub(super) tests: Vec<TestCase>,
 }
@@ -84,6 +88,7 @@ impl Definition {
             shape: self.actions.shape(),
             guard: self.guard.clone().map(|guard| Box::new(move |event: &_| guard.holds(event)) as _),
             body: Box::new(move |event, out| actions.apply(event, out)),
+            down: self.down.down(),
         })
     }
 
@@ -101,6 +106,7 @@ impl Definition {
             into_types: into_types.clone(),
             guard: self.guard.clone().map(|guard| Box::new(move |event: &_| guard.holds(event)) as _),
             body: Box::new(move |event, out| actions.apply(event, out)),
+            down: self.down.down(),
         })
     }
 }
@@ -127,10 +133,11 @@ pub(super) fn upcast<'i>(reader: &mut Reader<'i>, mut table: Table<'i>, event_ty
     let new_type = reader.text(&mut table, "type");
     let yields = yields(reader, &mut table);
     let guard = guard(reader, &mut table);
-    let tests = tests(reader, &mut table, &Given::of(event_type, from));
+    let down = table.take("down");
+    let tests = reader.tables(&mut table, "test");
     let target = new_type.clone().unwrap_or_else(|| event_type.to_owned());
     let defaults = PartDefaults { event_type: Some(event_type), version: Some(to) };
-    let actions = actions(reader, &mut table, new_type.as_deref(), &defaults, keys, &mut fingerprint);
+    let (actions, undo) = actions(reader, &mut table, new_type.as_deref(), &defaults, keys, &mut fingerprint);
     reader.finish(table, what, UPCAST_KEYS);
     let to = match &actions.ending {
         Ending::Drop => Vec::new(),
@@ -139,9 +146,14 @@ pub(super) fn upcast<'i>(reader: &mut Reader<'i>, mut table: Table<'i>, event_ty
         Ending::Jq(..) if !yields.is_empty() => yields,
         Ending::Jq(..) => vec![(target, to)],
     };
+    let ends = Ends { from: Some(event_type), to: &to, matches: None, new_type: None, guarded: guard.is_some() };
+    let down = ReadDown::read(reader, down, undo, &actions.ending, &ends, keys);
+    let defaults = TestDefaults { up: Given::of(event_type, from), down: down.given(&to) };
+    let tests = tests.into_iter().filter_map(|test| TestCase::read(reader, test, &defaults)).collect();
     Definition {
         name,
         place,
+        down,
         kind: Kind::Upcast { from: (event_type.to_owned(), from), to },
         fingerprint: fingerprint.finish(),
         text,
@@ -165,10 +177,26 @@ pub(super) fn general<'i>(reader: &mut Reader<'i>, mut table: Table<'i>, keys: &
     let new_type = reader.text(&mut table, "type");
     let yields = yields(reader, &mut table);
     let guard = guard(reader, &mut table);
-    let tests = tests(reader, &mut table, &given_to(&matches));
+    let down = table.take("down");
+    let tests = reader.tables(&mut table, "test");
     let defaults = PartDefaults { event_type: None, version: None };
-    let actions = actions(reader, &mut table, new_type.as_deref(), &defaults, keys, &mut fingerprint);
+    let (actions, undo) = actions(reader, &mut table, new_type.as_deref(), &defaults, keys, &mut fingerprint);
     reader.finish(table, "[[rule]]", RULE_KEYS);
+    let given = given_to(&matches);
+    let ends = Ends {
+        from: None,
+        to: &yields,
+        matches: Some(&matches),
+        new_type: new_type.as_deref(),
+        guarded: guard.is_some(),
+    };
+    let down = ReadDown::read(reader, down, undo, &actions.ending, &ends, keys);
+    let back = match &new_type {
+        Some(new_type) => Given { event_type: Some(new_type.clone()), ..given.clone() },
+        None => given.clone(),
+    };
+    let defaults = TestDefaults { up: given, down: back };
+    let tests = tests.into_iter().filter_map(|test| TestCase::read(reader, test, &defaults)).collect();
     let mut into_types: Vec<String> = new_type.into_iter().collect();
     into_types.extend(yields.into_iter().map(|(event_type, _)| event_type));
     if let Ending::Split(parts) = &actions.ending {
@@ -177,6 +205,7 @@ pub(super) fn general<'i>(reader: &mut Reader<'i>, mut table: Table<'i>, keys: &
     Definition {
         name,
         place,
+        down,
         kind: Kind::General { matches, into_types },
         fingerprint: fingerprint.finish(),
         text,
@@ -197,11 +226,6 @@ fn fingerprint(table: &Table<'_>) -> Fingerprint {
 
 fn guard<'i>(reader: &mut Reader<'i>, table: &mut Table<'i>) -> Option<Arc<CompiledCondition>> {
     reader.condition(table, "when").map(Arc::new)
-}
-
-fn tests<'i>(reader: &mut Reader<'i>, table: &mut Table<'i>, given: &Given) -> Vec<TestCase> {
-    let tables = reader.tables(table, "test");
-    tables.into_iter().filter_map(|test| TestCase::read(reader, test, given)).collect()
 }
 
 fn matches<'i>(reader: &mut Reader<'i>, table: &mut Table<'i>) -> Matches {

@@ -49,6 +49,14 @@ impl Template {
         Ok(Self(pieces))
     }
 
+    /// The text, where it is the same for every event.
+    pub(super) fn literal(&self) -> Option<&str> {
+        match &self.0[..] {
+            [Piece::Text(text)] => Some(text),
+            _ => None,
+        }
+    }
+
     /// The text for an event. Fails where a part is missing, null, empty, or neither text nor a number nor a boolean.
     pub(super) fn render(&self, event: &Event) -> Result<String, Reason> {
         let mut out = String::new();

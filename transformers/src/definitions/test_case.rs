@@ -1,10 +1,11 @@
 //! Test cases of definitions: an event is given, and what becomes of it is compared byte by byte.
 
 use eventlift_events::Event;
-use eventlift_language::{Given, Place, Reader, Table, TestResult, Value, difference};
+use eventlift_language::{Given, Place, Reader, Reason, Table, TestResult, Value, difference};
 use toml::de::DeValue;
 
 use crate::registry::Registry;
+use crate::upcaster::Schema;
 
 const EXPECTED_KEYS: &[&str] = &["type", "version", "stream", "data", "metadata"];
 
@@ -14,6 +15,14 @@ pub(super) struct TestCase {
     place: Place,
     given: Event,
     then: Then,
+    /// Whether it is about the way back.
+    pub(super) down: bool,
+}
+
+/// The events that test cases start from, where they don't say.
+pub(super) struct TestDefaults {
+    pub(super) up: Given,
+    pub(super) down: Given,
 }
 
 enum Then {
@@ -32,10 +41,12 @@ struct Expected {
 }
 
 impl TestCase {
-    pub(super) fn read<'i>(reader: &mut Reader<'i>, mut table: Table<'i>, defaults: &Given) -> Option<Self> {
+    pub(super) fn read<'i>(reader: &mut Reader<'i>, mut table: Table<'i>, defaults: &TestDefaults) -> Option<Self> {
         let span = table.span.clone();
         let place = reader.line(&span);
         let name = reader.get(&mut table, "name").unwrap_or_else(|| "test".to_owned());
+        let down = reader.get(&mut table, "down").unwrap_or(false);
+        let defaults = if down { &defaults.down } else { &defaults.up };
         let given = match table.take("given") {
             Some(value) => defaults.read(reader, value),
             None => {
@@ -45,7 +56,7 @@ impl TestCase {
         };
         let then = table.take("then").map(|value| Then::Events(expected_events(reader, value)));
         let fails = reader.text(&mut table, "fails_with").map(Then::Fails);
-        reader.finish(table, "a test case", &["name", "given", "then", "fails_with"]);
+        reader.finish(table, "a test case", &["name", "down", "given", "then", "fails_with"]);
         let then = match (then, fails) {
             (Some(then), None) | (None, Some(then)) => Some(then),
             _ => {
@@ -53,14 +64,16 @@ impl TestCase {
                 None
             }
         };
-        Some(Self { name, place, given: given?, then: then? })
+        Some(Self { name, place, given: given?, then: then?, down })
     }
 
     /// Runs it through one rule, whose place is given, or through the whole registry.
     pub(super) fn run(&self, registry: &Registry, rule: Option<&Place>) -> TestResult {
         let mut out = Vec::new();
         let outcome = match rule {
+            Some(place) if self.down => registry.run_back_at(place, self.given.clone(), &mut out),
             Some(place) => registry.run_rule_at(place, self.given.clone(), &mut out),
+            None if self.down => lowered(registry, &self.given, &mut out),
             None => registry.lift(self.given.clone(), &mut out).map(|_| ()).map_err(|error| error.reason),
         };
         let failure = match (&self.then, outcome) {
@@ -73,6 +86,77 @@ impl TestCase {
             }
         };
         TestResult { name: self.name.clone(), place: self.place.clone(), failure }
+    }
+
+    /// Lifts what is given and lowers it again: where nothing on the way loses anything, that has to give the event.
+    /// None where the test case says nothing about that.
+    pub(super) fn run_there_and_back(
+        &self,
+        registry: &Registry,
+        inverse: &Registry,
+        rule: Option<&Place>,
+    ) -> Option<TestResult> {
+        if self.down || matches!(self.then, Then::Fails(_)) {
+            return None;
+        }
+        let is_exact = match rule {
+            Some(place) => registry.is_exact_at(place),
+            None => registry.is_exact_from(&Schema::of(&self.given), inverse),
+        };
+        if !is_exact {
+            return None;
+        }
+        let failure = match self.there_and_back(registry, inverse, rule) {
+            Ok(None) => return None,
+            Ok(Some(events)) => differences(&[Expected::of(&self.given)], &events).map(|lines| {
+                format!("{lines}\n    hint: say what the way back does with `down`, or that it loses something with `lossy = true`")
+            }),
+            Err(reason) => Some(format!("    the way back fails: {reason}")),
+        };
+        Some(TestResult { name: format!("{}, there and back", self.name), place: self.place.clone(), failure })
+    }
+
+    /// None where the event does not get there, which its own test case reports.
+    fn there_and_back(
+        &self,
+        registry: &Registry,
+        inverse: &Registry,
+        rule: Option<&Place>,
+    ) -> Result<Option<Vec<Event>>, Reason> {
+        let (mut there, mut back) = (Vec::new(), Vec::new());
+        let lifted = match rule {
+            Some(place) => registry.run_rule_at(place, self.given.clone(), &mut there).is_ok(),
+            None => registry.lift(self.given.clone(), &mut there).is_ok(),
+        };
+        if !lifted {
+            return Ok(None);
+        }
+        for event in there {
+            match rule {
+                Some(place) => registry.run_back_at(place, event, &mut back)?,
+                None => inverse.lift(event, &mut back).map(|_| ()).map_err(|error| error.reason)?,
+            }
+        }
+        Ok(Some(back))
+    }
+}
+
+fn lowered(registry: &Registry, event: &Event, out: &mut Vec<Event>) -> Result<(), Reason> {
+    let inverse = registry.inverse().map_err(Reason::new)?;
+    inverse.lift(event.clone(), out).map(|_| ()).map_err(|error| error.reason)
+}
+
+impl Expected {
+    /// Everything that a test case can say of an event.
+    fn of(event: &Event) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Self {
+            event_type: Some(event.event_type.to_string()),
+            version: Some(event.version.number()),
+            stream: Some(event.stream.to_string()),
+            data: Some(text(event.data.bytes())),
+            metadata: Some(text(event.metadata.bytes())),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use jiff::tz::{TimeZone, TimeZoneDatabase};
 use jiff::{Timestamp, Zoned};
 use serde::Deserialize;
 
+use crate::operations::inverse::lossy;
 use crate::operations::keys::Keys;
 use crate::operations::place::{Conversion, Edit, InPlace, Null};
 
@@ -70,6 +71,27 @@ impl Date {
         }
         let rewrite = Rewrite { from, to, zone, to_zone, ambiguous: self.ambiguous, lossy: self.lossy, database };
         InPlace::edit(&self.date, self.optional, Null::IsMissing, rewrite)
+    }
+
+    /// The same moment in the old spelling; RFC 3339 in UTC.
+    pub(crate) fn inverse(&self) -> Result<Edit, Reason> {
+        if self.lossy {
+            return Err(lossy("it is declared as lossy", "{ date = \"/at\", from = \"…\", to = \"…\" }"));
+        }
+        let written_in = self.to_zone.clone().or_else(|| self.zone.clone());
+        let is_pattern = matches!(Style::parse(&self.from), Style::Pattern { .. });
+        let back = Self {
+            date: self.date.clone(),
+            from: self.to.clone(),
+            to: self.from.clone(),
+            zone: written_in,
+            to_zone: self.zone.clone().filter(|_| is_pattern),
+            ambiguous: self.ambiguous,
+            lossy: false,
+            optional: self.optional,
+            when: None,
+        };
+        back.compile(&Keys::new())
     }
 }
 

@@ -4,6 +4,7 @@ use eventlift_language::json::{Node, Place, Pointer, encode, path_text};
 use eventlift_language::{Condition, Reason};
 use serde::Deserialize;
 
+use crate::operations::inverse::lossy;
 use crate::operations::keys::Keys;
 use crate::operations::place::{Action, Edit, anchored_all, apart, needs_field};
 use crate::operations::split::Targets;
@@ -66,6 +67,10 @@ impl Extract {
         let targets = Targets { from, paths, keep: self.keep, replace: self.replace };
         let (optional, otherwise) = (self.optional, self.otherwise);
         Ok(Edit::new(base, optional, ExtractParts { pattern, targets, optional, otherwise }))
+    }
+
+    pub(crate) fn inverse(&self) -> Result<Edit, Reason> {
+        Err(lossy("no operation fills a pattern", "{ join = [\"/a\", \"/b\"], with = \" \", into = \"/text\" }"))
     }
 
     /// Where a placeholder's part goes: where `into` says, or beside the string.

@@ -6,6 +6,7 @@ use eventlift_language::json::{Node, Place, Pointer, Segment, only, path_text};
 use eventlift_language::{Condition, Reason};
 use serde::Deserialize;
 
+use crate::operations::inverse::{Given, MoveBack, TakeAway, lossy, nothing_replaced, only_members};
 use crate::operations::keys::Keys;
 use crate::operations::place::{Action, Edit, Path, anchored, missing, needs_field, taking_order};
 
@@ -35,6 +36,21 @@ impl Rename {
         }
         Ok(Edit::new(base, optional, MoveField { from, to, optional, replace }))
     }
+
+    /// The field gets its old key again. Between objects it goes behind the last key, as a move does.
+    pub(crate) fn inverse(&self) -> Result<Edit, Reason> {
+        nothing_replaced(self.replace)?;
+        let (base, [from, to]) = from_to(&self.rename, &self.to)?;
+        let optional = self.optional;
+        if let (Some((Segment::Key(_), from_parent)), Some((Segment::Key(_), to_parent))) =
+            (from.split_last(), to.split_last())
+            && from_parent == to_parent
+        {
+            return Ok(Edit::new(base, optional, RenameInPlace { from: to, to: from, optional, replace: false }));
+        }
+        only_members(&[&from, &to])?;
+        Ok(MoveBack::edit(base, to, from, optional))
+    }
 }
 
 /// `{ copy = "/a", to = "/b" }`: the value at a second place.
@@ -60,6 +76,14 @@ impl Copy {
         let (optional, replace) = (self.optional, self.replace);
         Ok(Edit::new(base, optional, CopyField { from, to, optional, replace }))
     }
+
+    /// The copy is gone again, as long as it is one.
+    pub(crate) fn inverse(&self) -> Result<Edit, Reason> {
+        nothing_replaced(self.replace)?;
+        let (base, [from, to]) = anchored([&self.copy, &self.to])?;
+        only_members(&[&to])?;
+        Ok(Edit::new(base, self.optional, TakeAway { path: to, given: Given::CopyOf(from) }))
+    }
 }
 
 /// `{ move = "/a", to = "/b/c" }`: the value at another place, behind the last key there.
@@ -81,6 +105,14 @@ impl Move {
         let (base, [from, to]) = from_to(&self.from, &self.to)?;
         let (optional, replace) = (self.optional, self.replace);
         Ok(Edit::new(base, optional, MoveField { from, to, optional, replace }))
+    }
+
+    /// The value goes back, behind the last key there.
+    pub(crate) fn inverse(&self) -> Result<Edit, Reason> {
+        nothing_replaced(self.replace)?;
+        let (base, [from, to]) = from_to(&self.from, &self.to)?;
+        only_members(&[&from, &to])?;
+        Ok(MoveBack::edit(base, to, from, self.optional))
     }
 }
 
@@ -116,6 +148,10 @@ impl Remove {
             fields.push(RemoveField::edit(&pointers[index], self.optional)?);
         }
         Ok(Edit::new(Path::new(), self.optional, Each(fields)))
+    }
+
+    pub(crate) fn inverse(&self) -> Result<Edit, Reason> {
+        Err(lossy("what it removes is gone", "{ set = \"/field\", json = 'null' }"))
     }
 }
 
@@ -214,7 +250,7 @@ impl Action for CopyField {
 
 /// Several edits as one.
 #[derive(Debug)]
-struct Each(Vec<Edit>);
+pub(crate) struct Each(pub(crate) Vec<Edit>);
 
 impl Action for Each {
     fn apply<'a>(&'a self, node: &mut Node<'a>, _: &Place<'_>) -> Result<bool, Reason> {

@@ -4,6 +4,7 @@ use eventlift_language::json::{Decimal, Kind, Node, Place, Pointer, compact, enc
 use eventlift_language::{Condition, Reason};
 use serde::Deserialize;
 
+use crate::operations::inverse::lossy;
 use crate::operations::keys::Keys;
 use crate::operations::place::{Conversion, Edit, InPlace, Null};
 
@@ -42,6 +43,15 @@ impl Format {
             (Target::Json, None) => InPlace::edit(&self.format, self.optional, Null::IsValue, AsJson),
             (Target::Json, Some(_)) => Err(Reason::new("`decimals` does not go with `as = \"json\"`")),
         }
+    }
+
+    /// A number or boolean to text, digit for digit.
+    pub(crate) fn text(field: &Pointer, optional: bool) -> Result<Edit, Reason> {
+        InPlace::edit(field, optional, Null::IsMissing, AsText { decimals: None })
+    }
+
+    pub(crate) fn inverse(&self) -> Result<Edit, Reason> {
+        Err(lossy("what kind of value the text was is not known", "{ parse = \"/field\", to = \"decimal\" }"))
     }
 }
 

@@ -6,6 +6,7 @@ use hmac::{Hmac, Mac};
 use serde::Deserialize;
 use sha2::Sha256;
 
+use crate::operations::inverse::lossy;
 use crate::operations::keys::{Keys, hex};
 use crate::operations::place::{Conversion, Edit, InPlace, Null};
 
@@ -31,6 +32,10 @@ impl Hash {
         let mut edit = InPlace::edit(&self.hash, self.optional, Null::IsMissing, Keyed(mac))?;
         edit.key = Some(self.key);
         Ok(edit)
+    }
+
+    pub(crate) fn inverse(&self) -> Result<Edit, Reason> {
+        Err(lossy("what it hashes is gone", "").hint("`down = false` lets events go back as they are"))
     }
 }
 

@@ -4,6 +4,7 @@ use eventlift_language::json::{Kind, Node, Place, Pointer, encode, inner};
 use eventlift_language::{Condition, Reason};
 use serde::Deserialize;
 
+use crate::operations::inverse::lossy;
 use crate::operations::keys::Keys;
 use crate::operations::place::{Action, Edit, Path, anchored_all, apart, missing, needs_field, null, taking_order};
 use crate::operations::standing::Standing;
@@ -48,6 +49,19 @@ impl Join {
         let separator = inner(&encode(&self.with)).to_owned();
         let (keep, optional, replace) = (self.keep, self.optional, self.replace);
         Ok(Edit::new(base, optional, JoinTexts { paths, order, into, separator, keep, optional, replace }))
+    }
+
+    /// What puts the parts of a text together again.
+    pub(crate) fn again(join: Vec<Pointer>, with: String, into: Pointer, optional: bool) -> Result<Edit, Reason> {
+        let join = Self { join, with, into, keep: false, optional, replace: false, when: None };
+        join.compile(&Keys::new())
+    }
+
+    pub(crate) fn inverse(&self) -> Result<Edit, Reason> {
+        Err(lossy(
+            "where one text ended and the next began is gone",
+            "{ split = \"/full\", on = \" \", into = [\"/first\", \"/last\"], rest = \"last\" }",
+        ))
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use eventlift_language::json::{Kind, Node, Place, Pointer, decode};
+use eventlift_language::json::{Kind, Node, Place, Pointer, decode, encode, is_number};
 use eventlift_language::{Condition, Reason};
 use serde::Deserialize;
 use toml::Value;
 
 use crate::operations::constant::{constant, to_json};
+use crate::operations::inverse::lossy;
 use crate::operations::keys::Keys;
 use crate::operations::place::{Conversion, Edit, InPlace, Null};
 
@@ -51,6 +52,40 @@ impl Map {
             }
         };
         InPlace::edit(&self.map, self.optional, Null::IsValue, Mapping { values, otherwise })
+    }
+
+    /// The same table, read from right to left, where each value is there once and nothing else is let through.
+    pub(crate) fn inverse(&self) -> Result<Edit, Reason> {
+        const TABLE: &str = "{ map = \"/field\", values = { new = \"old\" } }";
+        match &self.otherwise {
+            None => {}
+            Some(Value::String(text)) if text == "fail" => {}
+            Some(_) => return Err(lossy("values that are not listed are let through, or are gone", TABLE)),
+        }
+        let mut values = BTreeMap::new();
+        for (from, to) in &self.values {
+            if is_number(from) || matches!(&**from, "true" | "false" | "null") {
+                let why = format!("{from:?} stands for the text as well as for the value");
+                return Err(lossy(&why, TABLE));
+            }
+            let to = listed(to.clone())?;
+            let Some(seen_as) = seen_as(&to) else {
+                return Err(lossy(&format!("the new value {to} can't be looked up"), TABLE));
+            };
+            if values.insert(seen_as, encode(from)).is_some() {
+                return Err(lossy(&format!("several values become {to}"), TABLE));
+            }
+        }
+        InPlace::edit(&self.map, self.optional, Null::IsValue, Mapping { values, otherwise: Otherwise::Fail })
+    }
+}
+
+/// What a value of this JSON text is looked up by; none for objects and arrays.
+fn seen_as(json: &str) -> Option<String> {
+    match json.as_bytes().first()? {
+        b'"' => decode(json).map(|text| text.into_owned()),
+        b'{' | b'[' => None,
+        _ => Some(json.to_owned()),
     }
 }
 

@@ -18,6 +18,7 @@ mod extract;
 mod fields;
 mod format;
 mod hash;
+mod inverse;
 mod join;
 mod keys;
 mod map;

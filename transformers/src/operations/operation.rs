@@ -58,6 +58,11 @@ macro_rules! kinds {
             pub(crate) fn compile(self, keys: &Keys) -> Result<Edit, Reason> {
                 match self.kind { $(Kind::$kind(operation) => operation.compile(keys)),* }
             }
+
+            /// What takes it back, or why nothing does.
+            pub(crate) fn inverse(&self) -> Result<Edit, Reason> {
+                match &self.kind { $(Kind::$kind(operation) => operation.inverse()),* }
+            }
         }
     };
 }

@@ -4,6 +4,8 @@ use eventlift_language::json::{Kind, Node, Place, Pointer, decode, is_integer, i
 use eventlift_language::{Condition, Reason};
 use serde::Deserialize;
 
+use crate::operations::format::Format;
+use crate::operations::inverse::lossy;
 use crate::operations::keys::Keys;
 use crate::operations::place::{Conversion, Edit, InPlace, Null};
 
@@ -36,6 +38,14 @@ enum Target {
 impl Parse {
     pub(crate) fn compile(self, _: &Keys) -> Result<Edit, Reason> {
         InPlace::edit(&self.parse, self.optional, Null::IsMissing, self.to)
+    }
+
+    /// The number or boolean as text again.
+    pub(crate) fn inverse(&self) -> Result<Edit, Reason> {
+        if let Target::Json = self.to {
+            return Err(lossy("how the JSON was written is gone", "{ format = \"/field\", as = \"json\" }"));
+        }
+        Format::text(&self.parse, self.optional)
     }
 }
 

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use toml::Value;
 
 use crate::operations::constant::constant;
+use crate::operations::inverse::lossy;
 use crate::operations::keys::Keys;
 use crate::operations::place::{Conversion, Edit, InPlace, Null};
 
@@ -30,6 +31,10 @@ impl Redact {
             (with, json) => constant(with, json)?,
         };
         InPlace::edit(&self.redact, self.optional, Null::IsValue, Replacement(json))
+    }
+
+    pub(crate) fn inverse(&self) -> Result<Edit, Reason> {
+        Err(lossy("what it redacts is gone", "").hint("`down = false` lets events go back as they are"))
     }
 }
 

@@ -6,8 +6,9 @@ use serde::Deserialize;
 use toml::Value;
 
 use crate::operations::constant::constant;
+use crate::operations::inverse::{Given, TakeAway, lossy, only_members};
 use crate::operations::keys::Keys;
-use crate::operations::place::{Action, Edit, Path, anchored};
+use crate::operations::place::{Action, Edit, Path, anchored, needs_field};
 
 /// `{ set = "/source", value = "import" }` or `{ set = "/source", json = 'null' }`: the field has this value, whatever
 /// it had before.
@@ -28,6 +29,15 @@ impl Set {
         let (base, [path]) = anchored([&self.set])?;
         let json = constant(self.value, self.json)?;
         Ok(Edit::new(base, self.optional, SetField { path, json }))
+    }
+
+    /// The field is gone again, as long as it has the constant.
+    pub(crate) fn inverse(&self) -> Result<Edit, Reason> {
+        let (base, [path]) = anchored([&self.set])?;
+        needs_field(&path, &self.set).map_err(|_| lossy("the value before is gone", "…"))?;
+        only_members(&[&path])?;
+        let json = constant(self.value.clone(), self.json.clone())?;
+        Ok(Edit::new(base, self.optional, TakeAway { path, given: Given::Constant(json) }))
     }
 }
 
@@ -65,6 +75,11 @@ impl Default {
         let (base, [path]) = anchored([&self.default])?;
         let json = constant(self.value, self.json)?;
         Ok(Edit::new(base, self.optional, FillField { path, json, or_null: self.or_null }))
+    }
+
+    pub(crate) fn inverse(&self) -> Result<Edit, Reason> {
+        Err(Reason::new("nobody knows any more whether the field was there before")
+            .hint("`down = { data = [], lossy = true }` lets it be there"))
     }
 }
 

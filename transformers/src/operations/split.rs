@@ -4,6 +4,8 @@ use eventlift_language::json::{Kind, Node, Place, Pointer, decode, encode};
 use eventlift_language::{Condition, Reason};
 use serde::Deserialize;
 
+use crate::operations::inverse::{lossy, nothing_replaced};
+use crate::operations::join::Join;
 use crate::operations::keys::Keys;
 use crate::operations::place::{Action, Edit, Path, anchored_all, apart, missing, needs_field, null};
 use crate::operations::standing::Standing;
@@ -91,6 +93,26 @@ impl Split {
         let parts = Parts { on, array, rest: self.rest, fewer: self.fewer, count: paths.len() };
         let targets = Targets { from, paths, keep: self.keep, replace };
         Ok(Edit::new(base, optional, SplitText { parts, targets, optional }))
+    }
+
+    /// The parts, joined again.
+    pub(crate) fn inverse(&self) -> Result<Edit, Reason> {
+        nothing_replaced(self.replace)?;
+        let Into::Fields(fields) = &self.into else {
+            return Err(lossy("no operation joins the items of an array", "…"));
+        };
+        if self.keep {
+            return Err(lossy("the parts were added to the text", "{ remove = [\"/first\", \"/last\"] }"));
+        }
+        if self.rest == Rest::Drop {
+            return Err(lossy(
+                "the parts that it drops are gone",
+                "{ join = [\"/first\", \"/last\"], with = \" \", into = \"/full\" }",
+            ));
+        }
+        let fields = fields.iter().map(|text| Pointer::parse(text)).collect::<Result<_, _>>().map_err(Reason::new)?;
+        let optional = self.optional || self.fewer != Fewer::Fail;
+        Join::again(fields, self.on.clone(), self.split.clone(), optional)
     }
 }
 

@@ -17,6 +17,8 @@ pub struct Operations {
 #[derive(Debug)]
 struct Step {
     name: &'static str,
+    /// Whether it takes the operation back.
+    back: bool,
     when: Option<CompiledCondition>,
     edit: Edit,
 }
@@ -31,9 +33,35 @@ impl Operations {
             let fail = |reason: Reason| OperationError { index, operation: name, reason };
             let when = operation.condition().map(|when| when.compile().map_err(fail)).transpose()?;
             let edit = operation.compile(keys).map_err(fail)?;
-            steps.push(Step { name, when, edit });
+            steps.push(Step { name, back: false, when, edit });
         }
         Ok(Self { steps })
+    }
+
+    /// What takes operations back, the last one first. Fails with every operation that has no inverse: those that
+    /// lose something, and those with a condition, since what it held for is not known afterwards.
+    ///
+    /// Applied to what the operations made of a document it gives the document back, with the text of all values that
+    /// no operation names, as long as fields that an operation adds were not there before and the objects on the way
+    /// to them were there or are needed by nothing else. A field that comes back from another object stands behind
+    /// the last key; fields that were wrapped stand together.
+    pub fn inverse(operations: &[Operation]) -> Result<Self, Vec<OperationError>> {
+        let mut steps = Vec::with_capacity(operations.len());
+        let mut errors = Vec::new();
+        for (index, operation) in operations.iter().enumerate() {
+            let name = operation.name();
+            let inverse = match operation.condition() {
+                Some(_) => Err(Reason::new("which events its `when` held for is not known any more")
+                    .hint("say what the way back does: `down = […]`")),
+                None => operation.inverse(),
+            };
+            match inverse {
+                Ok(edit) => steps.push(Step { name, back: true, when: None, edit }),
+                Err(reason) => errors.push(OperationError { index, operation: name, reason }),
+            }
+        }
+        steps.reverse();
+        if errors.is_empty() { Ok(Self { steps }) } else { Err(errors) }
     }
 
     /// Whether there is nothing to apply.
@@ -86,11 +114,12 @@ impl Step {
     }
 
     fn explain(&self, reason: Reason) -> Reason {
-        Reason { message: format!("{}: {}", self.name, reason.message), ..reason }
+        let back = if self.back { "the way back of " } else { "" };
+        Reason { message: format!("{back}{}: {}", self.name, reason.message), ..reason }
     }
 }
 
-/// An operation that can't be compiled.
+/// An operation that can't be compiled, or can't be taken back.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("operation {number} ({operation}): {reason}", number = .index + 1)]
 pub struct OperationError {

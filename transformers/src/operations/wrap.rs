@@ -6,6 +6,8 @@ use eventlift_language::json::{Member, Node, Place, Pointer, Segment, only, same
 use eventlift_language::{Condition, Reason};
 use serde::Deserialize;
 
+use crate::operations::fields::Each;
+use crate::operations::inverse::{MoveBack, lossy, nothing_replaced, only_members};
 use crate::operations::keys::Keys;
 use crate::operations::place::{Action, Edit, Path, anchored, anchored_all, apart, missing, needs_field, taking_order};
 use crate::operations::standing::Standing;
@@ -50,6 +52,32 @@ impl Wrap {
         let order = taking_order(&paths.iter().map(Vec::as_slice).collect::<Vec<_>>());
         let (optional, replace) = (self.optional, self.replace);
         Ok(Edit::new(base, optional, WrapFields { paths, order, into, optional, replace }))
+    }
+
+    /// The fields go back to where they were. Those of one object stand together then, where the new object stood.
+    pub(crate) fn inverse(&self) -> Result<Edit, Reason> {
+        nothing_replaced(self.replace)?;
+        let mut pointers: Vec<&Pointer> = self.wrap.iter().collect();
+        pointers.push(&self.into);
+        let (base, mut paths) = anchored_all(&pointers)?;
+        let into = paths.pop().unwrap_or_default();
+        let parent = into.split_last().map(|(_, parent)| parent);
+        let optional = self.optional;
+        if paths.iter().all(|path| path.split_last().map(|(_, parent)| parent) == parent) {
+            return Ok(Edit::new(base, optional, UnwrapObject { path: into, optional }));
+        }
+        only_members(&paths.iter().chain([&into]).map(Vec::as_slice).collect::<Vec<_>>())?;
+        let mut back = Vec::with_capacity(paths.len());
+        for path in paths {
+            let Some(last) = path.last() else { continue };
+            let mut from = into.clone();
+            from.push(last.clone());
+            if path.starts_with(&into) {
+                return Err(lossy("one of its fields has the new object's name", "…"));
+            }
+            back.push(MoveBack::edit(base.clone(), from, path, optional));
+        }
+        Ok(Edit::new(Path::new(), optional, Each(back)))
     }
 }
 
@@ -107,6 +135,10 @@ impl Unwrap {
         let (base, [path]) = anchored([&self.unwrap])?;
         needs_field(&path, &self.unwrap)?;
         Ok(Edit::new(base, self.optional, UnwrapObject { path, optional: self.optional }))
+    }
+
+    pub(crate) fn inverse(&self) -> Result<Edit, Reason> {
+        Err(lossy("which fields were in the object is not known", "{ wrap = [\"/a\", \"/b\"], into = \"/object\" }"))
     }
 }
 

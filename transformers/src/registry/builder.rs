@@ -20,6 +20,7 @@ use crate::upcaster::{Schema, Upcaster};
 pub struct RegistryBuilder {
     pub(super) declarations: Vec<Declaration>,
     pub(super) oldest: Vec<(String, u32, Place)>,
+    pub(super) reads: Vec<(String, u32, Place)>,
     pub(super) upcasters: Vec<Upcaster>,
     pub(super) rules: Vec<Rule>,
     pub(super) schemas: Vec<JsonSchema>,
@@ -45,6 +46,13 @@ impl RegistryBuilder {
     #[track_caller]
     pub fn oldest(self, event_type: impl Into<String>, version: u32) -> Self {
         self.declare_oldest(event_type.into(), version, Place::of_caller())
+    }
+
+    /// Declares which version of a type the old code reads: on the way back, events of that version stay what they are.
+    /// Without it they go back as far as rules lead. See [`Registry::inverse`].
+    #[track_caller]
+    pub fn reads(self, event_type: impl Into<String>, version: u32) -> Self {
+        self.declare_reads(event_type.into(), version, Place::of_caller())
     }
 
     /// Adds an upcaster.
@@ -88,6 +96,11 @@ impl RegistryBuilder {
         self
     }
 
+    pub(crate) fn declare_reads(mut self, event_type: String, version: u32, place: Place) -> Self {
+        self.reads.push((event_type, version, place));
+        self
+    }
+
     /// Proves that the rules fit together. Fails with everything that is wrong, ordered by place: a missing step to
     /// the current version, two rules for one version, guarded rules without a fallback, cycles, rules that can't be
     /// reached, chains that end in another version than the current one or in an undeclared type, duplicate names
@@ -118,11 +131,21 @@ fn assemble(builder: RegistryBuilder, proved: Proved) -> Registry {
             guard: upcaster.guard,
             body: upcaster.body,
             text: upcaster.text,
+            down: upcaster.down,
             fingerprint: fingerprint.finish(),
         });
     }
+    let retired: Vec<EventType> = builder
+        .declarations
+        .iter()
+        .filter(|declared| declared.current.is_none())
+        .filter_map(|declared| EventType::new(declared.event_type.as_str()).ok())
+        .collect();
     let rules: Vec<Compiled> = builder.rules.into_iter().map(compile_rule).collect();
-    let stateful: Vec<_> = builder.stateful.into_iter().map(|(transformer, _)| transformer).collect();
+    let (stateful, stateful_places): (Vec<_>, Vec<_>) = builder.stateful.into_iter().unzip();
+    let reads = builder.reads.into_iter().filter_map(|(event_type, version, place)| {
+        Some((EventType::new(event_type).ok()?, (SchemaVersion::new(version)?, place)))
+    });
     let types = index(&upcasters, &rules, &currents);
     let mut parts = parts(&upcasters, &rules, &stateful);
     let schema_name = |schema: &Schema| format!("JSON Schema of {schema}");
@@ -141,6 +164,10 @@ fn assemble(builder: RegistryBuilder, proved: Proved) -> Registry {
         stateful,
         fingerprint,
         parts,
+        reads: reads.collect(),
+        retired,
+        stateful_places,
+        backwards: false,
     }
 }
 
@@ -158,6 +185,7 @@ fn compile_rule(rule: Rule) -> Compiled {
         guard: rule.guard,
         body: rule.body,
         text: rule.text,
+        down: rule.down,
     }
 }
 
@@ -166,7 +194,7 @@ fn guard_and_shape(fingerprint: Fingerprint, guarded: bool, shape: Shape) -> Fin
 }
 
 /// What to do with each type that is declared or named by a rule.
-fn index(
+pub(super) fn index(
     upcasters: &[Compiled],
     rules: &[Compiled],
     currents: &[(EventType, SchemaVersion)],

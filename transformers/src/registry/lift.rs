@@ -11,6 +11,7 @@ use crate::rule::Matches;
 use crate::schema::JsonSchema;
 use crate::transformer::{Shape, StatefulTransformer, TransformError};
 use crate::upcaster::{Body, Guard, Schema};
+use crate::way_back::Down;
 
 /// Every rule of a project, proved to fit together. Immutable; share it between threads.
 pub struct Registry {
@@ -26,6 +27,14 @@ pub struct Registry {
     pub(super) shape: Shape,
     pub(super) fingerprint: String,
     pub(super) parts: Vec<(String, String)>,
+    /// Where the stateful transformers were registered.
+    pub(super) stateful_places: Vec<Place>,
+    /// The versions that the old code reads, where declared.
+    pub(super) reads: HashMap<EventType, (SchemaVersion, Place)>,
+    /// The types that are not in use any more.
+    pub(super) retired: Vec<EventType>,
+    /// Whether it takes events back: general rules come first then.
+    pub(super) backwards: bool,
 }
 
 /// What is known about one type.
@@ -64,6 +73,7 @@ pub(super) struct Compiled {
     pub(super) shape: Shape,
     pub(super) guard: Option<Guard>,
     pub(super) body: Body,
+    pub(super) down: Down,
     pub(super) fingerprint: String,
     pub(super) text: Option<String>,
 }
@@ -128,7 +138,11 @@ impl Registry {
         }
         let original = event.clone();
         let start = out.len();
-        let outcome = if has_steps { self.climb(event, out).map(|()| true) } else { self.apply_rules(event, 0, out) };
+        let outcome = match (self.backwards, has_steps) {
+            (true, _) => self.descend(event, out),
+            (false, true) => self.climb(event, out).map(|()| true),
+            (false, false) => self.apply_rules(event, 0, out),
+        };
         match outcome {
             Ok(touched) => {
                 restore_envelopes(&original, &mut out[start..]);
@@ -227,7 +241,23 @@ impl Registry {
                 }
             }
         }
+        if self.backwards {
+            out.push(event);
+            return Ok(());
+        }
         self.apply_rules(event, 0, out).map(|_| ())
+    }
+
+    /// Takes an event back: first the general rules, then the steps. Whether any took it.
+    fn descend(&self, event: Event, out: &mut Vec<Event>) -> Result<bool, Failure<'_>> {
+        let start = out.len();
+        let mut touched = self.apply_rules(event, 0, out)?;
+        let parts: Vec<Event> = out.drain(start..).collect();
+        for part in parts {
+            touched |= self.step_for(&part)?.is_some();
+            self.climb(part, out)?;
+        }
+        Ok(touched)
     }
 
     fn step_for(&self, event: &Event) -> Result<Option<&Compiled>, Failure<'_>> {
@@ -290,6 +320,38 @@ impl Registry {
         self.run(rule, event, out).map_err(|(_, reason)| reason)?;
         restore_envelopes(&original, &mut out[start..]);
         Ok(())
+    }
+
+    /// Takes an event back through the one rule that is defined at a place, for test cases. Fails where there is no way
+    /// back, or it does not take the event.
+    pub(crate) fn run_back_at(&self, place: &Place, event: Event, out: &mut Vec<Event>) -> Result<(), Reason> {
+        let Some(rule) = self.upcasters.iter().chain(&self.rules).find(|rule| rule.place == *place) else {
+            return Err(Reason::new(format_args!("the registry holds no rule of {place}")));
+        };
+        match &rule.down {
+            Down::Way(_) => {}
+            Down::Never => return Err(Reason::new("no event goes back through the rule")),
+            Down::Missing(missing) => {
+                let why = missing.iter().map(|missing| missing.to_string()).collect::<Vec<_>>().join("; ");
+                return Err(Reason::new(format_args!("there is no way back: {why}")));
+            }
+        }
+        let (original, start) = (event.clone(), out.len());
+        for step in rule.back() {
+            let takes = step.from.as_ref().is_none_or(|from| from.is_of(&event)) && step.may_take(&event);
+            if takes && step.guard_holds(&event).map_err(|(_, reason)| reason)? {
+                self.run(&step, event, out).map_err(|(_, reason)| reason)?;
+                restore_envelopes(&original, &mut out[start..]);
+                return Ok(());
+            }
+        }
+        Err(Reason::new("the rule's way back does not take the event"))
+    }
+
+    /// Whether the rule that is defined at a place can be taken back without a loss.
+    pub(crate) fn is_exact_at(&self, place: &Place) -> bool {
+        let rule = self.upcasters.iter().chain(&self.rules).find(|rule| rule.place == *place);
+        rule.is_some_and(Compiled::is_exact_back)
     }
 
     /// The first rule from `first` on that takes the event, whose type an earlier one may have changed.

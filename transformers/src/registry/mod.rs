@@ -2,10 +2,12 @@
 
 mod builder;
 mod coverage;
+mod inverse;
 mod lift;
 mod proofs;
 mod towards;
 
 pub use builder::{RegistryBuilder, RegistryErrors};
 pub use coverage::{Coverage, Outcome, Step};
+pub use inverse::{NoWayBack, NotInvertible};
 pub use lift::{Lift, Registry, RuleText, Uncovered};
