@@ -1,8 +1,10 @@
 //! A project: `eventlift.toml` and the folders beside it.
 
+mod control_file;
 mod rebuild_settings;
 mod retry_settings;
 mod schedules;
+mod throttle_settings;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -11,10 +13,11 @@ use std::path::{Path, PathBuf};
 use eventlift_transformers::Keys;
 use serde::Deserialize;
 
-use crate::pipeline::{Policies, RetryPolicy};
+use crate::pipeline::{Policies, RetryPolicy, ThrottleSettings};
 use crate::serve::Schedule;
 use crate::stores::{InvalidStore, ReadModelConfig, StoreConfig};
 
+pub use control_file::{ControlFile, HandOver, RunningFile, user_and_host};
 pub use rebuild_settings::RebuildSettings;
 
 /// The file that makes a folder a project.
@@ -45,6 +48,8 @@ pub struct Project {
     pub rebuild: RebuildSettings,
     /// How long stores that can't be reached are waited for.
     pub retry: RetryPolicy,
+    /// How fast a run may be.
+    pub throttle: ThrottleSettings,
     /// What is built when, in the order of the names.
     pub schedules: Vec<Schedule>,
     /// Named secrets, and the environment variables that hold them.
@@ -76,6 +81,8 @@ struct Written {
     rebuild: rebuild_settings::Written,
     #[serde(default)]
     retry: retry_settings::Written,
+    #[serde(default)]
+    throttle: throttle_settings::Written,
     #[serde(default)]
     schedule: BTreeMap<String, schedules::Written>,
     #[serde(default)]
@@ -171,6 +178,7 @@ impl Project {
             projections: folder.join(written.projections.folder.as_deref().unwrap_or(Path::new("projections"))),
             rebuild: written.rebuild.settings(folder).map_err(wrong_value)?,
             retry: written.retry.policy().map_err(wrong_value)?,
+            throttle: written.throttle.settings().map_err(wrong_value)?,
             schedules: schedules::read(written.schedule).map_err(wrong_value)?,
             keys: written.keys,
         })
@@ -231,6 +239,16 @@ impl Project {
     /// The file in which `serve` remembers its schedules.
     pub fn seen_schedules_file(&self) -> PathBuf {
         self.folder.join(".eventlift").join("schedules.json")
+    }
+
+    /// The file that says what is asked of a run while it runs.
+    pub fn control_file(&self) -> PathBuf {
+        self.folder.join(".eventlift").join("control.json")
+    }
+
+    /// The file that says how the run is that a process is at.
+    pub fn running_file(&self) -> PathBuf {
+        self.folder.join(".eventlift").join("running.json")
     }
 
     /// The definition files (`.toml`) and the schemas that they may refer to (`.json`), path and text each, in the

@@ -71,6 +71,8 @@ Writes nothing. SIGINT or SIGTERM (Ctrl-C) ends it, and nothing is proved then."
     Verify(MigrationArguments),
     /// Build snapshots and read models anew, beside the live ones, and swap them in.
     Rebuild(RebuildArguments),
+    /// Make a run slower or faster while it runs, or pause it.
+    Throttle(ThrottleArguments),
     /// Where the target's run and the read models stand.
     Status(ProjectArguments),
     /// Every run into the target, and every one that built read models.
@@ -132,6 +134,52 @@ pub struct MigrateArguments {
     /// before and at the end.
     #[arg(long)]
     pub follow: bool,
+}
+
+/// How fast a project's run is to be from now on.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  eventlift throttle shop                            what was asked for, and how the run is
+  eventlift throttle shop --events-per-second 5000   no faster than this from now on
+  eventlift throttle shop --pause                    commit nothing until --resume
+  eventlift throttle shop --off                      as fast as it goes, whatever eventlift.toml says
+  eventlift throttle shop --reset                    as eventlift.toml says
+
+The run hears of it within a second, and so does the same run when it is started again.")]
+pub struct ThrottleArguments {
+    /// Which project.
+    #[command(flatten)]
+    pub project: ProjectArguments,
+    /// Commit no more events a second; 0 is a pause.
+    #[arg(long, value_name = "N")]
+    pub events_per_second: Option<f64>,
+    /// Commit no more megabytes a second, of a million bytes.
+    #[arg(long, value_name = "N")]
+    pub megabytes_per_second: Option<f64>,
+    /// Nothing slows it down, whatever eventlift.toml says.
+    #[arg(long, conflicts_with_all = ["events_per_second", "megabytes_per_second"])]
+    pub off: bool,
+    /// Commit nothing.
+    #[arg(long, conflicts_with = "resume")]
+    pub pause: bool,
+    /// End a pause.
+    #[arg(long)]
+    pub resume: bool,
+    /// Take back whatever was asked for.
+    #[arg(long, conflicts_with_all = ["events_per_second", "megabytes_per_second", "off", "pause", "resume"])]
+    pub reset: bool,
+    /// Change nothing.
+    #[arg(long, conflicts_with_all = ["events_per_second", "megabytes_per_second", "off", "pause", "resume", "reset"])]
+    pub show: bool,
+}
+
+impl ThrottleArguments {
+    /// Whether something is asked for.
+    pub fn changes_something(&self) -> bool {
+        let sets_limit = self.events_per_second.is_some() || self.megabytes_per_second.is_some();
+        sets_limit || self.off || self.pause || self.resume || self.reset
+    }
 }
 
 /// Which projections of which project, and how.

@@ -137,6 +137,28 @@ pub enum CommandError {
         /// Why.
         source: std::io::Error,
     },
+    /// A file can't be read.
+    #[error("failed to read {path}: {source}")]
+    Read {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// No speed.
+    #[error("failed to set a limit: {limit} is no number of at least 0")]
+    WrongLimit {
+        /// What was given.
+        limit: f64,
+    },
+    /// A process still writes to the target.
+    #[error("failed to get hold of {target}: a process still writes to it, {seconds:.0} s after it was asked to hand over")]
+    NotHandedOver {
+        /// The target.
+        target: String,
+        /// How long it was waited for.
+        seconds: f64,
+    },
     /// A file is there already.
     #[error("failed to create {0}: it is there already")]
     Exists(String),
@@ -184,6 +206,12 @@ impl CommandError {
             Self::TargetIsStream => Some("leave the read models alone with --events-only".to_owned()),
             Self::ReadModelsMoved { .. } => Some("start `serve` again".to_owned()),
             Self::Serve(error) => error.hint(),
+            Self::NotHandedOver { .. } => Some(
+                "only a `migrate --follow` of the same project folder that has caught up hands over; stop the process \
+                 with SIGTERM, or give it longer"
+                    .to_owned(),
+            ),
+            Self::WrongLimit { .. } => Some("0 is a pause; --off is no limit".to_owned()),
             Self::Exists(_) => Some("name another folder, or move the file away".to_owned()),
             Self::NothingInScope { .. } => Some(
                 "check the spelling; `eventlift plan` of everything shows the types, and events with their streams"
@@ -195,6 +223,7 @@ impl CommandError {
             | Self::Projections(_)
             | Self::Registry(_)
             | Self::From { .. }
+            | Self::Read { .. }
             | Self::Write { .. } => None,
         }
     }
@@ -212,9 +241,12 @@ impl CommandError {
             | Self::TargetIsStream
             | Self::ReadModelsMoved { .. } => ExitCode::Refused,
             Self::Serve(ServeError::Ledger(error)) => of_store(error),
-            Self::Serve(_) | Self::Write { .. } | Self::Exists(_) => ExitCode::Store,
+            Self::Serve(_) | Self::Write { .. } | Self::Read { .. } | Self::Exists(_) => ExitCode::Store,
+            Self::WrongLimit { .. } => ExitCode::Usage,
             Self::BesideEvents(error) => error.exit_code(),
-            Self::NothingToVerify { .. } | Self::NothingInScope { .. } => ExitCode::Refused,
+            Self::NothingToVerify { .. } | Self::NothingInScope { .. } | Self::NotHandedOver { .. } => {
+                ExitCode::Refused
+            }
         }
     }
 }

@@ -4,6 +4,7 @@
 mod arguments;
 mod check;
 mod compared;
+mod control;
 mod error;
 mod event_view;
 mod fed;
@@ -22,9 +23,11 @@ mod rules;
 mod runs;
 mod serve;
 mod status;
+mod throttle;
 mod verify;
 
 pub use arguments::{Arguments, Command};
+pub use control::{HandedOver, ask_to_hand_over};
 pub use error::{CommandError, ExitCode};
 pub use output::{Format, print_error, print_report};
 
@@ -36,6 +39,7 @@ use rebuild::rebuild;
 use runs::runs;
 use serve::serve;
 use status::status;
+use throttle::throttle;
 use verify::verify;
 
 /// Runs a command and prints what came of it.
@@ -48,6 +52,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Migrate(migration) => migrate(&migration, format).await.map(|r| print_report(format, &r)),
         Command::Verify(migration) => verify(&migration, format).await.map(|r| print_report(format, &r)),
         Command::Rebuild(arguments) => rebuild(&arguments, format).await.map(|r| print_report(format, &r)),
+        Command::Throttle(arguments) => throttle(&arguments).await.map(|r| print_report(format, &r)),
         Command::Status(project) => status(&project).await.map(|r| print_report(format, &r)),
         Command::Runs(project) => runs(&project).await.map(|r| print_report(format, &r)),
         Command::Serve(arguments) => serve(&arguments, format).await.map(|r| print_report(format, &r)),
