@@ -1,9 +1,11 @@
 //! A project: `eventlift.toml` and the folders beside it.
 
+mod control_file;
 mod cutover_settings;
 mod rebuild_settings;
 mod retry_settings;
 mod schedules;
+mod throttle_settings;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -12,10 +14,11 @@ use std::path::{Path, PathBuf};
 use eventlift_transformers::Keys;
 use serde::Deserialize;
 
-use crate::pipeline::{Policies, RetryPolicy};
+use crate::pipeline::{Policies, RetryPolicy, ThrottleSettings};
 use crate::serve::Schedule;
 use crate::stores::{InvalidStore, ReadModelConfig, StoreConfig};
 
+pub use control_file::{ControlFile, HandOver, RunningFile, user_and_host};
 pub use cutover_settings::{CutOverSettings, Hook, HookAction, HookStore};
 pub use rebuild_settings::RebuildSettings;
 
@@ -49,6 +52,8 @@ pub struct Project {
     pub retry: RetryPolicy,
     /// How a cut-over is done.
     pub cutover: CutOverSettings,
+    /// How fast a run may be.
+    pub throttle: ThrottleSettings,
     /// What is built when, in the order of the names.
     pub schedules: Vec<Schedule>,
     /// Named secrets, and the environment variables that hold them.
@@ -82,6 +87,7 @@ struct Written {
     retry: retry_settings::Written,
     #[serde(default)]
     cutover: cutover_settings::Written,
+    throttle: throttle_settings::Written,
     #[serde(default)]
     schedule: BTreeMap<String, schedules::Written>,
     #[serde(default)]
@@ -178,6 +184,7 @@ impl Project {
             rebuild: written.rebuild.settings(folder).map_err(wrong_value)?,
             retry: written.retry.policy().map_err(wrong_value)?,
             cutover: written.cutover.settings().map_err(wrong_value)?,
+            throttle: written.throttle.settings().map_err(wrong_value)?,
             schedules: schedules::read(written.schedule).map_err(wrong_value)?,
             keys: written.keys,
         })
@@ -238,6 +245,16 @@ impl Project {
     /// The file in which `serve` remembers its schedules.
     pub fn seen_schedules_file(&self) -> PathBuf {
         self.folder.join(".eventlift").join("schedules.json")
+    }
+
+    /// The file that says what is asked of a run while it runs.
+    pub fn control_file(&self) -> PathBuf {
+        self.folder.join(".eventlift").join("control.json")
+    }
+
+    /// The file that says how the run is that a process is at.
+    pub fn running_file(&self) -> PathBuf {
+        self.folder.join(".eventlift").join("running.json")
     }
 
     /// The definition files (`.toml`) and the schemas that they may refer to (`.json`), path and text each, in the

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use eventlift_events::{EventType, Scope, StreamName};
@@ -78,6 +79,34 @@ Writes nothing. SIGINT or SIGTERM (Ctrl-C) ends it, and nothing is proved then."
     Verify(MigrationArguments),
     /// Build snapshots and read models anew, beside the live ones, and swap them in.
     Rebuild(RebuildArguments),
+    /// Make a run slower or faster while it runs, or pause it.
+    Throttle(ThrottleArguments),
+    /// Switch writers to the target: fence the source, bring over what is left, verify, switch.
+    #[command(after_help = "\
+Examples:
+  eventlift cutover shop                  as [cutover] in eventlift.toml says
+  eventlift cutover shop --budget 5s      writers may be refused for 5 seconds; then the fence is lifted again
+  eventlift cutover shop --fenced         all writers were stopped by hand
+
+Catches up and compares both sides before anybody is refused. What fails before the switch lets writers go on with the
+source. Killed anywhere, the same command goes on.")]
+    Cutover(CutOverArguments),
+    /// After the cut-over, carry what is written to the target back to the source, so that it stays usable.
+    #[command(after_help = "\
+Examples:
+  eventlift reverse shop             what was written up to now
+  eventlift reverse shop --follow    and then what comes, until stopped
+
+Uses the rules the other way round; `eventlift check shop` says which have no way back.")]
+    Reverse(ReverseArguments),
+    /// Before the cut-over, take out of the target what the run wrote; after it, go back to the source.
+    #[command(after_help = "\
+Examples:
+  eventlift rollback shop --yes    before the cut-over: the target is as it was before the run
+  eventlift rollback shop          after it: carries back what was written since, and switches writers back
+
+Refuses to go back where something would be lost, and lists it. Killed anywhere, the same command goes on.")]
+    Rollback(RollbackArguments),
     /// Where the target's run and the read models stand.
     Status(ProjectArguments),
     /// Every run into the target, and every one that built read models.
@@ -249,6 +278,52 @@ pub struct MigrateArguments {
     pub follow: bool,
 }
 
+/// How fast a project's run is to be from now on.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  eventlift throttle shop                            what was asked for, and how the run is
+  eventlift throttle shop --events-per-second 5000   no faster than this from now on
+  eventlift throttle shop --pause                    commit nothing until --resume
+  eventlift throttle shop --off                      as fast as it goes, whatever eventlift.toml says
+  eventlift throttle shop --reset                    as eventlift.toml says
+
+The run hears of it within a second, and so does the same run when it is started again.")]
+pub struct ThrottleArguments {
+    /// Which project.
+    #[command(flatten)]
+    pub project: ProjectArguments,
+    /// Commit no more events a second; 0 is a pause.
+    #[arg(long, value_name = "N")]
+    pub events_per_second: Option<f64>,
+    /// Commit no more megabytes a second, of a million bytes.
+    #[arg(long, value_name = "N")]
+    pub megabytes_per_second: Option<f64>,
+    /// Nothing slows it down, whatever eventlift.toml says.
+    #[arg(long, conflicts_with_all = ["events_per_second", "megabytes_per_second"])]
+    pub off: bool,
+    /// Commit nothing.
+    #[arg(long, conflicts_with = "resume")]
+    pub pause: bool,
+    /// End a pause.
+    #[arg(long)]
+    pub resume: bool,
+    /// Take back whatever was asked for.
+    #[arg(long, conflicts_with_all = ["events_per_second", "megabytes_per_second", "off", "pause", "resume"])]
+    pub reset: bool,
+    /// Change nothing.
+    #[arg(long, conflicts_with_all = ["events_per_second", "megabytes_per_second", "off", "pause", "resume", "reset"])]
+    pub show: bool,
+}
+
+impl ThrottleArguments {
+    /// Whether something is asked for.
+    pub fn changes_something(&self) -> bool {
+        let sets_limit = self.events_per_second.is_some() || self.megabytes_per_second.is_some();
+        sets_limit || self.off || self.pause || self.resume || self.reset
+    }
+}
+
 /// Which projections of which project, and how.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -408,4 +483,49 @@ mod tests {
         assert_eq!(shown(&["--stream", "user-it's me"]), r" --stream 'user-it'\''s me'");
         assert_eq!(shown(&["--type", "A", "--type", "B.C"]), " --type A --type B.C");
     }
+}
+
+/// How a cut-over is done.
+#[derive(Debug, Args)]
+pub struct CutOverArguments {
+    /// Which events of which project, and how: as they were migrated.
+    #[command(flatten)]
+    pub migration: MigrationArguments,
+    /// How long the source may refuse writes, such as 30s or 1500ms; in place of `budget` under [cutover].
+    #[arg(long, value_parser = length_of_time)]
+    pub budget: Option<Duration>,
+    /// All writers were stopped by hand: there is nothing to be fenced.
+    #[arg(long)]
+    pub fenced: bool,
+}
+
+/// What is carried back.
+#[derive(Debug, Args)]
+pub struct ReverseArguments {
+    /// Which project.
+    #[command(flatten)]
+    pub project: ProjectArguments,
+    /// When everything is back, carry over what comes, until stopped.
+    #[arg(long)]
+    pub follow: bool,
+}
+
+/// What is taken back.
+#[derive(Debug, Args)]
+pub struct RollbackArguments {
+    /// Which project.
+    #[command(flatten)]
+    pub project: ProjectArguments,
+    /// Take the run's events out of the target without asking.
+    #[arg(long)]
+    pub yes: bool,
+    /// All writers of the target were stopped by hand: there is nothing to be fenced.
+    #[arg(long)]
+    pub fenced: bool,
+}
+
+fn length_of_time(text: &str) -> Result<Duration, String> {
+    let duration = text.parse::<jiff::SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
+    let duration = duration.filter(|duration| !duration.is_zero());
+    duration.ok_or_else(|| format!("{text:?} is no length of time, such as 500ms, 30s or 2min"))
 }

@@ -1,9 +1,10 @@
 //! Why a command failed, and its exit code.
 
 use eventlift_events::{StoreError, StoreErrorKind};
-use eventlift_transformers::{DefinitionErrors, RegistryErrors};
+use eventlift_transformers::{DefinitionErrors, NotInvertible, RegistryErrors};
 
 use crate::config::ConfigError;
+use crate::cutover::CutOverError;
 use crate::pipeline::PipelineError;
 use crate::rebuild::{RebuildError, RebuildRefusal};
 use crate::serve::ServeError;
@@ -32,11 +33,13 @@ pub enum ExitCode {
     Store = 8,
     /// Stopped on request; the same command goes on.
     Stopped = 9,
+    /// The cut-over, or the way back, was given up; writers use the store that they used before, unless it says otherwise.
+    NotCutOver = 10,
 }
 
 impl ExitCode {
     /// Every exit code, ascending.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Done,
         Self::Unexpected,
         Self::Usage,
@@ -47,6 +50,7 @@ impl ExitCode {
         Self::Rule,
         Self::Store,
         Self::Stopped,
+        Self::NotCutOver,
     ];
 }
 
@@ -120,6 +124,12 @@ pub enum CommandError {
         /// Where they would be kept.
         to: String,
     },
+    /// A cut-over, or the way back, ended before it was done.
+    #[error(transparent)]
+    CutOver(#[from] CutOverError),
+    /// Rules that have no way back.
+    #[error("failed to turn the rules round: {0}")]
+    NotInvertible(Box<NotInvertible>),
     /// Schedules can't be served.
     #[error(transparent)]
     Serve(#[from] ServeError),
@@ -136,6 +146,30 @@ pub enum CommandError {
         path: String,
         /// Why.
         source: std::io::Error,
+    },
+    /// A file can't be read.
+    #[error("failed to read {path}: {source}")]
+    Read {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// No speed.
+    #[error("failed to set a limit: {limit} is no number of at least 0")]
+    WrongLimit {
+        /// What was given.
+        limit: f64,
+    },
+    /// A process still writes to the target.
+    #[error(
+        "failed to get hold of {target}: a process still writes to it, {seconds:.0} s after it was asked to hand over"
+    )]
+    NotHandedOver {
+        /// The target.
+        target: String,
+        /// How long it was waited for.
+        seconds: f64,
     },
     /// A file is there already.
     #[error("failed to create {0}: it is there already")]
@@ -241,7 +275,15 @@ impl CommandError {
             ),
             Self::TargetIsStream => Some("leave the read models alone with --events-only".to_owned()),
             Self::ReadModelsMoved { .. } => Some("start `serve` again".to_owned()),
+            Self::CutOver(error) => error.hint(),
+            Self::NotInvertible(missing) => missing.0.first().and_then(|first| first.hint.clone()),
             Self::Serve(error) => error.hint(),
+            Self::NotHandedOver { .. } => Some(
+                "only a `migrate --follow` of the same project folder that has caught up hands over; stop the process \
+                 with SIGTERM, or give it longer"
+                    .to_owned(),
+            ),
+            Self::WrongLimit { .. } => Some("0 is a pause; --off is no limit".to_owned()),
             Self::Exists(_) => Some("name another folder, or move the file away".to_owned()),
             Self::NothingInScope { .. } => Some(
                 "check the spelling; `eventlift plan` of everything shows the types, and events with their streams"
@@ -268,6 +310,7 @@ impl CommandError {
             | Self::Projections(_)
             | Self::Registry(_)
             | Self::From { .. }
+            | Self::Read { .. }
             | Self::Write { .. } => None,
         }
     }
@@ -277,6 +320,8 @@ impl CommandError {
         match self {
             Self::Config(_) | Self::Definitions(_) | Self::Projections(_) | Self::Registry(_) => ExitCode::Project,
             Self::NoProjections { .. } | Self::UnknownProjection { .. } | Self::From { .. } => ExitCode::Project,
+            Self::CutOver(error) => of_cut_over(error),
+            Self::NotInvertible(_) => ExitCode::Project,
             Self::Store(error) => of_store(error),
             Self::Pipeline(error) => of_pipeline(error),
             Self::Rebuild(error) => of_rebuild(error),
@@ -285,9 +330,9 @@ impl CommandError {
             | Self::TargetIsStream
             | Self::ReadModelsMoved { .. } => ExitCode::Refused,
             Self::Serve(ServeError::Ledger(error)) => of_store(error),
-            Self::Serve(_) | Self::Write { .. } | Self::Exists(_) => ExitCode::Store,
+            Self::Serve(_) | Self::Write { .. } | Self::Read { .. } | Self::Exists(_) => ExitCode::Store,
+            Self::WrongLimit { .. } => ExitCode::Usage,
             Self::BesideEvents(error) => error.exit_code(),
-            Self::NothingToVerify { .. } | Self::NothingInScope { .. } => ExitCode::Refused,
             Self::Usage(_) | Self::UnknownRun { .. } => ExitCode::Usage,
             Self::NoRun { .. }
             | Self::RepairsTooLittle { .. }
@@ -295,6 +340,9 @@ impl CommandError {
             | Self::NothingToProve { .. }
             | Self::RepairBreaks { .. }
             | Self::RepairedBeside { .. } => ExitCode::Refused,
+            Self::NothingToVerify { .. } | Self::NothingInScope { .. } | Self::NotHandedOver { .. } => {
+                ExitCode::Refused
+            }
         }
     }
 }
@@ -306,6 +354,27 @@ fn of_pipeline(error: &PipelineError) -> ExitCode {
         PipelineError::Refused(crate::pipeline::Refusal::Uncovered { .. }) => ExitCode::Rule,
         PipelineError::Refused(_) | PipelineError::Attributes { .. } => ExitCode::Refused,
         PipelineError::Audit { .. } => ExitCode::Source,
+    }
+}
+
+fn of_cut_over(error: &CutOverError) -> ExitCode {
+    match error {
+        CutOverError::Store(error) => of_store(error),
+        CutOverError::Pipeline(error) => of_pipeline(error),
+        CutOverError::Differs { .. } => ExitCode::Differs,
+        CutOverError::NeverCaughtUp { .. }
+        | CutOverError::OverBudget { .. }
+        | CutOverError::Hook { .. }
+        | CutOverError::HalfSwitched { .. }
+        | CutOverError::Checks(_) => ExitCode::NotCutOver,
+        CutOverError::Ended { .. } => ExitCode::Stopped,
+        CutOverError::StillFenced { cause, .. } => of_cut_over(cause),
+        CutOverError::NoFence { .. }
+        | CutOverError::StillWritten { .. }
+        | CutOverError::ForeignEvents { .. }
+        | CutOverError::OtherFence { .. }
+        | CutOverError::Refused { .. }
+        | CutOverError::CannotCarryBack { .. } => ExitCode::Refused,
     }
 }
 

@@ -34,6 +34,7 @@ pub(super) async fn follow(work: &Work<'_>, report: &mut MigrateReport) -> Resul
             }
         }
     }
+    report.handed_over = work.listening.has_handed_over();
     if !outcome.done {
         report.exit_code = ExitCode::Stopped;
     }
@@ -43,6 +44,7 @@ pub(super) async fn follow(work: &Work<'_>, report: &mut MigrateReport) -> Resul
 async fn attempt(work: &Work<'_>, heartbeat: Heartbeat) -> Result<Outcome, CommandError> {
     let migration = work.open().await?;
     heartbeat.begun();
+    work.listening.follows();
     let mut progress = migration.progress();
     let mut line = ProgressLine::new(work.format, "following", None, migration.starting_point().await?.counts().read);
     let outcome = {

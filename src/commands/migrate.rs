@@ -9,6 +9,7 @@ use eventlift_transformers::{Registry, Shape};
 use serde::Serialize;
 
 use super::arguments::{MigrateArguments, MigrationArguments};
+use super::control::Listening;
 use super::error::{CommandError, ExitCode};
 use super::fed::Fed;
 use super::follow::follow;
@@ -41,6 +42,8 @@ pub(super) struct MigrateReport {
     pub(super) seconds: f64,
     /// How often it went on by itself after a store could not be reached.
     pub(super) retries: u32,
+    /// Whether it ended because another command asked for its target.
+    pub(super) handed_over: bool,
     /// What became of the read models and snapshots.
     pub(super) read_models: Vec<ProjectionLine>,
     /// Why they are not what they should be, though the events are in.
@@ -80,6 +83,8 @@ async fn migrate_project(
         let store = project.source.reader().await?.identity().to_string();
         return Err(PipelineError::from(Refusal::SameStore { store }).into());
     }
+    let (handle, stop) = StopHandle::new();
+    stop_by_signals(handle.clone());
     let work = Work {
         project,
         target,
@@ -87,8 +92,9 @@ async fn migrate_project(
         format,
         registry,
         options: migration_options(&arguments.migration, project),
-        stop: stop_on_signals(),
+        stop,
         session: SessionStart::now("migrate"),
+        listening: Listening::begin(project, handle),
         begun: Instant::now(),
         start: OnceLock::new(),
         proof: OnceLock::new(),
@@ -112,6 +118,7 @@ pub(super) struct Work<'a> {
     options: MigrationOptions,
     pub(super) stop: Stop,
     session: SessionStart,
+    pub(super) listening: Listening,
     pub(super) begun: Instant,
     /// Where the first attempt began.
     pub(super) start: OnceLock<StartingPoint>,
@@ -131,7 +138,8 @@ impl Work<'_> {
         let source = self.project.source.reader().await?;
         let target = self.target.writer().await?;
         let migration = Migration::new(source, target, Arc::clone(&self.registry), self.options.clone());
-        Ok(migration.stop_on(self.stop.clone()).started(self.session.clone()))
+        let migration = migration.stop_on(self.stop.clone()).throttled(self.listening.throttle.clone());
+        Ok(migration.started(self.session.clone()))
     }
 
     /// Migrates what is left, and builds the read models.
@@ -210,6 +218,7 @@ impl Work<'_> {
             written_now: outcome.counts.written - done_before.written,
             seconds: self.begun.elapsed().as_secs_f64(),
             retries: 0,
+            handed_over: false,
             read_models,
             read_models_error: failed.as_ref().map(ErrorView::of),
             exit_code,
@@ -270,6 +279,11 @@ pub(super) fn migration_options(arguments: &MigrationArguments, project: &Projec
 /// Asks to stop at the first SIGINT or SIGTERM and ends the program at the second.
 pub(super) fn stop_on_signals() -> Stop {
     let (handle, stop) = StopHandle::new();
+    stop_by_signals(handle);
+    stop
+}
+
+fn stop_by_signals(handle: StopHandle) {
     tokio::spawn(async move {
         // Without handlers a signal ends the program, which a run survives as well.
         let Ok(mut signals) = Signals::listen() else { return };
@@ -278,7 +292,6 @@ pub(super) fn stop_on_signals() -> Stop {
         signals.next().await;
         std::process::exit(i32::from(ExitCode::Stopped as u8));
     });
-    stop
 }
 
 /// The signals that ask a program to end. It listens all the time, so that none is missed between two.
@@ -355,6 +368,9 @@ impl fmt::Display for MigrateReport {
         }
         if self.state == "done" && self.exit_code == ExitCode::Stopped {
             writeln!(f, "the events are in; the read models are what they were, the same command goes on")?;
+        }
+        if self.handed_over {
+            writeln!(f, "handed over: another command asked for the target")?;
         }
         if self.state == "done" && !self.can_be_verified {
             write!(f, "done")

@@ -5,6 +5,8 @@ mod applied;
 mod arguments;
 mod check;
 mod compared;
+mod control;
+mod cutover;
 mod error;
 mod event_view;
 mod fed;
@@ -20,28 +22,37 @@ mod read_model_status;
 mod read_models;
 mod rebuild;
 mod repair;
+mod reverse;
+mod rollback;
 mod rules;
 mod run_reports;
 mod run_view;
 mod runs;
 mod serve;
+mod stand_by;
 mod status;
+mod throttle;
 mod verify;
 
 pub use arguments::{Arguments, Command, RunsCommand};
+pub use control::{HandedOver, ask_to_hand_over};
 pub use error::{CommandError, ExitCode};
 pub use output::{Format, print_error, print_report};
 
 use check::check;
+use cutover::cutover;
 use init::init;
 use migrate::migrate;
 use plan::plan;
 use rebuild::rebuild;
 use repair::repair;
+use reverse::reverse;
+use rollback::rollback;
 use run_reports::{compare_runs, export_runs, show_run};
 use runs::runs;
 use serve::serve;
 use status::status;
+use throttle::throttle;
 use verify::verify;
 
 /// Runs a command and prints what came of it.
@@ -54,6 +65,10 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Migrate(migration) => migrate(&migration, format).await.map(|r| print_report(format, &r)),
         Command::Verify(migration) => verify(&migration, format).await.map(|r| print_report(format, &r)),
         Command::Rebuild(arguments) => rebuild(&arguments, format).await.map(|r| print_report(format, &r)),
+        Command::Throttle(arguments) => throttle(&arguments).await.map(|r| print_report(format, &r)),
+        Command::Cutover(arguments) => cutover(&arguments, format).await.map(|r| print_report(format, &r)),
+        Command::Reverse(arguments) => reverse(&arguments, format).await.map(|r| print_report(format, &r)),
+        Command::Rollback(arguments) => rollback(&arguments, format).await.map(|r| print_report(format, &r)),
         Command::Status(project) => status(&project).await.map(|r| print_report(format, &r)),
         Command::Runs(arguments) => match &arguments.command {
             None => runs(&arguments.project).await.map(|r| print_report(format, &r)),

@@ -10,7 +10,9 @@ use super::error::CommandError;
 use super::output::{Report, command};
 use super::read_model_status::{ReadModelStatus, read_model_status};
 use super::runs::{RunLine, run_lines};
+use super::throttle;
 use crate::config::Project;
+use crate::pipeline::ThrottleState;
 
 /// Where the last run stands.
 #[derive(Debug, Serialize)]
@@ -21,6 +23,8 @@ pub(super) struct StatusReport {
     /// Whether a process is at work on the target now.
     running: bool,
     run: Option<RunLine>,
+    /// How fast that process may be, and why; none where it has not said so.
+    throttle: Option<ThrottleState>,
     /// Whether that process has the ledger for itself now, as it does while it builds indexes.
     busy: bool,
     #[serde(flatten)]
@@ -44,6 +48,7 @@ pub(super) async fn status(arguments: &ProjectArguments) -> Result<StatusReport,
         target: project.target.as_ref().map(ToString::to_string),
         running,
         run,
+        throttle: if running { throttle::running(&project).await } else { None },
         busy,
         read_models: read_model_status(&project).await?,
         project: arguments.project.display().to_string(),
@@ -91,7 +96,10 @@ impl StatusReport {
             writeln!(f, "done up to position {position} of the source")?;
         }
         match (self.running, run.state) {
-            (true, _) => writeln!(f, "a process is at work on it now"),
+            (true, _) => match &self.throttle {
+                Some(state) => writeln!(f, "a process is at work on it now: {}", throttle::speed(state)),
+                None => writeln!(f, "a process is at work on it now"),
+            },
             (false, "done") => writeln!(f, "nothing is at work on it"),
             (false, _) => writeln!(f, "nothing is at work on it; go on with `{}`", command("migrate", &self.project)),
         }

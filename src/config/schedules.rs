@@ -92,7 +92,7 @@ fn no_choice(name: &str, key: &str, word: &str, words: &[&str]) -> WrongValue {
     wrong(name, Some(key), &message).hint(&hint)
 }
 
-fn zone_hint(name: &str) -> String {
+pub(super) fn zone_hint(name: &str) -> String {
     let zones: Vec<String> = jiff::tz::db().available().map(|zone| zone.to_string()).collect();
     did_you_mean(name, zones.iter().map(String::as_str))
         .unwrap_or_else(|| "a time zone is a name such as \"Europe/Berlin\" or \"UTC\"".to_owned())

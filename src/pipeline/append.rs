@@ -7,6 +7,7 @@ use eventlift_events::{Event, EventWriter, Position, Progress, StoreError, Store
 
 use super::error::PipelineError;
 use super::retry::Backoff;
+use super::throttle::{Size, Throttle};
 use super::transform::LiftedBatch;
 
 /// A transaction ends with the batch that brings it to this many bytes, so that memory is bounded.
@@ -35,11 +36,18 @@ impl Gathered {
     }
 
     /// Whether it is time to append.
-    pub(super) fn is_full(&mut self, transaction_events: NonZeroUsize) -> bool {
+    pub(super) fn is_full(&mut self, transaction_events: NonZeroUsize, throttle: &Throttle) -> bool {
+        let Size { events, bytes } = self.size();
+        events >= throttle.transaction_events(transaction_events).get() as u64
+            || bytes >= throttle.transaction_bytes(BYTES) as u64
+    }
+
+    /// How large the transaction is.
+    pub(super) fn size(&mut self) -> Size {
         self.bytes += self.events[self.weighed..].iter().map(Event::size).sum::<usize>();
         self.weighed = self.events.len();
         let events = self.read.max(self.events.len() as u64);
-        events >= transaction_events.get() as u64 || self.bytes.max(self.read_bytes) >= BYTES
+        Size { events, bytes: self.bytes.max(self.read_bytes) as u64 }
     }
 
     pub(super) fn clear(&mut self) {

@@ -23,6 +23,7 @@ use super::sequence::Sequencer;
 use super::session::{self, Session, SessionStart, applied_rules, supersede};
 use super::starting_point::StartingPoint;
 use super::stop::Stop;
+use super::throttle::Throttle;
 use super::transform::lift_batches;
 
 /// What decides the result of a migration beside the transformers, and how it is run.
@@ -87,6 +88,7 @@ pub struct Migration {
     pub(super) registry: Arc<Registry>,
     options: MigrationOptions,
     pub(super) stop: Stop,
+    throttle: Throttle,
     progress: watch::Sender<Progress>,
     /// The source's last position, once it is followed.
     pub(super) head: Option<Position>,
@@ -123,6 +125,7 @@ impl Migration {
             registry,
             options,
             stop: Stop::never(),
+            throttle: Throttle::off(),
             progress,
             head: None,
             following: false,
@@ -141,6 +144,11 @@ impl Migration {
     /// session.
     pub fn started(self, start: SessionStart) -> Self {
         Self { start, ..self }
+    }
+
+    /// The same, no faster than that.
+    pub fn throttled(self, throttle: Throttle) -> Self {
+        Self { throttle, ..self }
     }
 
     /// Where it reads.
@@ -217,6 +225,7 @@ impl Migration {
         let session = Session::begin(&mut record.details, &self.start, counts);
         self.report(RunState::Loading, counts, checkpoint.map(|checkpoint| checkpoint.source));
         self.record(&mut record, &session, RunState::Loading).await?;
+        self.throttle.begins(record.id);
         if checkpoint.is_none() && listener.is_none() && self.options.onto.is_none() {
             self.report(RunState::Loading, ranges::sum(&ranges), None);
             checkpoint = match self.load_ranges(record.id, ranges).await? {
@@ -286,6 +295,7 @@ impl Migration {
             options: &self.options,
             run,
             stop: &self.stop,
+            throttle: &self.throttle,
             progress: &self.progress,
         };
         load.run(&mut *self.target, planned).await
@@ -441,7 +451,7 @@ impl Migration {
         let request =
             ReadRequest::new(options.scope.clone()).after(sequencer.source()).batch_events(options.batch_events);
         let lifted = lift_batches(
-            self.source.read(request),
+            self.throttle.cut(self.source.read(request)),
             Arc::clone(&self.registry),
             options.policies,
             sequencer.origins(),
@@ -462,7 +472,7 @@ impl Migration {
             if failed.is_some() {
                 break;
             }
-            if gathered.is_full(options.transaction_events) {
+            if gathered.is_full(options.transaction_events, &self.throttle) {
                 batches.beside(self.append(sequencer, &mut gathered, listener)).await?;
             }
         }
@@ -480,7 +490,11 @@ impl Migration {
         let committed = match sequencer.progress() {
             Some(progress) => {
                 refuse_attributes(self.target.capabilities().attributes, &gathered.events)?;
+                let size = gathered.size();
+                self.throttle.admit(size, &self.stop).await;
+                let begun = self.throttle.begin();
                 append_once(&mut *self.target, &gathered.events, &progress).await.map_err(PipelineError::Target)?;
+                self.throttle.appended(begun, size);
                 sequencer.committed(&progress);
                 let Checkpoint { source, counts, .. } = progress.checkpoint;
                 let state = if self.following { RunState::Done } else { RunState::Loading };

@@ -6,6 +6,7 @@
 mod ahead;
 mod append;
 mod audit;
+mod control;
 mod error;
 mod expected;
 mod fingerprint;
@@ -26,11 +27,13 @@ mod state;
 mod stop;
 mod survey;
 mod tail;
+mod throttle;
 mod transform;
 mod verify;
 
 pub use append::Appended;
 pub use audit::{Audit, Finding};
+pub use control::{Control, ControlHandle, Wish};
 pub use error::{PipelineError, Refusal};
 pub use expected::expected_events;
 pub use fingerprint::Fingerprint;
@@ -49,5 +52,8 @@ pub use starting_point::StartingPoint;
 pub use stop::{Stop, StopHandle};
 pub use survey::{Covered, Sample, Survey, SurveyOptions, survey};
 pub use tail::Tail;
+pub use throttle::{
+    Controller, Limits, LoadQuery, Moment, Size, StoreSide, Throttle, ThrottleSettings, ThrottleState, Window,
+};
 pub(crate) use transform::{Origins, lift_batches};
 pub use verify::{ByValue, Difference, Part, Verification, VerifyProgress, compared_by_value, verify, verify_empty};

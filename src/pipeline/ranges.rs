@@ -24,6 +24,7 @@ use super::migration::MigrationOptions;
 use super::progress::Progress;
 use super::retry::Backoff;
 use super::stop::{Stop, StopHandle};
+use super::throttle::Throttle;
 use super::transform::{LiftedBatch, MOST_WORKERS, Origins, lift_batches};
 
 /// About how many events a range holds.
@@ -61,6 +62,7 @@ pub(super) struct RangedLoad<'a> {
     pub(super) options: &'a MigrationOptions,
     pub(super) run: RunId,
     pub(super) stop: &'a Stop,
+    pub(super) throttle: &'a Throttle,
     pub(super) progress: &'a watch::Sender<Progress>,
 }
 
@@ -191,6 +193,7 @@ impl RangedLoad<'_> {
                 options: self.options.clone(),
                 run: self.run,
                 stop: stop.clone(),
+                throttle: self.throttle.clone(),
                 board: Arc::clone(&board),
                 ask: ask.clone(),
                 keeps_attributes,
@@ -285,6 +288,7 @@ struct Loader {
     options: MigrationOptions,
     run: RunId,
     stop: Stop,
+    throttle: Throttle,
     board: Arc<Board>,
     ask: mpsc::UnboundedSender<Question>,
     keeps_attributes: bool,
@@ -308,7 +312,7 @@ impl Loader {
             .until(Some(range.until))
             .batch_events(self.options.batch_events);
         let lifted = lift_batches(
-            self.source.read(request),
+            self.throttle.cut(self.source.read(request)),
             Arc::clone(&self.registry),
             self.options.policies,
             Origins::Implied,
@@ -330,22 +334,25 @@ impl Loader {
             if failed.is_some() {
                 break;
             }
-            if gathered.is_full(transaction_events) {
-                batches.beside(self.commit(&gathered, &range)).await?;
+            if gathered.is_full(transaction_events, &self.throttle) {
+                batches.beside(self.commit(&mut gathered, &range)).await?;
                 gathered.clear();
             }
         }
         // A read that was stopped looks like one that has ended.
         range.is_complete = failed.is_none() && !self.stop.is_asked();
         if range.is_complete || !gathered.events.is_empty() {
-            self.commit(&gathered, &range).await?;
+            self.commit(&mut gathered, &range).await?;
         }
         failed.map_or(Ok(()), Err)
     }
 
     /// Appends events with the progress of their range, exactly once.
-    async fn commit(&mut self, gathered: &Gathered, range: &LoadRange) -> Result<(), PipelineError> {
+    async fn commit(&mut self, gathered: &mut Gathered, range: &LoadRange) -> Result<(), PipelineError> {
         refuse_attributes(self.keeps_attributes, &gathered.events)?;
+        let size = gathered.size();
+        self.throttle.admit(size, &self.stop).await;
+        let begun = self.throttle.begin();
         let mut backoff = Backoff::default();
         let mut tries = 0;
         while let Err(error) = self.writer.append(&gathered.events, self.run, range, &[]).await {
@@ -358,6 +365,7 @@ impl Loader {
             }
             tokio::time::sleep(backoff.wait()).await;
         }
+        self.throttle.appended(begun, size);
         self.board.committed(*range);
         Ok(())
     }

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use eventlift_events::{CheckpointStore, EventReader, EventWriter, StoreError, StoreErrorKind};
 use eventlift_projections::ReadModels;
 use serde::Deserialize;
 
+use super::asked::{self, Answer};
 #[cfg(feature = "file")]
 use super::file::{FileConfig, FileReader, FileWriter};
 use super::local_file;
@@ -209,6 +211,23 @@ impl StoreConfig {
         Some(trial)
     }
 
+    /// Asks a query of the database that the store is in, which can't write, whatever it says. Of a store of events in
+    /// PostgreSQL, tables without a schema are looked for in the schema of the events, then in `public`. Fails where
+    /// the query is none, takes longer than `patience`, or there is no database or no SQL.
+    pub async fn ask(&self, sql: &str, patience: Duration) -> Result<Answer, StoreError> {
+        match self {
+            #[cfg(feature = "file")]
+            Self::File(_) => {
+                let problem = StoreErrorKind::Unsupported("there is no SQL in a file".to_owned());
+                Err(StoreError::new("ask", self.to_string(), problem))
+            }
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(config) => asked::ask_sqlite(&config.path, self.to_string(), sql, patience).await,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(config) => config.ask(sql, patience).await,
+        }
+    }
+
     /// The local file that holds the store, if one does.
     pub fn local_file(&self) -> Option<&Path> {
         match self {
@@ -373,6 +392,16 @@ impl ReadModelConfig {
                 let store = PostgresReadModels::look(PostgresReadModelConfig::clone(config)).await?;
                 Ok(store.map(|store| Arc::new(store) as Arc<dyn ReadModels>))
             }
+        }
+    }
+
+    /// Asks a query of the database, as [`StoreConfig::ask`] does.
+    pub async fn ask(&self, sql: &str, patience: Duration) -> Result<Answer, StoreError> {
+        match *self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(ref config) => asked::ask_sqlite(&config.path, self.text(), sql, patience).await,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(ref config) => config.ask(sql, patience).await,
         }
     }
 

@@ -1,6 +1,8 @@
 //! The stores: one folder and one feature each, the same file names in each.
 
 #[cfg(any(feature = "sqlite", feature = "file"))]
+mod asked;
+#[cfg(any(feature = "sqlite", feature = "file"))]
 mod configured;
 #[cfg(feature = "file")]
 pub mod file;
@@ -13,5 +15,7 @@ mod refusal;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
+#[cfg(any(feature = "sqlite", feature = "file"))]
+pub use asked::{Answer, Cell};
 #[cfg(any(feature = "sqlite", feature = "file"))]
 pub use configured::{InvalidStore, KINDS, KeptAs, READ_MODEL_KINDS, ReadModelConfig, StoreConfig};

@@ -23,6 +23,7 @@
 //! relied on.
 
 mod append;
+mod asked;
 mod columns;
 mod config;
 mod connection;

@@ -288,6 +288,7 @@ impl Compiled {
             shape: way.shape,
             guard,
             body: Box::new(move |event, out| if takes(&event)? { body(event, out) } else { Ok(()) }),
+            text: None,
             down: Down::missing(Reason::new("it is a way back itself")),
             fingerprint: fingerprint.finish(),
         }

@@ -1,0 +1,184 @@
+//! `cutover`: fence, drain, verify, switch.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use eventlift_events::{RunRecord, RunState, Timestamp};
+use serde::Serialize;
+
+use super::arguments::CutOverArguments;
+use super::error::{CommandError, ExitCode};
+use super::migrate::{migration_options, stop_on_signals};
+use super::output::{Format, Report, command};
+use super::progress_line::ProgressLine;
+use super::rules::registry;
+use super::stand_by::StandBy;
+use crate::config::Project;
+use crate::cutover::Attendant;
+use crate::cutover::{
+    CutOver, CutOverError, CutOverOptions, CutOverParts, CutOverStep, FenceBy, Moment, WritersUse, cut_over,
+};
+use crate::pipeline::{GrowingVerification, Migration, is_reverse};
+use crate::stores::StoreConfig;
+
+/// How a cut-over went.
+#[derive(Debug, Serialize)]
+pub(super) struct CutOverReport {
+    run: String,
+    source: String,
+    target: String,
+    step: CutOverStep,
+    /// Whether it was over before.
+    was_done: bool,
+    /// For how long writers were refused, in milliseconds; none where they were fenced by others, or before.
+    pause_ms: Option<f64>,
+    /// How long each step took, in milliseconds.
+    steps: Vec<StepView>,
+    drained: u64,
+    verified: u64,
+    switched_at: Option<Timestamp>,
+    #[serde(skip)]
+    project: String,
+}
+
+#[derive(Debug, Serialize)]
+struct StepView {
+    step: CutOverStep,
+    ms: f64,
+}
+
+/// Cuts a project over.
+pub(super) async fn cutover(arguments: &CutOverArguments, format: Format) -> Result<CutOverReport, CommandError> {
+    let folder = &arguments.migration.project.project;
+    let project = Project::load(folder)?;
+    let target_config = project.require_target()?;
+    let run = require_done(target_config).await?;
+    let registry = Arc::new(registry(&project)?);
+    let mut attendant = StandBy::new(&project, target_config, run.id.to_string(), format);
+    let fence = source_fence(&project, &attendant, arguments.fenced).await?;
+    let target_fence = target_config.fence().await?.map(FenceBy::Store);
+
+    let options = migration_options(&arguments.migration, &project);
+    let stop = stop_on_signals();
+    let (source, target) = (project.source.reader().await?, target_config.writer().await?);
+    let (source_name, target_name) = (source.identity().to_string(), target.identity().to_string());
+    let migration = Migration::new(source, target, Arc::clone(&registry), options.clone()).stop_on(stop.clone());
+    let line = ProgressLine::new(format, "catching up", None, 0);
+    let tail = migration.into_tail().await;
+    line.end();
+    let tail = tail?;
+    let readers = (project.source.reader().await?, target_config.reader().await?);
+    let verification = GrowingVerification::new(readers.0, readers.1, registry, options, stop).await?;
+
+    let settings = &project.cutover;
+    let message = settings.message.clone();
+    let options = CutOverOptions {
+        budget: arguments.budget.unwrap_or(settings.budget),
+        patience: settings.patience,
+        settled: settings.settled,
+        by: crate::ledger::who(),
+        message: message.unwrap_or_else(|| format!("the events of this store are moved to {target_name}; write there")),
+        ..CutOverOptions::default()
+    };
+    let parts = CutOverParts { tail, verification, fence, target_fence, attendant: &mut attendant, options };
+    let outcome = cut_over(parts).await?;
+    Ok(CutOverReport {
+        run: run.id.to_string(),
+        source: source_name,
+        target: target_name,
+        step: outcome.record.step,
+        was_done: outcome.was_done,
+        pause_ms: outcome.pause.map(milliseconds),
+        steps: outcome.steps.iter().map(|(step, took)| StepView { step: *step, ms: milliseconds(*took) }).collect(),
+        drained: outcome.drained,
+        verified: outcome.verified,
+        switched_at: outcome.record.switched_at,
+        project: folder.display().to_string(),
+    })
+}
+
+pub(super) fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// How the source of a project is fenced. Fails where nothing says how.
+pub(super) async fn source_fence(
+    project: &Project,
+    attendant: &StandBy,
+    is_fenced: bool,
+) -> Result<FenceBy, CommandError> {
+    if is_fenced {
+        return Ok(FenceBy::Already);
+    }
+    if attendant.has_hooks(Moment::Fence) {
+        return Ok(FenceBy::Hooks);
+    }
+    match project.source.fence().await? {
+        Some(fence) => Ok(FenceBy::Store(fence)),
+        None => Err(CutOverError::NoFence { store: project.source.to_string() }.into()),
+    }
+}
+
+/// The run of a target, as its ledger has it; reverse streams are no runs of the target's own.
+pub(super) async fn last_run(target: &StoreConfig) -> Result<Option<RunRecord>, CommandError> {
+    let Some(ledger) = target.ledger().await? else { return Ok(None) };
+    Ok(ledger.runs().await?.into_iter().rfind(|run| !is_reverse(run)))
+}
+
+/// The run of a target whose migration has ended once.
+async fn require_done(target: &StoreConfig) -> Result<RunRecord, CommandError> {
+    let problem = match last_run(target).await? {
+        Some(run) if run.state == RunState::Done => return Ok(run),
+        Some(run) if run.state == RunState::RolledBack => "its run was taken back",
+        Some(_) => "its run has not ended yet",
+        None => "no run has filled it yet",
+    };
+    Err(CutOverError::Refused {
+        problem: format!("{target} can't be cut over to, since {problem}"),
+        hint: "bring everything over first: `eventlift migrate`, and `--follow` to stay close to the source".to_owned(),
+    }
+    .into())
+}
+
+/// Refuses to migrate into a target that writers use by now.
+pub(super) async fn refuse_after_cut_over(target: &dyn eventlift_events::EventWriter) -> Result<(), CommandError> {
+    let Some(run) = target.runs().await?.into_iter().rfind(|run| !is_reverse(run)) else { return Ok(()) };
+    let Some(record) = CutOver::of(target, run.id).await? else { return Ok(()) };
+    if run.state == RunState::RolledBack || record.writers_use(Timestamp::now()) != WritersUse::Target {
+        return Ok(());
+    }
+    Err(CutOverError::Refused {
+        problem: format!("{} is what writers use since the cut-over", target.identity()),
+        hint: "`eventlift reverse` carries what is written there back to the source".to_owned(),
+    }
+    .into())
+}
+
+impl Report for CutOverReport {
+    fn exit_code(&self) -> ExitCode {
+        ExitCode::Done
+    }
+}
+
+impl fmt::Display for CutOverReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} → {}", self.source, self.target)?;
+        if self.was_done {
+            return write!(f, "nothing was left to do: writers use the target already");
+        }
+        writeln!(
+            f,
+            "{} events compared, {} of them carried over while the source was fenced",
+            self.verified, self.drained
+        )?;
+        for StepView { step, ms } in &self.steps {
+            writeln!(f, "  {:10} {ms:9.1} ms", step.as_str())?;
+        }
+        match self.pause_ms {
+            Some(pause) => writeln!(f, "writers were refused for {pause:.0} ms")?,
+            None => writeln!(f, "writers had been stopped before")?,
+        }
+        write!(f, "done; writers use the target. To keep the source usable: `{}`", command("reverse", &self.project))
+    }
+}
