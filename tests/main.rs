@@ -64,6 +64,8 @@ mod serve;
 mod shop;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod signals;
+#[cfg(feature = "sqlite")]
+mod sqlite_fence;
 #[cfg(all(feature = "sqlite", feature = "file", unix))]
 mod sqlite_read_models;
 #[cfg(feature = "sqlite")]

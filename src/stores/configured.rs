@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use eventlift_events::{CheckpointStore, EventReader, EventWriter, StoreError, StoreErrorKind};
+use eventlift_events::{CheckpointStore, EventReader, EventWriter, Fence, StoreError, StoreErrorKind};
 use eventlift_projections::ReadModels;
 use serde::Deserialize;
 
@@ -15,11 +15,11 @@ use super::file::{FileConfig, FileReader, FileWriter};
 use super::local_file;
 #[cfg(feature = "postgres")]
 use super::postgres::{
-    self, InvalidPostgres, PayloadColumn, PostgresConfig, PostgresLedger, PostgresReadModelConfig, PostgresReadModels,
-    PostgresReader, PostgresWriter,
+    self, InvalidPostgres, PayloadColumn, PostgresConfig, PostgresFence, PostgresLedger, PostgresReadModelConfig,
+    PostgresReadModels, PostgresReader, PostgresWriter,
 };
 #[cfg(feature = "sqlite")]
-use super::sqlite::{SqliteConfig, SqliteReadModels, SqliteReader, SqliteWriter};
+use super::sqlite::{SqliteConfig, SqliteFence, SqliteReadModels, SqliteReader, SqliteWriter};
 use crate::ledger::LedgerDatabase;
 
 /// A store of any kind that this program was built with.
@@ -148,6 +148,19 @@ impl StoreConfig {
             Self::Sqlite(config) => Ok(Box::new(SqliteWriter::open(config.clone())?)),
             #[cfg(feature = "postgres")]
             Self::Postgres(config) => Ok(Box::new(PostgresWriter::open(PostgresConfig::clone(config)).await?)),
+        }
+    }
+
+    /// A fence to be put around the store, which must be there; none where nothing can keep others from writing to it: a
+    /// file, standard input. Nothing is changed before it is [set](Fence::set).
+    pub async fn fence(&self) -> Result<Option<Box<dyn Fence>>, StoreError> {
+        match self {
+            #[cfg(feature = "file")]
+            Self::File(_) => Ok(None),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(config) => Ok(Some(Box::new(SqliteFence::open(config)?))),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(config) => Ok(Some(Box::new(PostgresFence::open(PostgresConfig::clone(config)).await?))),
         }
     }
 

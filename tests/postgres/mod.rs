@@ -7,6 +7,7 @@ mod database;
 mod disturbed;
 mod docs;
 mod events;
+mod fence;
 mod followed;
 mod gone;
 mod live;

@@ -37,6 +37,7 @@
 //! the content type need not be kept.
 
 mod appends;
+mod fences;
 mod fields;
 mod json;
 mod loading;
@@ -49,6 +50,7 @@ mod scale;
 mod subject;
 mod suite;
 
+pub use fences::{FENCE_CHECKS, FenceCheck, FenceUnderTest, Write};
 pub use subject::{Failure, StoreUnderTest, Verdict};
 pub use suite::{CHECKS, Check, Running, run_all};
 
@@ -61,4 +63,14 @@ pub mod checks {
     pub use super::reads::*;
     pub use super::runs::*;
     pub use super::scale::*;
+}
+
+/// One function for each promise of a fence, to run a single one. Every one expects a sealed store without events.
+pub mod fence_checks {
+    pub use super::fences::{
+        a_fence_belongs_to_its_run, a_fence_expires_by_itself, a_fence_outlives_whoever_set_it,
+        a_fence_refuses_writes_until_it_is_lifted, a_fence_takes_the_place_of_the_same_runs,
+        a_fence_that_is_late_is_not_set, a_write_under_way_is_waited_for, eventlifts_own_writer_passes,
+        only_a_fence_that_stands_is_confirmed,
+    };
 }

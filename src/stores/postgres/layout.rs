@@ -164,7 +164,7 @@ pub(super) fn channel(table: &Relation) -> String {
 }
 
 /// A name that fits: itself, or its start and a hash of all of it.
-fn cut(name: &str) -> String {
+pub(super) fn cut(name: &str) -> String {
     if name.len() <= NAME_BYTES {
         return name.to_owned();
     }

@@ -30,6 +30,7 @@ mod connection;
 mod decode;
 mod encode;
 mod failure;
+mod fence;
 mod identity;
 mod layout;
 mod ledger;
@@ -52,6 +53,7 @@ mod url;
 mod writer;
 
 pub use config::{InvalidPostgres, PayloadColumn, PostgresConfig, PostgresReadModelConfig, PostgresServer, Writers};
+pub use fence::{FENCED, PostgresFence};
 pub(in crate::stores) use layout::kept_columns;
 pub use looked_at::PostgresLedger;
 pub(in crate::stores) use looked_at::is_being_written;

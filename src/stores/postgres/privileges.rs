@@ -37,6 +37,7 @@ pub(super) fn grant(action: &str, message: &str, place: &Place) -> Option<String
         "database" => ("CONNECT", "DATABASE"),
         "sequence" => ("USAGE, SELECT, UPDATE", "SEQUENCE"),
         "function" => ("EXECUTE", "FUNCTION"),
+        _ if action == "fence" => ("TRIGGER", "TABLE"),
         // Views are granted as tables are.
         _ if is_read => ("SELECT", "TABLE"),
         // The ledger's own, which no run changes.
@@ -85,6 +86,8 @@ mod tests {
             ),
             ("swap builds in", "schema public", "GRANT USAGE, CREATE ON SCHEMA public TO anna"),
             ("append to", "table Events", "GRANT SELECT, INSERT ON TABLE public.\"Events\" TO anna"),
+            ("fence", "table events", "GRANT TRIGGER ON TABLE public.events TO anna"),
+            ("fence", "schema public", "GRANT USAGE, CREATE ON SCHEMA public TO anna"),
             ("seal", "view v", "GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE public.v TO anna"),
             ("read", "schema public", "GRANT USAGE ON SCHEMA public TO anna"),
             ("prepare", "schema public", "GRANT USAGE, CREATE ON SCHEMA public TO anna"),

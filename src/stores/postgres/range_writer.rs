@@ -8,10 +8,9 @@ use sqlx::postgres::PgConnection;
 
 use super::append::{Along, Appender};
 use super::config::PostgresConfig;
-use super::connection::connect;
 use super::failure::Place;
 use super::proof::Seen;
-use super::session::{Session, roll_back};
+use super::session::{Session, connect_to_write, roll_back};
 use super::writer::{Loaded, lock};
 
 /// Loads ranges under the epoch of the writer it comes from. Once an append's outcome is unknown it takes no more: the
@@ -32,7 +31,7 @@ impl PostgresRangeWriter {
         loaded: Arc<Mutex<Loaded>>,
     ) -> Result<Self, StoreError> {
         let display = config.place();
-        let connection = connect(&config.server, &display).await?;
+        let connection = connect_to_write(config, &display).await?;
         let appender = Appender::new(session.fence(), session.table.clone(), session.sequence.clone());
         Ok(Self { display, connection: Some(connection), appender, loaded, current: None })
     }

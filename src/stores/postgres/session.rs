@@ -10,6 +10,7 @@ use sqlx::postgres::PgConnection;
 use super::config::PostgresConfig;
 use super::connection::connect;
 use super::failure::{Place, store_error};
+use super::fence::PASS;
 use super::identity::identity;
 use super::layout::{self, EVENTS, EventsTable};
 use super::ledger::{Ledger, StoreRow};
@@ -68,6 +69,13 @@ impl Fence {
     }
 }
 
+/// Connects to append: past a fence that keeps others out.
+pub(super) async fn connect_to_write(config: &PostgresConfig, display: &Place) -> Result<PgConnection, StoreError> {
+    let mut connection = connect(&config.server, display).await?;
+    sqlx::raw_sql(PASS).execute(&mut connection).await.map_err(|e| store_error("open", display, e))?;
+    Ok(connection)
+}
+
 /// Ends whatever transaction there is, without its changes. False where the connection is of no use any more.
 pub(super) async fn roll_back(connection: &mut PgConnection) -> bool {
     sqlx::raw_sql("ROLLBACK").execute(connection).await.is_ok()
@@ -78,7 +86,7 @@ impl Session {
     pub(super) async fn open(config: &PostgresConfig) -> Result<Self, StoreError> {
         let display = config.place().written();
         let failed = |e| store_error("open", &display, e);
-        let mut connection = connect(&config.server, &display).await?;
+        let mut connection = connect_to_write(config, &display).await?;
         check_encoding(&mut connection, &display).await?;
         migrate(&mut connection, &config.schema, &EVENTS, &display).await?;
         lock(&mut connection, config, &display).await?;

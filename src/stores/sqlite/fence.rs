@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use eventlift_events::{Fence, FenceNotice, RunId, StoreError, StoreErrorKind};
+use eventlift_events::{Fence, FenceNotice, RunId, StoreError, StoreErrorKind, Timestamp};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::config::SqliteConfig;
@@ -25,7 +25,7 @@ const ATTEMPT: Duration = Duration::from_millis(100);
 /// How long after an attempt the next one comes; each time longer.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LAST_PAUSE: Duration = Duration::from_millis(250);
-/// How long a fence that stands is waited for when it is lifted.
+/// How long others are waited for who have the database when a fence is lifted.
 const LIFTING: Duration = Duration::from_secs(10);
 
 const TABLE: &str = "
@@ -116,10 +116,11 @@ impl Fence for SqliteFence {
     async fn confirm(&mut self, run: RunId) -> Result<(), StoreError> {
         // It need not be waited for longer than it stands.
         let patience = match self.standing().await? {
-            Some(FenceNotice { expires_at: Some(end), .. }) => Duration::from_micros(
-                end.micros().saturating_sub(eventlift_events::Timestamp::now().micros()).max(0) as u64,
-            ),
-            _ => Duration::ZERO,
+            Some(FenceNotice { expires_at: Some(end), .. }) => {
+                let left = end.micros().saturating_sub(Timestamp::now().micros());
+                Duration::from_micros(left.max(0).unsigned_abs())
+            }
+            _ => LIFTING,
         };
         self.with(move |gate| {
             gate.attempts("confirm the fence of", patience, |transaction, display| confirm(transaction, display, run))
