@@ -2,6 +2,7 @@
 
 mod rebuild_settings;
 mod retry_settings;
+mod reverse_settings;
 mod schedules;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +17,7 @@ use crate::serve::Schedule;
 use crate::stores::{InvalidStore, ReadModelConfig, StoreConfig};
 
 pub use rebuild_settings::RebuildSettings;
+pub use reverse_settings::ReverseSettings;
 
 /// The file that makes a folder a project.
 pub const FILE_NAME: &str = "eventlift.toml";
@@ -45,6 +47,8 @@ pub struct Project {
     pub rebuild: RebuildSettings,
     /// How long stores that can't be reached are waited for.
     pub retry: RetryPolicy,
+    /// Whether the way back has to be possible.
+    pub reverse: ReverseSettings,
     /// What is built when, in the order of the names.
     pub schedules: Vec<Schedule>,
     /// Named secrets, and the environment variables that hold them.
@@ -76,6 +80,8 @@ struct Written {
     rebuild: rebuild_settings::Written,
     #[serde(default)]
     retry: retry_settings::Written,
+    #[serde(default)]
+    reverse: ReverseSettings,
     #[serde(default)]
     schedule: BTreeMap<String, schedules::Written>,
     #[serde(default)]
@@ -170,6 +176,7 @@ impl Project {
             names_projections: written.projections.folder.is_some(),
             projections: folder.join(written.projections.folder.as_deref().unwrap_or(Path::new("projections"))),
             rebuild: written.rebuild.settings(folder).map_err(wrong_value)?,
+            reverse: written.reverse,
             retry: written.retry.policy().map_err(wrong_value)?,
             schedules: schedules::read(written.schedule).map_err(wrong_value)?,
             keys: written.keys,

@@ -14,8 +14,7 @@ use crate::rule::{Matches, TypePattern};
 use crate::transformer::Shape;
 use crate::way_back::{Down, Missing, Way};
 
-const DOWN_KEYS: &[&str] =
-    &["data", "metadata", "jq", "stream", "category", "type", "keep", "when", "lossy"];
+const DOWN_KEYS: &[&str] = &["data", "metadata", "jq", "stream", "category", "type", "keep", "when", "lossy"];
 
 /// What takes back the changes of a rule, as far as that follows from them.
 pub(super) struct Undo {
@@ -47,7 +46,14 @@ pub(super) struct Ends<'a> {
 
 /// The way back as it was read.
 pub(super) enum ReadDown {
-    Way { keep: Option<String>, back: Arc<Back>, when: Option<Arc<CompiledCondition>>, exact: bool, fingerprint: String, matches: Matches },
+    Way {
+        keep: Option<String>,
+        back: Arc<Back>,
+        when: Option<Arc<CompiledCondition>>,
+        exact: bool,
+        fingerprint: String,
+        matches: Matches,
+    },
     Never,
     Missing(Vec<Missing>),
 }
@@ -194,17 +200,30 @@ fn check_keep(
         reader.note(span, "`type` does not belong into the `down` of an [[upcast]]", Some(hint));
     }
     let types = yielded_types(ending, ends);
+    if let Ending::Split(parts) = ending {
+        if types.is_empty() {
+            let hint = "name the types of the parts, or say that nothing goes back: `down = false`".to_owned();
+            reader.note(span, "parts without a type can't be told apart on the way back", Some(hint));
+            return;
+        }
+        let of_kept =
+            |part: &&super::actions::Part| part.event_type.as_ref().map(EventType::as_str) == written.keep.as_deref();
+        if written.keep.is_some() && written.when.is_none() && parts.iter().filter(of_kept).count() > 1 {
+            let hint = "`when` says which of them carries the event back; the others are dropped".to_owned();
+            reader.note(span, "several parts have the type that `keep` names", Some(hint));
+        }
+    }
     match &written.keep {
-        Some(keep) if types.len() > 1 && !types.contains(keep) => {
+        Some(keep) if !types.is_empty() && !types.contains(keep) => {
             let hint = format!("it is one of {}", types.join(", "));
             reader.note(span, format!("`keep` names {keep:?}, which the rule does not yield"), Some(hint));
         }
         Some(_) if types.len() <= 1 && !matches!(ending, Ending::Split(_)) => {
             reader.note(span, "`keep` belongs to rules that yield several events", Some("remove it".to_owned()));
         }
-        None if types.len() > 1 => {
+        None if types.len() > 1 || matches!(ending, Ending::Split(_)) => {
             let hint = format!("`keep` says which part carries the event back; it is one of {}", types.join(", "));
-            reader.note(span, "`down` of a rule that yields several types needs `keep`", Some(hint));
+            reader.note(span, "`down` of a rule that yields several events needs `keep`", Some(hint));
         }
         _ => {}
     }
@@ -229,7 +248,9 @@ fn work_out(
     ends: &Ends<'_>,
     fingerprint: String,
 ) -> ReadDown {
-    let whole = |why: &str, hint: &str| ReadDown::Missing(vec![Missing { step: String::new(), reason: Reason::new(why).hint(hint) }]);
+    let whole = |why: &str, hint: &str| {
+        ReadDown::Missing(vec![Missing { step: String::new(), reason: Reason::new(why).hint(hint) }])
+    };
     match ending {
         Ending::Drop => {
             return whole("it drops events", "`down = false` says that none of them has to come back");
@@ -241,7 +262,10 @@ fn work_out(
             );
         }
         Ending::Jq(..) if !declared => {
-            return whole("a filter can't be taken back", "say what the way back does: `down = { data = [operations] }` or `{ jq = '…' }`");
+            return whole(
+                "a filter can't be taken back",
+                "say what the way back does: `down = { data = [operations] }` or `{ jq = '…' }`",
+            );
         }
         _ if ends.guarded && !declared && ends.matches.is_some() => {
             return whole(
@@ -288,7 +312,8 @@ fn work_out(
         let before = ends.matches.map(|matches| &matches.categories[..]);
         match (category, before) {
             (Some(new), Some([old])) => {
-                back.stream = Template::parse(&old.replace('{', "{{").replace('}', "}}")).ok().map(Destination::Category);
+                back.stream =
+                    Template::parse(&old.replace('{', "{{").replace('}', "}}")).ok().map(Destination::Category);
                 matches.categories = vec![new];
             }
             _ => {

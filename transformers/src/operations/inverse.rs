@@ -18,8 +18,11 @@ pub(crate) fn only_members(paths: &[&[Segment]]) -> Result<(), Reason> {
     };
     match paths.iter().find(|path| path.iter().any(is_item)) {
         None => Ok(()),
-        Some(path) => Err(Reason::new(format_args!("{} may be an item of an array, which has no place of its own", path_text(path)))
-            .hint("say what the way back does: `down = […]`")),
+        Some(path) => Err(Reason::new(format_args!(
+            "{} may be an item of an array, which has no place of its own",
+            path_text(path)
+        ))
+        .hint("say what the way back does: `down = […]`")),
     }
 }
 
@@ -28,7 +31,8 @@ pub(crate) fn nothing_replaced(replace: bool) -> Result<(), Reason> {
     if !replace {
         return Ok(());
     }
-    Err(Reason::new("what `replace` overwrote is gone").hint("remove `replace`, or say what the way back does: `down = […]`"))
+    Err(Reason::new("what `replace` overwrote is gone")
+        .hint("remove `replace`, or say what the way back does: `down = […]`"))
 }
 
 /// A value back to where it was, behind the last key there. Objects that were only made for it are gone then.

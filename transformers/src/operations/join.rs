@@ -58,7 +58,10 @@ impl Join {
     }
 
     pub(crate) fn inverse(&self) -> Result<Edit, Reason> {
-        Err(lossy("where one text ended and the next began is gone", "{ split = \"/full\", on = \" \", into = [\"/first\", \"/last\"], rest = \"last\" }"))
+        Err(lossy(
+            "where one text ended and the next began is gone",
+            "{ split = \"/full\", on = \" \", into = [\"/first\", \"/last\"], rest = \"last\" }",
+        ))
     }
 }
 

@@ -105,7 +105,10 @@ impl Split {
             return Err(lossy("the parts were added to the text", "{ remove = [\"/first\", \"/last\"] }"));
         }
         if self.rest == Rest::Drop {
-            return Err(lossy("the parts that it drops are gone", "{ join = [\"/first\", \"/last\"], with = \" \", into = \"/full\" }"));
+            return Err(lossy(
+                "the parts that it drops are gone",
+                "{ join = [\"/first\", \"/last\"], with = \" \", into = \"/full\" }",
+            ));
         }
         let fields = fields.iter().map(|text| Pointer::parse(text)).collect::<Result<_, _>>().map_err(Reason::new)?;
         let optional = self.optional || self.fewer != Fewer::Fail;
