@@ -4,6 +4,7 @@ mod control_file;
 mod cutover_settings;
 mod rebuild_settings;
 mod retry_settings;
+mod reverse_settings;
 mod schedules;
 mod throttle_settings;
 
@@ -21,6 +22,7 @@ use crate::stores::{InvalidStore, ReadModelConfig, StoreConfig};
 pub use control_file::{ControlFile, HandOver, RunningFile, user_and_host};
 pub use cutover_settings::{CutOverSettings, Hook, HookAction, HookStore};
 pub use rebuild_settings::RebuildSettings;
+pub use reverse_settings::ReverseSettings;
 
 /// The file that makes a folder a project.
 pub const FILE_NAME: &str = "eventlift.toml";
@@ -54,6 +56,8 @@ pub struct Project {
     pub cutover: CutOverSettings,
     /// How fast a run may be.
     pub throttle: ThrottleSettings,
+    /// Whether the way back has to be possible.
+    pub reverse: ReverseSettings,
     /// What is built when, in the order of the names.
     pub schedules: Vec<Schedule>,
     /// Named secrets, and the environment variables that hold them.
@@ -87,7 +91,10 @@ struct Written {
     retry: retry_settings::Written,
     #[serde(default)]
     cutover: cutover_settings::Written,
+    #[serde(default)]
     throttle: throttle_settings::Written,
+    #[serde(default)]
+    reverse: ReverseSettings,
     #[serde(default)]
     schedule: BTreeMap<String, schedules::Written>,
     #[serde(default)]
@@ -182,6 +189,7 @@ impl Project {
             names_projections: written.projections.folder.is_some(),
             projections: folder.join(written.projections.folder.as_deref().unwrap_or(Path::new("projections"))),
             rebuild: written.rebuild.settings(folder).map_err(wrong_value)?,
+            reverse: written.reverse,
             retry: written.retry.policy().map_err(wrong_value)?,
             cutover: written.cutover.settings().map_err(wrong_value)?,
             throttle: written.throttle.settings().map_err(wrong_value)?,

@@ -238,11 +238,16 @@ fn files_of(block: &Block) -> Vec<(PathBuf, String)> {
 
 /// Compiles definitions and runs their test cases. How many there were.
 fn run_definitions(files: Vec<(PathBuf, String)>) -> Result<usize, String> {
+    let is_about_the_way_back = files.iter().any(|(_, text)| text.contains("\ndown = "));
     let mut keys = Keys::new();
     keys.insert("people", "a secret");
     let definitions = Definitions::load(files, &keys).map_err(|errors| errors.to_string())?;
     let registry = definitions.register(Registry::builder()).build().map_err(|errors| errors.to_string())?;
-    let results = definitions.test(&registry);
+    let mut results = definitions.test(&registry);
+    if is_about_the_way_back {
+        let inverse = registry.inverse().map_err(|missing| missing.to_string())?;
+        results.extend(definitions.test_there_and_back(&registry, &inverse));
+    }
     let failed: Vec<String> = results.iter().filter(|result| !result.passed()).map(ToString::to_string).collect();
     if failed.is_empty() { Ok(results.len()) } else { Err(failed.join("\n")) }
 }

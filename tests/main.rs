@@ -72,3 +72,4 @@ mod sqlite_read_models;
 mod sqlite_store;
 #[cfg(all(feature = "cli", feature = "jq", feature = "schema"))]
 mod starter;
+mod way_back;

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use eventlift_language::TestResult;
-use eventlift_transformers::Registry;
+use eventlift_transformers::{NoWayBack, Registry};
 use serde::Serialize;
 
 use super::applied::Applied;
@@ -27,13 +27,16 @@ pub(super) struct CheckReport {
     tests: Vec<TestLine>,
     passed: usize,
     failed: usize,
-    /// What is wrong with `eventlift.toml` in the light of the definitions.
+    /// What is wrong with `eventlift.toml` in the light of the definitions, and rules without the way back that it asks
+    /// for.
     problems: Vec<ProblemLine>,
     /// How the rules compare with those that the target was filled with.
     applied: Applied,
     /// Whether it fails where they are others.
     #[serde(skip)]
     is_strict: bool,
+    /// Whether a way back was asked for.
+    reverse: bool,
 }
 
 /// What is wrong.
@@ -58,7 +61,15 @@ pub(super) async fn check(arguments: &CheckArguments) -> Result<CheckReport, Com
     let registry = definitions.register(Registry::builder()).build()?;
     let projections = projections(&project)?;
     let mut results = definitions.test(&registry);
+    let mut problems: Vec<ProblemLine> = Vec::new();
+    if project.reverse.enabled {
+        match registry.inverse() {
+            Ok(inverse) => results.extend(definitions.test_there_and_back(&registry, &inverse)),
+            Err(missing) => problems.extend(missing.0.into_iter().map(ProblemLine::from)),
+        }
+    }
     results.extend(projections.test());
+    problems.extend(wrong_in_project(&project, &projections.names()).into_iter().map(ProblemLine::from));
     let passed = results.iter().filter(|result| result.passed()).count();
     Ok(CheckReport {
         rules: registry.rule_count(),
@@ -68,14 +79,15 @@ pub(super) async fn check(arguments: &CheckArguments) -> Result<CheckReport, Com
         failed: results.len() - passed,
         passed,
         tests: results.into_iter().map(TestLine::from).collect(),
-        problems: problems(&project, &projections.names()).into_iter().map(ProblemLine::from).collect(),
         applied: Applied::look(&project, &registry).await,
         is_strict: arguments.strict,
+        problems,
+        reverse: project.reverse.enabled,
     })
 }
 
 /// What is wrong with a project that has projections of these names.
-fn problems(project: &Project, projections: &[&str]) -> Vec<ConfigError> {
+fn wrong_in_project(project: &Project, projections: &[&str]) -> Vec<ConfigError> {
     let mut problems = project.wrong_schedules(projections);
     if !projections.is_empty() {
         problems.extend(project.require_read_models().err());
@@ -86,6 +98,12 @@ fn problems(project: &Project, projections: &[&str]) -> Vec<ConfigError> {
 impl From<ConfigError> for ProblemLine {
     fn from(error: ConfigError) -> Self {
         Self { message: error.to_string(), hint: error.hint }
+    }
+}
+
+impl From<NoWayBack> for ProblemLine {
+    fn from(missing: NoWayBack) -> Self {
+        Self { message: format!("no way back: {missing}"), hint: missing.hint }
     }
 }
 
@@ -139,6 +157,9 @@ impl fmt::Display for CheckReport {
             schemas => format!(" and {schemas} JSON Schemas"),
         };
         writeln!(f, "{} {rules}{schemas} compiled, every chain reaches its current version", self.rules)?;
+        if self.reverse && !self.problems.iter().any(|problem| problem.message.starts_with("no way back")) {
+            writeln!(f, "every rule has a way back")?;
+        }
         match self.projections {
             0 => {}
             1 => writeln!(f, "1 projection compiled")?,

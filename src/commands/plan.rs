@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use eventlift_events::{Event, EventReader, Position, Revision, Scope};
-use eventlift_transformers::{Outcome, Registry, Schema, Shape, Step, Uncovered};
+use eventlift_transformers::{NoWayBack, Outcome, Registry, Schema, Shape, Step, Uncovered};
 use serde::Serialize;
 
 use super::arguments::PlanArguments;
@@ -62,6 +62,8 @@ pub(super) struct PlanReport {
     /// What of it reaches the read models and snapshots.
     read_models: Vec<ReadModelLine>,
     samples: Vec<SampleView>,
+    /// Whether a reverse stream would be possible, where the project asks for one.
+    reverse: Option<ReverseView>,
     project: String,
     /// The arguments that say which part of the source.
     #[serde(skip)]
@@ -103,6 +105,24 @@ struct ReadModelLine {
     events: u64,
     /// The types and versions that reach it lifted, and what they are then.
     lifted: Vec<[String; 2]>,
+}
+
+/// The way back from the target to the source.
+#[derive(Debug, Serialize)]
+struct ReverseView {
+    possible: bool,
+    /// What stands in its way.
+    missing: Vec<NoWayBackLine>,
+}
+
+/// A step of a rule without a way back.
+#[derive(Debug, Serialize)]
+struct NoWayBackLine {
+    rule: String,
+    place: String,
+    step: String,
+    why: String,
+    hint: Option<String>,
 }
 
 /// How a target keeps payloads.
@@ -171,7 +191,9 @@ pub(super) async fn plan(arguments: &PlanArguments, format: Format) -> Result<Pl
     let projections = projections(&project)?.projections();
     let types = found.types.iter().map(|covered| (covered.event_type.clone(), covered.version, covered.tally.events));
     let touched = projections.iter().map(|projection| touched(&registry, types.clone(), &**projection)).collect();
-    let report = report(arguments, &project, &registry, &*source, found, rehearsal, estimate).touching(touched);
+    let report = report(arguments, &project, &registry, &*source, found, rehearsal, estimate)
+        .touching(touched)
+        .and_back(&project, &registry);
     Ok(match &project.target {
         Some(target) => report.into_target(target, &registry, &*source).await,
         None => report,
@@ -267,6 +289,7 @@ fn report(
             .collect(),
         estimate,
         read_models: Vec::new(),
+        reverse: None,
         project: arguments.project.project.display().to_string(),
         scope: arguments.scope.to_string(),
     }
@@ -402,6 +425,7 @@ impl fmt::Display for PlanReport {
         }
         by_value_lines(&self.compared_by_value).iter().try_for_each(|line| writeln!(f, "{line}"))?;
         self.write_read_models(f)?;
+        self.write_reverse(f)?;
         for sample in &self.samples {
             write!(f, "\n{sample}")?;
         }
@@ -457,6 +481,45 @@ impl PlanReport {
             self.read_models.push(ReadModelLine { projection, events, lifted });
         }
         self
+    }
+
+    /// The same, with whether the way back is possible, where the project asks for one.
+    fn and_back(mut self, project: &Project, registry: &Registry) -> Self {
+        if !project.reverse.enabled {
+            return self;
+        }
+        let missing = registry.inverse().err().map(|missing| missing.0).unwrap_or_default();
+        if !missing.is_empty() {
+            let steps = if missing.len() == 1 { "step of a rule has" } else { "steps of rules have" };
+            self.obstacles.push(format!("{} {steps} no way back, which [reverse] asks for", missing.len()));
+            if let ExitCode::Done = self.exit_code {
+                self.exit_code = ExitCode::Refused;
+            }
+        }
+        let line = |NoWayBack { place, rule, step, why, hint }| NoWayBackLine {
+            rule,
+            place: place.to_string(),
+            step,
+            why,
+            hint,
+        };
+        let possible = missing.is_empty();
+        self.reverse = Some(ReverseView { possible, missing: missing.into_iter().map(line).collect() });
+        self
+    }
+
+    fn write_reverse(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(ReverseView { possible, missing }) = &self.reverse else { return Ok(()) };
+        if *possible {
+            return writeln!(f, "\na reverse stream is possible: every rule has a way back");
+        }
+        writeln!(f, "\na reverse stream is not possible")?;
+        for NoWayBackLine { rule, place, step, why, hint } in missing {
+            let step = if step.is_empty() { String::new() } else { format!("{step}: ") };
+            writeln!(f, "  {place}: {rule}: {step}{why}")?;
+            hint.iter().try_for_each(|hint| writeln!(f, "    hint: {hint}"))?;
+        }
+        Ok(())
     }
 
     fn write_read_models(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

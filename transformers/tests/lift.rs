@@ -49,6 +49,23 @@ fn schema_of(event: &mut Event, event_type: &str, version: u32) {
 }
 
 #[test]
+fn a_renamed_type_may_go_on_in_another_version() {
+    let old = "type = 'Old'\nretired = true\n[[upcast]]\nfrom = 3\ntype = 'New'\nto = 1\n".to_owned();
+    let new = "type = 'New'\ncurrent = 2\n[[upcast]]\nfrom = 1\n".to_owned();
+    let files = [("o.toml".into(), old), ("n.toml".into(), new)];
+    let definitions = eventlift_transformers::Definitions::load(files, &eventlift_transformers::Keys::new()).unwrap();
+    let registry = definitions.register(Registry::builder()).build().unwrap();
+    let mut out = Vec::new();
+    let old = Event {
+        version: SchemaVersion::new(3).unwrap(),
+        event_type: EventType::new("Old").unwrap(),
+        ..event("New", 1, "{}")
+    };
+    registry.lift(old, &mut out).unwrap();
+    assert_eq!((out[0].event_type.as_str(), out[0].version.number()), ("New", 2));
+}
+
+#[test]
 fn a_chain_runs_from_every_version_and_leaves_the_current_one_alone() {
     let registry = Registry::builder()
         .current("A", 3)

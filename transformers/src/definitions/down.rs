@@ -200,17 +200,30 @@ fn check_keep(
         reader.note(span, "`type` does not belong into the `down` of an [[upcast]]", Some(hint));
     }
     let types = yielded_types(ending, ends);
+    if let Ending::Split(parts) = ending {
+        if types.is_empty() {
+            let hint = "name the types of the parts, or say that nothing goes back: `down = false`".to_owned();
+            reader.note(span, "parts without a type can't be told apart on the way back", Some(hint));
+            return;
+        }
+        let of_kept =
+            |part: &&super::actions::Part| part.event_type.as_ref().map(EventType::as_str) == written.keep.as_deref();
+        if written.keep.is_some() && written.when.is_none() && parts.iter().filter(of_kept).count() > 1 {
+            let hint = "`when` says which of them carries the event back; the others are dropped".to_owned();
+            reader.note(span, "several parts have the type that `keep` names", Some(hint));
+        }
+    }
     match &written.keep {
-        Some(keep) if types.len() > 1 && !types.contains(keep) => {
+        Some(keep) if !types.is_empty() && !types.contains(keep) => {
             let hint = format!("it is one of {}", types.join(", "));
             reader.note(span, format!("`keep` names {keep:?}, which the rule does not yield"), Some(hint));
         }
         Some(_) if types.len() <= 1 && !matches!(ending, Ending::Split(_)) => {
             reader.note(span, "`keep` belongs to rules that yield several events", Some("remove it".to_owned()));
         }
-        None if types.len() > 1 => {
+        None if types.len() > 1 || matches!(ending, Ending::Split(_)) => {
             let hint = format!("`keep` says which part carries the event back; it is one of {}", types.join(", "));
-            reader.note(span, "`down` of a rule that yields several types needs `keep`", Some(hint));
+            reader.note(span, "`down` of a rule that yields several events needs `keep`", Some(hint));
         }
         _ => {}
     }

@@ -6,7 +6,6 @@ use hmac::{Hmac, Mac};
 use serde::Deserialize;
 use sha2::Sha256;
 
-use crate::operations::inverse::lossy;
 use crate::operations::keys::{Keys, hex};
 use crate::operations::place::{Conversion, Edit, InPlace, Null};
 
@@ -35,7 +34,8 @@ impl Hash {
     }
 
     pub(crate) fn inverse(&self) -> Result<Edit, Reason> {
-        Err(lossy("what it hashes is gone", "").hint("`down = false` lets events go back as they are"))
+        Err(Reason::new("what it hashes is gone")
+            .hint("`down = { data = [], lossy = true }`, or with `metadata = []`, lets the field go back as it is"))
     }
 }
 

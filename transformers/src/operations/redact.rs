@@ -6,7 +6,6 @@ use serde::Deserialize;
 use toml::Value;
 
 use crate::operations::constant::constant;
-use crate::operations::inverse::lossy;
 use crate::operations::keys::Keys;
 use crate::operations::place::{Conversion, Edit, InPlace, Null};
 
@@ -34,7 +33,8 @@ impl Redact {
     }
 
     pub(crate) fn inverse(&self) -> Result<Edit, Reason> {
-        Err(lossy("what it redacts is gone", "").hint("`down = false` lets events go back as they are"))
+        Err(Reason::new("what it redacts is gone")
+            .hint("`down = { data = [], lossy = true }`, or with `metadata = []`, lets the field go back as it is"))
     }
 }
 

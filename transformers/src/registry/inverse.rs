@@ -15,6 +15,9 @@ use crate::transformer::Shape;
 use crate::upcaster::{Guard, Schema};
 use crate::way_back::{Down, Missing, Way};
 
+/// What the names of steps back end in.
+const BACK: &str = ", back";
+
 /// A step of a rule that can't be taken back. Prints as `file:line: rule: step: why`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NoWayBack {
@@ -32,7 +35,8 @@ pub struct NoWayBack {
 
 impl NoWayBack {
     fn new(rule: &str, place: &Place, step: &str, reason: Reason) -> Self {
-        let (place, rule, step) = (place.clone(), rule.to_owned(), step.to_owned());
+        let rule = rule.strip_suffix(BACK).unwrap_or(rule).to_owned();
+        let (place, step) = (place.clone(), step.to_owned());
         Self { place, rule, step, why: reason.message, hint: reason.hint }
     }
 }
@@ -155,10 +159,32 @@ impl Registry {
                 }
                 open.extend(upcaster.from.iter().filter(|from| seen.insert((*from).clone())).cloned());
             }
+            if ways.is_empty() {
+                self.note_dead_end(&schema, missing);
+            }
             ambiguous(&schema, &ways, missing);
             steps.extend(ways);
         }
         steps
+    }
+
+    /// Notes that every rule that yields a schema says that nothing goes back through it, so that events would stay in a
+    /// version that perhaps only new code reads.
+    fn note_dead_end(&self, schema: &Schema, missing: &mut Vec<NoWayBack>) {
+        let yields = |upcaster: &&Compiled| upcaster.to.contains(schema);
+        let mut rules = self.upcasters.iter().filter(yields);
+        if rules.clone().any(|rule| !matches!(rule.down, Down::Never)) {
+            return;
+        }
+        let Some(first) = rules.next() else { return };
+        let reason = Reason::new(format_args!(
+            "{schema} would stay what it is: nothing goes back through the rules that yield it"
+        ))
+        .hint(format_args!(
+            "`reads = {}` says that the old code reads it; otherwise give `down` operations",
+            schema.version
+        ));
+        missing.push(NoWayBack::new(&first.name, &first.place, "", reason));
     }
 
     /// What new code writes: every current schema, or, where nothing is declared, whatever no rule starts from.
@@ -279,8 +305,8 @@ impl Compiled {
         let takes = move |event: &_| carries.as_ref().map_or(Ok(true), |carries| carries(event));
         let fingerprint = Fingerprint::of("back").field(&self.fingerprint).field(&way.fingerprint);
         Compiled {
-            name: format!("{}, back", self.name),
-            label: format!("{}, back ({})", self.name, self.place),
+            name: format!("{}{BACK}", self.name),
+            label: format!("{}{BACK} ({})", self.name, self.place),
             place: self.place.clone(),
             from,
             to,

@@ -427,6 +427,11 @@ impl Compiled {
         let meant = match &self.to[..] {
             [only] if left_alone => Some(only),
             several if left_alone => several.iter().find(|target| target.event_type == result.event_type),
+            // Another type in the version it came in: what is left alone is the version.
+            several if result.version == schema.version => {
+                let mut of_type = several.iter().filter(|target| target.event_type == result.event_type);
+                of_type.next().filter(|_| of_type.next().is_none())
+            }
             _ => None,
         };
         let Some(target) = meant else {
