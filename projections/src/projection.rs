@@ -1,6 +1,7 @@
 //! What a projection is: from an event to changes of rows.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use eventlift_events::{Event, Needed};
@@ -68,9 +69,17 @@ pub(crate) trait Prepared: Send + Sync {
 /// What is known of an event before the row is.
 pub(crate) struct Given {
     /// Usually few, which then need no allocation.
-    pub(crate) operands: SmallVec<[Value; 4]>,
+    pub(crate) operands: SmallVec<[Operand; 4]>,
     /// The item that it is made for, where that is looked into.
     pub(crate) item: Option<Box<str>>,
+}
+
+/// What an operation works with.
+#[derive(Clone, Debug)]
+pub(crate) enum Operand {
+    Value(Value),
+    /// Text that stands at this place in the event's data: it is copied only where a row takes it.
+    InData(Range<u32>),
 }
 
 impl Change {

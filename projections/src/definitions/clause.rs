@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 use super::operation::{Operation, in_column};
 use super::source::{Inputs, Item, RowInputs, Source, outputs, row_json};
 use super::state::change_state;
-use crate::projection::{Changes, Given, Prepared};
+use crate::projection::{Changes, Given, Operand, Prepared};
 use crate::row::{Row, RowKey};
 use crate::table::Table;
 use crate::value::Value;
@@ -56,7 +56,7 @@ pub(super) enum Missing {
 }
 
 /// A value for each operation.
-type Operands = SmallVec<[Value; 4]>;
+type Operands = SmallVec<[Operand; 4]>;
 
 impl Clause {
     /// What it looks into.
@@ -251,8 +251,8 @@ impl Clause {
             *row = Some(Row::with_key(&self.table, key)?);
         }
         if let Some(row) = row {
-            for (operation, operand) in self.operations.iter().zip(&mut given.operands) {
-                let outcome = operation.run(&mut row.0[operation.place], std::mem::take(operand));
+            for (operation, operand) in self.operations.iter().zip(given.operands.drain(..)) {
+                let outcome = operation.run(&mut row.0[operation.place], operand, event);
                 outcome.map_err(|reason| self.in_operation(operation, reason))?;
             }
             for place in &self.clear {
@@ -282,7 +282,7 @@ impl Clause {
         for (operation, operand) in self.operations.iter().zip(&mut given.operands) {
             if operation.source.needs_row() {
                 let found = operation.operand_in_row(inputs);
-                *operand = found.map_err(|reason| self.in_operation(operation, reason))?;
+                *operand = Operand::Value(found.map_err(|reason| self.in_operation(operation, reason))?);
             }
         }
         Ok(())

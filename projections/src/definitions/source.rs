@@ -1,7 +1,7 @@
 //! Where values come from.
 
 use std::borrow::Cow;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use eventlift_events::{Event, Needed};
 use eventlift_language::json::{Document, Pointer};
@@ -162,6 +162,14 @@ impl Source {
         let json = inputs.view.in_data(path).ok()??;
         let text = json.strip_prefix('"')?.strip_suffix('"')?;
         (!text.contains('\\')).then(|| RowKey::text(text))
+    }
+
+    /// The place of the one value in the data, where it stands there as a text without escapes.
+    pub(super) fn text_in_data(&self, inputs: &mut Inputs<'_, '_>) -> Option<Range<u32>> {
+        match (&self.origin, self.column_type) {
+            (Origin::Data(path), ColumnType::Text) => inputs.view.text_in_data(path),
+            _ => None,
+        }
     }
 
     /// Every value; those of a path with wildcards and of a filter may be many or none.
