@@ -281,7 +281,7 @@ pub(crate) fn reference(events: &[Event], policy: FailurePolicy) -> Result<Outco
                 let mut row = tables[table].get(&key).cloned();
                 let failed = changes
                     .into_iter()
-                    .find_map(|(order, change)| change(event, &mut row).err().map(|reason| (order, reason)));
+                    .find_map(|(order, change)| change.make(event, &key, &mut row).err().map(|reason| (order, reason)));
                 match (failed, row) {
                     (Some((order, reason)), _) => {
                         note(order, &reason.message);

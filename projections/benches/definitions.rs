@@ -80,7 +80,8 @@ fn round(projection: &dyn Projection, events: &[Event]) -> (f64, f64) {
         let start = Instant::now();
         for (event, mut changes) in batch.iter().zip(all) {
             for change in changes.drain() {
-                (change.change)(event, rows.entry(change.key).or_default()).unwrap();
+                let key = change.key.clone();
+                change.make(event, rows.entry(key).or_default()).unwrap();
             }
         }
         made += start.elapsed().as_nanos();

@@ -58,7 +58,7 @@
 //! let (mut changes, mut row) = (Changes::new(), None);
 //! visits.project(&mut EventView::new(&event), &mut changes)?;
 //! for change in changes.drain() {
-//!     (change.change)(&event, &mut row)?;
+//!     change.make(&event, &mut row)?;
 //! }
 //! assert_eq!(row, Some(Row([Value::text("/"), Value::Integer(1)].into())));
 //! # Ok::<(), Box<dyn std::error::Error>>(())

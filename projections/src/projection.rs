@@ -1,14 +1,18 @@
 //! What a projection is: from an event to changes of rows.
 
 use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
 
 use eventlift_events::{Event, Needed};
 use eventlift_language::Reason;
+use smallvec::SmallVec;
 
 use crate::rollup::Rollup;
 use crate::row::{Row, RowKey};
 use crate::table::Table;
 use crate::understood::Understood;
+use crate::value::Value;
 use crate::view::EventView;
 
 /// A pure fold of events into the rows of one or several tables.
@@ -45,9 +49,62 @@ pub trait Projection: Send + Sync {
     fn project(&self, event: &mut EventView<'_>, changes: &mut Changes) -> Result<(), Reason>;
 }
 
-/// How a row changes. It is given the event and the row of the key, `None` where there is none, and leaves the row as it
-/// shall be, `None` to delete it. Where it fails, what it leaves is thrown away.
-pub type Change = Box<dyn FnOnce(&Event, &mut Option<Row>) -> Result<(), Reason> + Send>;
+/// How a row changes.
+pub struct Change(How);
+
+type AnyChange = Box<dyn FnOnce(&Event, &mut Option<Row>) -> Result<(), Reason> + Send>;
+
+enum How {
+    Any(AnyChange),
+    Prepared(Arc<dyn Prepared>, Given),
+}
+
+/// What changes rows in a way that differs from event to event in what is given alone. Unlike a closure, such a change
+/// takes no allocation of its own.
+pub(crate) trait Prepared: Send + Sync {
+    /// As [`Change::make`].
+    fn make(&self, given: Given, event: &Event, key: &RowKey, row: &mut Option<Row>) -> Result<(), Reason>;
+}
+
+/// What is known of an event before the row is.
+pub(crate) struct Given {
+    /// Usually few, which then need no allocation.
+    pub(crate) operands: SmallVec<[Operand; 4]>,
+    /// The item that it is made for, where that is looked into.
+    pub(crate) item: Option<Box<str>>,
+}
+
+/// What an operation works with.
+#[derive(Clone, Debug)]
+pub(crate) enum Operand {
+    Value(Value),
+    /// Text that stands at this place in the event's data: it is copied only where a row takes it.
+    InData(Range<u32>),
+}
+
+impl Change {
+    /// A change by any code. It is given the event and the row of the key, `None` where there is none, and leaves the
+    /// row as it shall be, `None` to delete it. Where it fails, what it leaves is thrown away.
+    pub fn new(change: impl FnOnce(&Event, &mut Option<Row>) -> Result<(), Reason> + Send + 'static) -> Self {
+        Self(How::Any(Box::new(change)))
+    }
+
+    /// Changes the row of a key, `None` where there is none; it then is as it shall be, `None` where it is deleted. Takes
+    /// the event and the key that it was named with. Fails where the event can't be folded; what the row is then is to be
+    /// thrown away.
+    pub fn make(self, event: &Event, key: &RowKey, row: &mut Option<Row>) -> Result<(), Reason> {
+        match self.0 {
+            How::Any(change) => change(event, row),
+            How::Prepared(prepared, given) => prepared.make(given, event, key, row),
+        }
+    }
+}
+
+impl fmt::Debug for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Change").finish_non_exhaustive()
+    }
+}
 
 /// The changes that an event makes, in order.
 #[derive(Default)]
@@ -65,6 +122,13 @@ pub struct RowChange {
     pub change: Change,
 }
 
+impl RowChange {
+    /// [Makes](Change::make) it in its row.
+    pub fn make(self, event: &Event, row: &mut Option<Row>) -> Result<(), Reason> {
+        self.change.make(event, &self.key, row)
+    }
+}
+
 impl Changes {
     /// No changes.
     pub fn new() -> Self {
@@ -78,7 +142,12 @@ impl Changes {
         key: RowKey,
         change: impl FnOnce(&Event, &mut Option<Row>) -> Result<(), Reason> + Send + 'static,
     ) {
-        self.changes.push(RowChange { table, key, change: Box::new(change) });
+        self.changes.push(RowChange { table, key, change: Change::new(change) });
+    }
+
+    /// Changes a row in a prepared way.
+    pub(crate) fn prepared(&mut self, table: usize, key: RowKey, how: Arc<dyn Prepared>, given: Given) {
+        self.changes.push(RowChange { table, key, change: Change(How::Prepared(how, given)) });
     }
 
     /// Puts a whole row where its key says, over the one that is there. Fails where a part of the key is null.

@@ -47,10 +47,10 @@ impl Understood {
 
     /// What an event is to the fold.
     pub fn concern(&self, event: &Event) -> Concern {
-        match self.covers(event.stream.category()) {
-            true => self.concern_of(&event.event_type, event.version),
-            false => Concern::Ignored,
+        if !self.categories.is_empty() && !self.covers(event.stream.category()) {
+            return Concern::Ignored;
         }
+        self.concern_of(&event.event_type, event.version)
     }
 
     /// What the events of a type and version are, in the streams that are its business.

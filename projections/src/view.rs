@@ -1,6 +1,7 @@
 //! An event as folds look at it.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use eventlift_events::{ContentType, Event, Payload};
 use eventlift_language::Reason;
@@ -59,6 +60,21 @@ impl<'e> EventView<'e> {
             Some(node) => return Ok(Some(node.json())),
         }
         Ok(None)
+    }
+
+    /// Where in the data's bytes the text that a path leads to stands, without its quotes; none where it is no text, has
+    /// escapes, or can't be told.
+    pub(crate) fn text_in_data(&mut self, path: &Path) -> Option<Range<u32>> {
+        let data: &[u8] = self.event.data.bytes();
+        let found = self.in_data(path).ok()??;
+        let text = found.strip_prefix('"')?.strip_suffix('"')?;
+        if text.contains('\\') {
+            return None;
+        }
+        let start = (text.as_ptr() as usize).checked_sub(data.as_ptr() as usize)?;
+        let end = start + text.len();
+        // What was found elsewhere is not in the data.
+        (end <= data.len()).then_some(u32::try_from(start).ok()?..u32::try_from(end).ok()?)
     }
 
     /// The data as a Rust type.

@@ -252,7 +252,7 @@ fn a_json_column_is_the_same_whoever_looked_before() {
         whole.project(&mut view, &mut changes).unwrap();
         let mut row = None;
         for change in changes.drain() {
-            (change.change)(&event, &mut row).unwrap();
+            change.make(&event, &mut row).unwrap();
         }
         row.unwrap().0[1].json().unwrap()
     };

@@ -159,7 +159,7 @@ fn folded(projection: &dyn Projection, steps: &[(u8, Step)], spilling: bool) -> 
         projection.project(&mut EventView::new(&event), &mut changes).unwrap();
         for change in changes.drain() {
             let mut row = rows.remove(&change.key);
-            (change.change)(&event, &mut row).unwrap();
+            change.change.make(&event, &change.key, &mut row).unwrap();
             let Some(mut row) = row else { continue };
             if spilling {
                 let mut bytes = Vec::new();
@@ -234,7 +234,7 @@ fn an_event_that_fails_changes_nothing() {
     projection.project(&mut EventView::new(&failing), &mut changes).unwrap();
     let failure = changes.drain().nth(1).unwrap();
     let mut row = None;
-    let reason = (failure.change)(&failing, &mut row).unwrap_err();
+    let reason = failure.make(&failing, &mut row).unwrap_err();
     assert_eq!(reason.message, "add `low`: /required is missing; add `default`");
     assert!(row.is_none());
 }
@@ -251,7 +251,7 @@ fn data_that_is_no_json_fails_only_where_it_is_looked_into() {
         let outcome = outcome.and_then(|()| {
             let made: Vec<_> = changes.drain().collect();
             let count = made.len();
-            made.into_iter().try_for_each(|made| (made.change)(&binary, &mut None)).map(|()| count)
+            made.into_iter().try_for_each(|made| made.make(&binary, &mut None)).map(|()| count)
         });
         outcome.map_err(|reason| reason.message)
     };
@@ -272,7 +272,7 @@ fn a_state_of_other_fields_is_refused() {
         let change = changes.drain().next().unwrap();
         let values =
             [Value::text("model-1"), Value::Integer(0), Value::text("0"), Value::Null, Value::Json(state.into())];
-        (change.change)(&event, &mut Some(Row(Box::new(values)))).map_err(|reason| reason.message)
+        change.make(&event, &mut Some(Row(Box::new(values)))).map_err(|reason| reason.message)
     };
     for state in ["{}", "[]", r#"{"count":1,"sum":1,"debt":1,"low":1,"high":1,"a":"","b":"","c":"","d":[]}"#] {
         let message = outcome(state).unwrap_err();

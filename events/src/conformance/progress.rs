@@ -1,5 +1,7 @@
 //! What a run remembers between its batches: checkpoint, state and position map.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 
 use super::observe::{holds_exactly, refused, sealed_writer};
@@ -177,6 +179,15 @@ pub async fn position_ranges_come_in_pages(store: &dyn StoreUnderTest) -> Verdic
     }
     let between = writer.positions(run, Some(Position::new(15)), 1).await?;
     equal("the range behind the middle of another", &vec![all[2]], &between)?;
+
+    // Many at a time that are there already, with others: each takes the place of the one that starts where it starts.
+    let others: Vec<PositionRange> =
+        (100..300).map(|number| range(number * 10 - number % 2, 20, number * 7, 20)).collect();
+    commit_ranges(&mut *writer, run, &others).await?;
+    let mut merged: BTreeMap<Position, PositionRange> = all.iter().map(|range| (range.source, *range)).collect();
+    merged.extend(others.iter().map(|range| (range.source, *range)));
+    let merged: Vec<PositionRange> = merged.into_values().collect();
+    equal("the map after others of many", &merged, &writer.positions(run, None, 1_000).await?)?;
 
     let pairs = super::sample::run(1);
     writer.record_run(&pairs).await?;

@@ -8,6 +8,7 @@ mod document;
 mod node;
 mod number;
 mod pointer;
+mod scan;
 mod text;
 mod value_form;
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::json::pointer::{Key, Segment, push_key};
+use crate::json::scan;
 use crate::json::text::{Kind, bytes_of, kind_of};
 use crate::reason::Reason;
 
@@ -59,6 +60,17 @@ impl<'a> Node<'a> {
 
     /// Reads one strict JSON value and opens it, if it is an object or an array.
     pub fn parse(text: &'a str) -> Result<Self, serde_json::Error> {
+        let first = text.bytes().find(|b| !b.is_ascii_whitespace());
+        let opened = match first {
+            Some(b'{') => scan::members(text).map(Node::Object),
+            Some(b'[') => scan::items(text).map(Node::Array),
+            _ => None,
+        };
+        opened.map_or_else(|| Self::parse_by_serde(text), Ok)
+    }
+
+    /// The same, by serde_json alone.
+    pub(super) fn parse_by_serde(text: &'a str) -> Result<Self, serde_json::Error> {
         let first = text.bytes().find(|b| !b.is_ascii_whitespace());
         match first {
             Some(b'{') => serde_json::from_str::<Members<'a>>(text).map(|members| Node::Object(members.0)),

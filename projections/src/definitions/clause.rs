@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 use super::operation::{Operation, in_column};
 use super::source::{Inputs, Item, RowInputs, Source, outputs, row_json};
 use super::state::change_state;
-use crate::projection::Changes;
+use crate::projection::{Changes, Given, Operand, Prepared};
 use crate::row::{Row, RowKey};
 use crate::table::Table;
 use crate::value::Value;
@@ -55,18 +55,8 @@ pub(super) enum Missing {
     Fail,
 }
 
-/// What a clause knows of an event before it knows the row.
-struct Given {
-    /// The row's key; empty for the state of a stream.
-    key: RowKey,
-    /// A value for each operation.
-    operands: Operands,
-    /// The item, if any filter that sees the row is to see it.
-    item: Option<Box<str>>,
-}
-
-/// Usually few, which then need no allocation of their own.
-type Operands = SmallVec<[Value; 4]>;
+/// A value for each operation.
+type Operands = SmallVec<[Operand; 4]>;
 
 impl Clause {
     /// What it looks into.
@@ -120,7 +110,7 @@ impl Clause {
         let Rows::Keys(sources) = &self.rows else {
             let key = RowKey::text(inputs.view.event().stream.as_str());
             let given = match self.operands(inputs) {
-                Ok(operands) => self.given(RowKey::of([])?, operands, inputs),
+                Ok(operands) => self.given(operands, inputs),
                 Err(reason) => {
                     self.add_failure(key, reason, changes);
                     return Ok(());
@@ -128,12 +118,19 @@ impl Clause {
             };
             let clause = Arc::clone(self);
             changes.change(self.target, key, move |event, snapshot| {
-                change_state(&clause.table, event, snapshot, |fields| clause.change(event, fields, given))
+                let key = RowKey::of([])?;
+                change_state(&clause.table, event, snapshot, |fields| clause.change(event, &key, fields, given))
             });
             return Ok(());
         };
         if let Some(several) = sources.iter().position(Source::is_several) {
             return self.project_several(sources, several, inputs, changes);
+        }
+        if let [source] = &**sources
+            && let Some(key) = source.plain_key(inputs)
+        {
+            self.add(key, self.operands(inputs), inputs, changes);
+            return Ok(());
         }
         let mut parts: SmallVec<[Value; 2]> = SmallVec::new();
         for (part, source) in sources.iter().enumerate() {
@@ -141,10 +138,7 @@ impl Clause {
             parts.push(value.map_err(|reason| self.in_key(part, reason))?);
         }
         let key = RowKey::of(&parts)?;
-        match self.operands(inputs) {
-            Ok(operands) => self.add_change(self.given(key, operands, inputs), changes),
-            Err(reason) => self.add_failure(key, reason, changes),
-        }
+        self.add(key, self.operands(inputs), inputs, changes);
         Ok(())
     }
 
@@ -180,17 +174,25 @@ impl Clause {
             if !seen.insert(key.clone()) {
                 continue;
             }
-            match &operands {
-                Ok(operands) => self.add_change(self.given(key, operands.clone(), inputs), changes),
-                Err(reason) => self.add_failure(key, reason.clone(), changes),
-            }
+            self.add(key, operands.clone(), inputs, changes);
         }
         Ok(())
     }
 
-    fn add_change(self: &Arc<Self>, given: Given, changes: &mut Changes) {
-        let clause = Arc::clone(self);
-        changes.change(self.target, given.key.clone(), move |event, row| clause.change(event, row, given));
+    fn add(
+        self: &Arc<Self>,
+        key: RowKey,
+        operands: Result<Operands, Reason>,
+        inputs: &Inputs<'_, '_>,
+        changes: &mut Changes,
+    ) {
+        match operands {
+            Ok(operands) => {
+                let clause: Arc<dyn Prepared> = Arc::<Self>::clone(self);
+                changes.prepared(self.target, key, clause, self.given(operands, inputs));
+            }
+            Err(reason) => self.add_failure(key, reason, changes),
+        }
     }
 
     /// The event can't change the row: it fails where the row is known, so that the row can wait for it.
@@ -220,9 +222,9 @@ impl Clause {
         Ok(operands)
     }
 
-    fn given(&self, key: RowKey, operands: Operands, inputs: &Inputs<'_, '_>) -> Given {
+    fn given(&self, operands: Operands, inputs: &Inputs<'_, '_>) -> Given {
         let item = inputs.item.as_ref().filter(|_| self.needs_item_later());
-        Given { key, operands, item: item.map(|item| item.text.into()) }
+        Given { operands, item: item.map(|item| item.text.into()) }
     }
 
     fn needs_item_later(&self) -> bool {
@@ -230,27 +232,27 @@ impl Clause {
         self.jq.is_some() || sources.any(|source| source.needs_row() && source.sees_item())
     }
 
-    /// Changes the row; all that the event alone says is given.
-    fn change(&self, event: &Event, row: &mut Option<Row>, mut given: Given) -> Result<(), Reason> {
+    /// Changes the row, of this key, which is empty for the state of a stream; all that the event alone says is given.
+    fn change(&self, event: &Event, key: &RowKey, row: &mut Option<Row>, mut given: Given) -> Result<(), Reason> {
         if row.is_none() {
             match self.missing {
                 Missing::Create => {}
                 Missing::Skip => return Ok(()),
-                Missing::Fail => return Err(self.no_row(&given)),
+                Missing::Fail => return Err(self.no_row(key)),
             }
         }
         if self.deletes {
             *row = None;
             return Ok(());
         }
-        self.look_into_row(event, row.as_ref(), &mut given)?;
+        self.look_into_row(event, key, row.as_ref(), &mut given)?;
         let is_jq_alone = self.jq.is_some() && self.operations.is_empty() && self.clear.is_empty();
         if row.is_none() && !is_jq_alone {
-            *row = Some(Row::with_key(&self.table, &given.key)?);
+            *row = Some(Row::with_key(&self.table, key)?);
         }
         if let Some(row) = row {
-            for (operation, operand) in self.operations.iter().zip(&mut given.operands) {
-                let outcome = operation.run(&mut row.0[operation.place], std::mem::take(operand));
+            for (operation, operand) in self.operations.iter().zip(given.operands.drain(..)) {
+                let outcome = operation.run(&mut row.0[operation.place], operand, event);
                 outcome.map_err(|reason| self.in_operation(operation, reason))?;
             }
             for place in &self.clear {
@@ -258,30 +260,43 @@ impl Clause {
             }
         }
         if let Some(jq) = &self.jq {
-            self.rewrite(jq, event, row, &given)
+            self.rewrite(jq, event, key, row, &given)
                 .map_err(|reason| Reason { message: format!("jq: {}", reason.message), ..reason })?;
         }
         Ok(())
     }
 
     /// Gives the operations that look into the row what they find, before any of them changes it.
-    fn look_into_row(&self, event: &Event, row: Option<&Row>, given: &mut Given) -> Result<(), Reason> {
+    fn look_into_row(
+        &self,
+        event: &Event,
+        key: &RowKey,
+        row: Option<&Row>,
+        given: &mut Given,
+    ) -> Result<(), Reason> {
         if !self.operations.iter().any(|operation| operation.source.needs_row()) {
             return Ok(());
         }
-        let key = given.key.values(&self.table.key_types())?;
+        let key = key.values(&self.table.key_types())?;
         let inputs = RowInputs { event, item: given.item.as_deref(), table: &self.table, key: &key, row };
         for (operation, operand) in self.operations.iter().zip(&mut given.operands) {
             if operation.source.needs_row() {
                 let found = operation.operand_in_row(inputs);
-                *operand = found.map_err(|reason| self.in_operation(operation, reason))?;
+                *operand = Operand::Value(found.map_err(|reason| self.in_operation(operation, reason))?);
             }
         }
         Ok(())
     }
 
     /// Puts what a filter makes of the row into its place.
-    fn rewrite(&self, jq: &JqFilter, event: &Event, row: &mut Option<Row>, given: &Given) -> Result<(), Reason> {
+    fn rewrite(
+        &self,
+        jq: &JqFilter,
+        event: &Event,
+        key: &RowKey,
+        row: &mut Option<Row>,
+        given: &Given,
+    ) -> Result<(), Reason> {
         let before = match row {
             Some(row) => row_json(&self.table, row)?,
             None => "null".to_owned(),
@@ -300,7 +315,7 @@ impl Clause {
         };
         let row = match row {
             Some(row) => row,
-            None => row.insert(Row::with_key(&self.table, &given.key)?),
+            None => row.insert(Row::with_key(&self.table, key)?),
         };
         for member in &members {
             let name = String::from_utf8_lossy(&bytes_of(&member.key)).into_owned();
@@ -319,11 +334,11 @@ impl Clause {
         Ok(())
     }
 
-    fn no_row(&self, given: &Given) -> Reason {
+    fn no_row(&self, key: &RowKey) -> Reason {
         if matches!(self.rows, Rows::State) {
             return Reason::new("the stream has no state yet");
         }
-        let values = given.key.values(&self.table.key_types()).unwrap_or_default();
+        let values = key.values(&self.table.key_types()).unwrap_or_default();
         let parts = self.table.key.iter().zip(&values);
         let key: Vec<String> =
             parts.map(|(place, value)| format!("{} {value}", self.table.columns[*place].name)).collect();
@@ -337,6 +352,12 @@ impl Clause {
 
     fn in_operation(&self, operation: &Operation, reason: Reason) -> Reason {
         in_column(&self.table.columns[operation.place], operation.verb.as_str(), reason)
+    }
+}
+
+impl Prepared for Clause {
+    fn make(&self, given: Given, event: &Event, key: &RowKey, row: &mut Option<Row>) -> Result<(), Reason> {
+        self.change(event, key, row, given)
     }
 }
 

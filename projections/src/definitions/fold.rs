@@ -1,6 +1,6 @@
 //! A projection as a definition describes it.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use eventlift_events::{Event, EventType, Needed, SchemaVersion};
@@ -33,7 +33,7 @@ pub(super) struct Fold {
 
 /// Clauses by type and version, each list in the order of the file.
 #[derive(Debug, Default)]
-pub(super) struct Clauses(HashMap<String, Vec<OfVersion>>);
+pub(super) struct Clauses(BTreeMap<String, Vec<OfVersion>>);
 
 type OfVersion = (SchemaVersion, Vec<Arc<Clause>>);
 

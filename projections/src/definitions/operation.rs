@@ -2,11 +2,13 @@
 
 use std::cmp::Ordering;
 
+use eventlift_events::Event;
 use eventlift_language::Reason;
 
 use super::array::{appended, array_of, without};
 use super::source::{Inputs, RowInputs, Source};
 use crate::numeric::Numeric;
+use crate::projection::Operand;
 use crate::table::Column;
 use crate::value::{ColumnType, Value};
 
@@ -90,12 +92,17 @@ pub(super) struct Operation {
 
 impl Operation {
     /// The value that it works with, as far as the event alone says it; null where it takes the row.
-    pub(super) fn operand(&self, inputs: &mut Inputs<'_, '_>) -> Result<Value, Reason> {
+    pub(super) fn operand(&self, inputs: &mut Inputs<'_, '_>) -> Result<Operand, Reason> {
         if self.source.needs_row() {
-            return Ok(Value::Null);
+            return Ok(Operand::Value(Value::Null));
         }
-        let operand = if self.verb.takes_several() { self.source.array(inputs) } else { self.source.value(inputs) }?;
-        self.checked(operand)
+        if self.verb.takes_several() {
+            return self.source.array(inputs).map(Operand::Value);
+        }
+        if let Some(place) = self.source.text_in_data(inputs) {
+            return Ok(Operand::InData(place));
+        }
+        self.checked(self.source.value(inputs)?).map(Operand::Value)
     }
 
     /// The value that it works with, where it takes the row.
@@ -113,8 +120,26 @@ impl Operation {
         Ok(operand)
     }
 
-    /// Changes the column's value.
-    pub(super) fn run(&self, value: &mut Value, operand: Value) -> Result<(), Reason> {
+    /// Changes the column's value with an operand of this event.
+    pub(super) fn run(&self, value: &mut Value, operand: Operand, event: &Event) -> Result<(), Reason> {
+        let place = match operand {
+            Operand::Value(operand) => return self.run_with(value, operand),
+            Operand::InData(place) => place,
+        };
+        let bytes = event.data.bytes().get(place.start as usize..place.end as usize);
+        let text = bytes.and_then(|bytes| std::str::from_utf8(bytes).ok());
+        let text = text.ok_or_else(|| Reason::new("the change was made for another event"))?;
+        let is_done = match (self.verb, &*value) {
+            (Verb::Set | Verb::Last, Value::Text(current)) => **current == *text,
+            (Verb::First, current) => !current.is_null(),
+            (Verb::Min, Value::Text(current)) => *text >= **current,
+            (Verb::Max, Value::Text(current)) => *text <= **current,
+            _ => false,
+        };
+        if is_done { Ok(()) } else { self.run_with(value, Value::text(text)) }
+    }
+
+    fn run_with(&self, value: &mut Value, operand: Value) -> Result<(), Reason> {
         let replaces = match self.verb {
             Verb::Set => true,
             Verb::First => value.is_null(),

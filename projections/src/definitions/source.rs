@@ -1,7 +1,7 @@
 //! Where values come from.
 
 use std::borrow::Cow;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use eventlift_events::{Event, Needed};
 use eventlift_language::json::{Document, Pointer};
@@ -10,7 +10,7 @@ use eventlift_language::{JqFilter, JqInput, Reason};
 use super::array::array_of;
 use super::event_field::EventField;
 use crate::path::Path;
-use crate::row::Row;
+use crate::row::{Row, RowKey};
 use crate::table::Table;
 use crate::value::{ColumnType, Value};
 use crate::view::EventView;
@@ -153,6 +153,23 @@ impl Source {
             }
         };
         Ok(self.or_default(value))
+    }
+
+    /// The key that is the one value, where that is a text that stands in the data without escapes; none where the value
+    /// must be made to tell.
+    pub(super) fn plain_key(&self, inputs: &mut Inputs<'_, '_>) -> Option<RowKey> {
+        let (Origin::Data(path), ColumnType::Text) = (&self.origin, self.column_type) else { return None };
+        let json = inputs.view.in_data(path).ok()??;
+        let text = json.strip_prefix('"')?.strip_suffix('"')?;
+        (!text.contains('\\')).then(|| RowKey::text(text))
+    }
+
+    /// The place of the one value in the data, where it stands there as a text without escapes.
+    pub(super) fn text_in_data(&self, inputs: &mut Inputs<'_, '_>) -> Option<Range<u32>> {
+        match (&self.origin, self.column_type) {
+            (Origin::Data(path), ColumnType::Text) => inputs.view.text_in_data(path),
+            _ => None,
+        }
     }
 
     /// Every value; those of a path with wildcards and of a filter may be many or none.

@@ -108,7 +108,7 @@ fn fold_event(fold: &Fold, event: &Event, rows: &mut Rows) -> Result<(), Reason>
     for change in changes.drain() {
         let place = (change.table, change.key);
         let mut row = rows.remove(&place);
-        (change.change)(event, &mut row)?;
+        change.change.make(event, &place.1, &mut row)?;
         if let Some(row) = row {
             rows.insert(place, row);
         }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use eventlift_events::Event;
-use eventlift_projections::{FoldError, Row, RowKey, Table, Value};
+use eventlift_projections::{Change, FoldError, Row, RowKey, Table, Value};
 use eventlift_transformers::Reason;
 use tokio::sync::mpsc;
 
@@ -220,15 +220,17 @@ impl Worker {
         let may_quarantine = self.common.mapping.on_failure == FailurePolicy::Quarantine;
         let before = if may_quarantine { entry.get().row.clone() } else { None };
 
-        let row = &mut entry.get_mut().row;
-        let mut outcome = change(event, row).and_then(|()| fits(row.as_ref(), table)).map_err(|e| (change_number, e));
+        let mut row = entry.get_mut().row.take();
+        let make = |change: Change, key: &Key, row: &mut Option<Row>| {
+            change.make(event, &key.key, row).and_then(|()| fits(row.as_ref(), table))
+        };
+        let mut outcome = make(change, entry.key(), &mut row).map_err(|reason| (change_number, reason));
         while let Some(next) = others.next_if(|next| of_same_row(next, entry.key())) {
             if outcome.is_ok() {
-                let row = &mut entry.get_mut().row;
-                let changed = (next.change)(event, row).and_then(|()| fits(row.as_ref(), table));
-                outcome = changed.map_err(|reason| (next.change_number, reason));
+                outcome = make(next.change, entry.key(), &mut row).map_err(|reason| (next.change_number, reason));
             }
         }
+        entry.get_mut().row = row;
         match outcome {
             Ok(()) => entry.get_mut().is_changed = true,
             Err((change, reason)) if !may_quarantine => {

@@ -13,6 +13,7 @@ use super::config::PayloadColumn;
 use super::encode::{self, Encoder};
 use super::failure::{Place, reported, store_error};
 use super::layout::EventsTable;
+use super::ledger::Ranges;
 use super::session::{Fence, number_on, roll_back};
 
 /// Rows are sent in portions of about this many bytes.
@@ -44,6 +45,8 @@ enum Failed {
     Content { event: Option<usize>, column: Option<String>, message: String, is_limit: bool },
     /// A unique index has what one of the rows brings.
     Taken(sqlx::Error),
+    /// The ledger has a range of positions that was taken for new.
+    Known(sqlx::Error),
 }
 
 impl From<StoreError> for Failed {
@@ -68,9 +71,9 @@ impl Appender {
         for event in events {
             encode::check(event).map_err(|problem| self.unsupported(event, problem))?;
         }
-        let (mut is_careful, mut was_taken) = (false, false);
+        let (mut is_careful, mut was_taken, mut ranges) = (false, false, Ranges::MostlyNew);
         loop {
-            match self.attempt(connection, events, along, is_careful).await {
+            match self.attempt(connection, events, (along, ranges), is_careful).await {
                 Ok(()) => return Ok(()),
                 Err(Failed::Store(error)) => return Err(error),
                 // What is no JSON goes where bytes go; looking for it each time would cost more than trying again.
@@ -78,6 +81,9 @@ impl Appender {
                 Err(Failed::Content { event, column, message, is_limit }) => {
                     return Err(self.refused_content(events, event, column, (message, is_limit)));
                 }
+                // A commit that is repeated.
+                Err(Failed::Known(_)) if ranges == Ranges::MostlyNew => ranges = Ranges::Any,
+                Err(Failed::Known(error)) => return Err(self.failed(error)),
                 Err(Failed::Taken(error)) => {
                     self.undo(connection).await?;
                     if let Some(conflict) = self.taken(connection, events).await? {
@@ -107,7 +113,7 @@ impl Appender {
         &mut self,
         connection: &mut PgConnection,
         events: &[Event],
-        along: Along<'_>,
+        (along, ranges): (Along<'_>, Ranges),
         is_careful: bool,
     ) -> Result<(), Failed> {
         let row = self.fence.begin(connection, "append to").await?;
@@ -130,7 +136,11 @@ impl Appender {
         match along {
             Along::Progress(None) => {}
             Along::Progress(Some(progress)) => {
-                fence.ledger.commit(connection, progress).await.map_err(|e| self.failed(e))?;
+                let committed = fence.ledger.commit(connection, progress, ranges).await;
+                committed.map_err(|error| match reported(&error) {
+                    Some(said) if said.code() == "23505" => Failed::Known(error),
+                    _ => Failed::Store(self.failed(error)),
+                })?;
             }
             Along::Range(run, range, notes) => {
                 if !fence.ledger.commit_range(connection, run, range).await.map_err(|e| self.failed(e))? {

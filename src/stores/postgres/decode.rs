@@ -172,11 +172,14 @@ impl<'a> Decoder<'a> {
         let row_room = self.rows.len();
         let rows = std::mem::replace(&mut self.rows, Vec::with_capacity(row_room));
         (self.next, self.size) = (0, 0);
-        let events = rows.into_iter().map(|row| {
+        // Collecting results would not know how many there will be.
+        let mut events = Vec::with_capacity(rows.len());
+        for row in rows {
             let position = row.position;
-            row.into_event(&buffer, &built).map_err(|bad| BadRow { position: Some(position), ..bad })
-        });
-        events.collect()
+            let event = row.into_event(&buffer, &built).map_err(|bad| BadRow { position: Some(position), ..bad })?;
+            events.push(event);
+        }
+        Ok(events)
     }
 
     fn skip_header(&mut self) -> Result<bool, BadRow> {

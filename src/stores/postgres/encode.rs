@@ -155,7 +155,7 @@ fn length(row: &mut Vec<u8>, bytes: usize) {
     row.extend_from_slice(&(bytes as i32).to_be_bytes());
 }
 
-fn field(row: &mut Vec<u8>, bytes: &[u8]) {
+pub(super) fn field(row: &mut Vec<u8>, bytes: &[u8]) {
     length(row, bytes.len());
     row.extend_from_slice(bytes);
 }
@@ -171,7 +171,7 @@ fn optional(row: &mut Vec<u8>, bytes: Option<&[u8]>) {
     }
 }
 
-fn bigint(row: &mut Vec<u8>, value: i64) {
+pub(super) fn bigint(row: &mut Vec<u8>, value: i64) {
     field(row, &value.to_be_bytes());
 }
 

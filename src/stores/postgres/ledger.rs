@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Error, Result};
 
+use super::encode;
 use super::relation::Relation;
 
 /// The ledger's rows of one table of events.
@@ -30,6 +31,22 @@ pub(super) struct StoreRow {
     /// Revisions may have gaps.
     pub(super) is_sparse: bool,
 }
+
+/// What a commit may take for granted of the ranges of positions that it brings.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Ranges {
+    /// All but the first are new: that one may have grown. Where that is not so, the commit fails with a violation of
+    /// their key.
+    MostlyNew,
+    /// Nothing.
+    Any,
+}
+
+/// Fewer ranges than this are not worth the way to the server that COPY takes more.
+const WORTH_COPYING: usize = 32;
+
+/// The numbers of a row of ranges: source major, minor and length, then the target's.
+type RangeRow = [i64; 6];
 
 /// Stands for "no second number" in a column that is part of a key.
 const NO_MINOR: i64 = -1;
@@ -149,10 +166,15 @@ impl Ledger {
     }
 
     /// Stores a run's progress.
-    pub(super) async fn commit(&self, connection: &mut PgConnection, progress: &Progress) -> Result<()> {
+    pub(super) async fn commit(
+        &self,
+        connection: &mut PgConnection,
+        progress: &Progress,
+        ranges: Ranges,
+    ) -> Result<()> {
         self.set_checkpoint(connection, progress).await?;
         self.set_state(connection, progress).await?;
-        self.set_positions(connection, progress).await?;
+        self.set_positions(connection, progress, ranges).await?;
         self.write_notes(connection, progress.run, &progress.notes).await
     }
 
@@ -221,21 +243,50 @@ impl Ledger {
         Ok(())
     }
 
-    async fn set_positions(&self, connection: &mut PgConnection, progress: &Progress) -> Result<()> {
-        if progress.positions.is_empty() {
-            return Ok(());
-        }
-        let mut columns: [Vec<i64>; 6] = Default::default();
+    async fn set_positions(
+        &self,
+        connection: &mut PgConnection,
+        progress: &Progress,
+        ranges: Ranges,
+    ) -> Result<()> {
         // One statement can't set a row twice; the last one counts.
-        let ranges: BTreeMap<Position, &PositionRange> = progress.positions.iter().map(|r| (r.source, r)).collect();
-        for range in ranges.values() {
-            let (source_major, source_minor) = position_columns(range.source)?;
-            let (target_major, target_minor) = position_columns(range.target)?;
-            let (source_length, target_length) = (integer(range.source_length)?, integer(range.target_length)?);
-            let row = [source_major, source_minor, source_length, target_major, target_minor, target_length];
-            for (column, value) in columns.iter_mut().zip(row) {
-                column.push(value);
+        let by_source: BTreeMap<Position, &PositionRange> = progress.positions.iter().map(|r| (r.source, r)).collect();
+        let rows = by_source.values().map(|range| range_row(range)).collect::<Result<Vec<_>>>()?;
+        match rows.split_first() {
+            Some((first, new)) if ranges == Ranges::MostlyNew && new.len() >= WORTH_COPYING => {
+                self.upsert_ranges(connection, progress.run, std::slice::from_ref(first)).await?;
+                self.copy_ranges(connection, progress.run, new).await
             }
+            Some(_) => self.upsert_ranges(connection, progress.run, &rows).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Sends ranges that are not there yet.
+    async fn copy_ranges(&self, connection: &mut PgConnection, run: RunId, rows: &[RangeRow]) -> Result<()> {
+        let run = run.to_string();
+        let mut bytes = encode::HEADER.to_vec();
+        for row in rows {
+            bytes.extend_from_slice(&8_i16.to_be_bytes());
+            encode::field(&mut bytes, self.store.as_bytes());
+            encode::field(&mut bytes, run.as_bytes());
+            row.iter().for_each(|number| encode::bigint(&mut bytes, *number));
+        }
+        bytes.extend_from_slice(encode::TRAILER);
+        let positions = self.table("positions");
+        let statement = format!(
+            "COPY {positions} (store, run, source_major, source_minor, source_length, target_major, target_minor,
+                               target_length) FROM STDIN (FORMAT binary)"
+        );
+        let mut copy = connection.copy_in_raw(&statement).await?;
+        copy.send(bytes).await?;
+        copy.finish().await.map(|_| ())
+    }
+
+    async fn upsert_ranges(&self, connection: &mut PgConnection, run: RunId, rows: &[RangeRow]) -> Result<()> {
+        let mut columns: [Vec<i64>; 6] = Default::default();
+        for row in rows {
+            columns.iter_mut().zip(row).for_each(|(column, number)| column.push(*number));
         }
         let positions = self.table("positions");
         let statement = format!(
@@ -246,7 +297,7 @@ impl Ledger {
              DO UPDATE SET source_length = excluded.source_length, target_major = excluded.target_major,
                            target_minor = excluded.target_minor, target_length = excluded.target_length"
         );
-        let mut query = sqlx::query(AssertSqlSafe(statement)).bind(&self.store).bind(progress.run.to_string());
+        let mut query = sqlx::query(AssertSqlSafe(statement)).bind(&self.store).bind(run.to_string());
         for column in columns {
             query = query.bind(column);
         }
@@ -539,6 +590,13 @@ fn position_range(row: WrittenPositions) -> Result<PositionRange> {
         target: position(target_major, target_minor)?,
         target_length: count(target_length)?,
     })
+}
+
+fn range_row(range: &PositionRange) -> Result<RangeRow> {
+    let (source_major, source_minor) = position_columns(range.source)?;
+    let (target_major, target_minor) = position_columns(range.target)?;
+    let (source_length, target_length) = (integer(range.source_length)?, integer(range.target_length)?);
+    Ok([source_major, source_minor, source_length, target_major, target_minor, target_length])
 }
 
 fn position(major: i64, minor: i64) -> Result<Position> {
