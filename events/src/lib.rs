@@ -68,7 +68,7 @@ pub use bytestring::ByteString;
 
 pub use checkpoint::{
     AppliedRule, Checkpoint, Counts, LoadRange, NoteChange, PositionRange, Progress, RunDetails, RunId, RunRecord,
-    RunSession, SupersededRule, RunState, StateChange, StateKey, UnknownRunState,
+    RunSession, RunState, StateChange, StateKey, SupersededRule, UnknownRunState,
 };
 pub use error::{StoreError, StoreErrorKind};
 pub use event::{Event, EventId, EventType, InvalidTimestamp, SchemaVersion, Timestamp};

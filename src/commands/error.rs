@@ -167,6 +167,50 @@ pub enum CommandError {
         /// The latest runs, the last first.
         known: Vec<String>,
     },
+    /// There is no position map.
+    #[error("failed to translate positions of {target}: {problem}")]
+    NotMapped {
+        /// The target.
+        target: String,
+        /// Why not.
+        problem: &'static str,
+    },
+    /// A position, or a reference, that can't be read.
+    #[error("failed to translate {place}: {problem}")]
+    Untranslatable {
+        /// File and line, row, or position.
+        place: String,
+        /// Why not.
+        problem: String,
+    },
+    /// A position that the run has not come to.
+    #[error("refused to translate {place}: position {position} is ahead of the run, which is done up to {until}")]
+    Ahead {
+        /// File and line, or row.
+        place: String,
+        /// The position.
+        position: eventlift_events::Position,
+        /// How far the run is.
+        until: eventlift_events::Position,
+    },
+    /// A revision that a stream does not have.
+    #[error("failed to find revision {revision} of stream {stream} in {source_name}")]
+    NoSuchRevision {
+        /// The source.
+        source_name: String,
+        /// The stream.
+        stream: eventlift_events::StreamName,
+        /// The revision.
+        revision: eventlift_events::Revision,
+    },
+    /// A file can't be read.
+    #[error("failed to read {path}: {source}")]
+    Read {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
     /// Arguments that don't go together.
     #[error("failed to understand the arguments: {0}")]
     Usage(String),
@@ -249,22 +293,32 @@ impl CommandError {
             ),
             Self::BesideEvents(error) => error.hint(),
             Self::NothingToVerify { .. } | Self::NoRun { .. } => Some("run `eventlift migrate` first".to_owned()),
-            Self::UnknownRun { known, .. } => Some(format!("the latest are {}; `latest` is the last", known.join(", "))),
+            Self::UnknownRun { known, .. } => {
+                Some(format!("the latest are {}; `latest` is the last", known.join(", ")))
+            }
             Self::RepairsTooLittle { .. } => Some("name them with --rule, or leave --rule out".to_owned()),
             Self::NothingToRepair { changed, .. } if changed.is_empty() => Some("no rule has".to_owned()),
             Self::NothingToRepair { changed, .. } => Some(format!("those that have: {}", changed.join(", "))),
             Self::NothingToProve { .. } => Some(
-                "change the rules back and end the run first, or record them all the same with --without-proof".to_owned(),
+                "change the rules back and end the run first, or record them all the same with --without-proof"
+                    .to_owned(),
             ),
             Self::RepairBreaks { .. } => {
                 Some("change the rule so that it gives the same, or migrate into a new target".to_owned())
             }
             Self::RepairedBeside { .. } => Some("stop what migrates, and repair again".to_owned()),
             Self::Usage(_) => Some("`--help` has examples".to_owned()),
+            Self::NotMapped { .. } => Some("run `eventlift migrate` first".to_owned()),
+            Self::Untranslatable { .. } => Some("correct it, or leave it out; nothing was changed".to_owned()),
+            Self::Ahead { .. } => {
+                Some("run `eventlift migrate` until it has caught up; nothing was changed".to_owned())
+            }
+            Self::NoSuchRevision { .. } => Some("revisions count from 0".to_owned()),
             Self::Definitions(_)
             | Self::Projections(_)
             | Self::Registry(_)
             | Self::From { .. }
+            | Self::Read { .. }
             | Self::Write { .. } => None,
         }
     }
@@ -286,6 +340,8 @@ impl CommandError {
             Self::BesideEvents(error) => error.exit_code(),
             Self::NothingToVerify { .. } | Self::NothingInScope { .. } => ExitCode::Refused,
             Self::Usage(_) | Self::UnknownRun { .. } => ExitCode::Usage,
+            Self::Untranslatable { .. } | Self::NoSuchRevision { .. } | Self::Read { .. } => ExitCode::Source,
+            Self::NotMapped { .. } | Self::Ahead { .. } => ExitCode::Refused,
             Self::NoRun { .. }
             | Self::RepairsTooLittle { .. }
             | Self::NothingToRepair { .. }

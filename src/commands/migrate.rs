@@ -19,8 +19,8 @@ use super::rebuild::ProjectionLine;
 use super::rules::registry;
 use crate::config::Project;
 use crate::pipeline::{
-    Heartbeat, MayPass, Migration, MigrationOptions, PipelineError, Refusal, SessionStart, StartingPoint, Stop, StopHandle, Survey,
-    SurveyOptions, survey,
+    Heartbeat, MayPass, Migration, MigrationOptions, PipelineError, Refusal, SessionStart, StartingPoint, Stop,
+    StopHandle, Survey, SurveyOptions, survey,
 };
 use crate::stores::StoreConfig;
 

@@ -62,6 +62,7 @@ pub(super) async fn repair(arguments: &RepairArguments, format: Format) -> Resul
         return Err(CommandError::RepairsTooLittle { others });
     }
     refuse_unchanged(arguments, &changes)?;
+    refuse_other_places(target, &run, checkpoint.is_some(), &registry, &options)?;
     let mut report = RepairReport {
         run: run.id.to_string(),
         target: target.to_string(),
@@ -81,20 +82,14 @@ pub(super) async fn repair(arguments: &RepairArguments, format: Format) -> Resul
 
     // Only now, since a store that is held can't always be read.
     let mut writer = target.writer().await?;
-    let fingerprint = Fingerprint::of(&registry, &options.scope, &options.policies)
-        .of_stores(source.reading(), writer.writing());
+    let fingerprint =
+        Fingerprint::of(&registry, &options.scope, &options.policies).of_stores(source.reading(), writer.writing());
     let runs = writer.runs().await?;
     let now = runs.into_iter().next_back().filter(|now| now.id == run.id);
     let checkpoint_now = writer.checkpoint(run.id).await?;
     let Some(record) = now.filter(|now| now.fingerprint == run.fingerprint && checkpoint_now == checkpoint) else {
         return Err(CommandError::RepairedBeside { run: run.id.to_string() });
     };
-    if let Some((recorded, given)) = fingerprint.scope_change(&record) {
-        return Err(PipelineError::from(Refusal::OtherScope { run: report.run, recorded, given }).into());
-    }
-    if checkpoint.is_some() && !fingerprint.goes_on_numbering(&record) {
-        return Err(PipelineError::from(Refusal::Renumbering { target: target.to_string(), run: report.run }).into());
-    }
     if fingerprint.whole == record.fingerprint {
         return Ok(RepairReport { changed: false, ..report });
     }
@@ -115,9 +110,25 @@ fn refuse_unchanged(arguments: &RepairArguments, changes: &[pipeline::RuleChange
     }
 }
 
-async fn last_run(
+/// Fails where the rules, or the scope, give events other places than those that are in the target.
+fn refuse_other_places(
     target: &StoreConfig,
-) -> Result<(RunRecord, Option<eventlift_events::Checkpoint>), CommandError> {
+    run: &RunRecord,
+    has_written: bool,
+    registry: &Registry,
+    options: &MigrationOptions,
+) -> Result<(), PipelineError> {
+    let fingerprint = Fingerprint::of(registry, &options.scope, &options.policies);
+    if let Some((recorded, given)) = fingerprint.scope_change(run) {
+        return Err(Refusal::OtherScope { run: run.id.to_string(), recorded, given }.into());
+    }
+    if has_written && !fingerprint.goes_on_numbering(run) {
+        return Err(Refusal::Renumbering { target: target.to_string(), run: run.id.to_string() }.into());
+    }
+    Ok(())
+}
+
+async fn last_run(target: &StoreConfig) -> Result<(RunRecord, Option<eventlift_events::Checkpoint>), CommandError> {
     let none = || CommandError::NoRun { target: target.to_string() };
     let ledger = target.ledger().await?.ok_or_else(none)?;
     let run = ledger.runs().await?.pop().filter(|run| run.state != RunState::RolledBack).ok_or_else(none)?;

@@ -167,7 +167,11 @@ impl fmt::Display for SessionView {
         let RunSession { command, by, began_at, counts, millis, .. } = &self.session;
         let Counts { read, written, .. } = counts;
         let seconds = *millis as f64 / 1000.0;
-        write!(f, "{command} started {began_at} by {by}, read {read}, written {written} ({seconds:.1} s): {}", self.state)
+        write!(
+            f,
+            "{command} started {began_at} by {by}, read {read}, written {written} ({seconds:.1} s): {}",
+            self.state
+        )
     }
 }
 
@@ -181,7 +185,9 @@ impl fmt::Display for RunView {
         write!(f, "{lifted} lifted, {split} of them split, {dropped} dropped")?;
         let positions = (&self.line.source_position, &self.line.target_position);
         match positions {
-            (Some(source), Some(target)) => writeln!(f, "; done up to position {source}, which is {target} in the target")?,
+            (Some(source), Some(target)) => {
+                writeln!(f, "; done up to position {source}, which is {target} in the target")?
+            }
             (Some(source), None) => writeln!(f, "; done up to position {source}, of which nothing is in the target")?,
             (None, _) => writeln!(f)?,
         }

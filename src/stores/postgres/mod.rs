@@ -23,6 +23,7 @@
 //! relied on.
 
 mod append;
+mod checkpoints;
 mod columns;
 mod config;
 mod connection;
@@ -48,6 +49,7 @@ mod settled;
 mod url;
 mod writer;
 
+pub(in crate::stores) use checkpoints::{change_checkpoints, checkpoint_rows};
 pub use config::{InvalidPostgres, PayloadColumn, PostgresConfig, PostgresReadModelConfig, PostgresServer, Writers};
 pub(in crate::stores) use layout::kept_columns;
 pub use looked_at::PostgresLedger;

@@ -7,12 +7,14 @@
 //!
 //! And read models and snapshots, in the same database or another: [`SqliteReadModels`].
 
+mod checkpoints;
 mod config;
 mod layout;
 mod read_models;
 mod reader;
 mod writer;
 
+pub(in crate::stores) use checkpoints::{change_checkpoints, checkpoint_rows};
 pub use config::SqliteConfig;
 pub use read_models::SqliteReadModels;
 pub use reader::SqliteReader;
