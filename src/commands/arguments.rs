@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use eventlift_events::{EventType, Scope, StreamName};
+use eventlift_events::{EventType, Position, Revision, Scope, StreamName};
 
 use super::read_models::From;
 
@@ -111,6 +111,15 @@ Refuses to go back where something would be lost, and lists it. Killed anywhere,
     Status(ProjectArguments),
     /// Every run into the target, and every one that built read models.
     Runs(RunsArguments),
+    /// Translate positions and revisions of the source into those of the target.
+    #[command(after_help = "\
+Examples:
+  eventlift map shop position 17 18            what became of these positions
+  eventlift map shop position --back 20        where the target's came from
+  eventlift map shop revision cart-7 3         what became of a stream's revision
+  eventlift map shop checkpoints --help        the checkpoints of subscriptions, in files and tables
+  eventlift map shop references --metadata /causation_position > events.ndjson")]
+    Map(MapArguments),
     /// Record the present rules as the applied ones, once it is proved that they give the same.
     #[command(after_help = "\
 Examples:
@@ -145,15 +154,14 @@ pub struct CheckArguments {
 
 /// Which runs.
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "\
 Examples:
   eventlift runs shop                        list them
-  eventlift runs show shop latest            rules, sessions and results of the last one
-  eventlift runs show shop 3f2a --text       of the run whose id begins so, with the text of its rules
-  eventlift runs compare shop 3f2a latest    rules, counts and speed of two runs
-  eventlift runs compare shop --with shop2   of the latest runs of two projects
-  eventlift runs export shop > runs.json     everything, for an archive")]
+  eventlift runs shop show                   rules, sessions and results of the last one
+  eventlift runs shop show 3f2a --text       of the run whose id begins so, with the text of its rules
+  eventlift runs shop compare 3f2a latest    rules, counts and speed of two runs
+  eventlift runs shop compare --with shop2   of the latest runs of two projects
+  eventlift runs shop export > runs.json     everything, for an archive")]
 pub struct RunsArguments {
     /// Which project.
     #[command(flatten)]
@@ -174,35 +182,31 @@ pub enum RunsCommand {
     Export(ExportArguments),
 }
 
-/// Which run of which project.
+/// Which run.
 #[derive(Debug, Args)]
 pub struct ShowArguments {
-    /// The folder of eventlift.toml, where it is not this one, and the run: `latest`, its id or how that begins
-    /// [default: latest].
-    #[arg(value_name = "PROJECT | RUN")]
-    pub project_and_run: Vec<String>,
+    /// `latest`, its id, or how that begins.
+    #[arg(default_value = "latest")]
+    pub run: String,
     /// The text of its rules as well.
     #[arg(long)]
     pub text: bool,
 }
 
-/// Which runs of which projects.
+/// Which runs.
 #[derive(Debug, Args)]
 pub struct CompareArguments {
-    /// The folder of eventlift.toml, where it is not this one, and the two runs.
-    #[arg(value_name = "PROJECT | RUN")]
-    pub project_and_runs: Vec<String>,
-    /// Take the second run from the target of this project [default runs: the latest of each].
+    /// The two runs, as for `show`. With --with the second is one of the other project [default: latest].
+    #[arg(value_name = "RUN")]
+    pub runs: Vec<String>,
+    /// Take the second run from the target of this project.
     #[arg(long, value_name = "PROJECT")]
     pub with: Option<PathBuf>,
 }
 
-/// What to export, and how.
+/// How runs are exported.
 #[derive(Debug, Args)]
 pub struct ExportArguments {
-    /// Which project.
-    #[command(flatten)]
-    pub project: ProjectArguments,
     /// One JSON document, or one line for each run.
     #[arg(long, value_enum, default_value = "json")]
     pub format: ExportFormat,
@@ -215,6 +219,105 @@ pub enum ExportFormat {
     Json,
     /// A JSON object a line, one for each run.
     Ndjson,
+}
+
+/// What to translate, by the last run of which project.
+#[derive(Debug, Args)]
+pub struct MapArguments {
+    /// Which project.
+    #[command(flatten)]
+    pub project: ProjectArguments,
+    /// What to translate.
+    #[command(subcommand)]
+    pub command: MapCommand,
+}
+
+/// What to translate.
+#[derive(Debug, Subcommand)]
+pub enum MapCommand {
+    /// Positions of the source to those of the target, or back.
+    Position(PositionArguments),
+    /// Revisions of a stream in the source to streams and revisions in the target.
+    Revision(RevisionArguments),
+    /// What readers of the source have done, to what that is in the target: in a file, or in a table of a database.
+    #[command(after_help = "\
+Examples:
+  eventlift map shop checkpoints --file positions.csv --column position --out new.csv
+  eventlift map shop checkpoints --file positions.ndjson --pointer /position > new.ndjson
+  eventlift map shop checkpoints --table public.subscriptions --column position --key name
+  eventlift map shop checkpoints --table public.subscriptions --column position --key name --apply
+
+Whoever has done everything up to an old position stands at the last event of the target that is made of those alone, and
+skips nothing. No position, and -1, stand for nothing done, and stay.")]
+    Checkpoints(CheckpointArguments),
+    /// References to positions, and to revisions as {\"stream\": …, \"revision\": …}, inside the target's events. Writes the
+    /// events to standard output, as CloudEvents lines; changes nothing.
+    References(ReferenceArguments),
+}
+
+/// Which positions.
+#[derive(Debug, Args)]
+pub struct PositionArguments {
+    /// The positions.
+    #[arg(required = true, value_name = "N")]
+    pub positions: Vec<Position>,
+    /// They are the target's, and are looked up in the source.
+    #[arg(long)]
+    pub back: bool,
+}
+
+/// Which revisions of which stream.
+#[derive(Debug, Args)]
+pub struct RevisionArguments {
+    /// The stream.
+    pub stream: StreamName,
+    /// The revisions, which count from 0.
+    #[arg(required = true, value_name = "N", value_parser = revision)]
+    pub revisions: Vec<Revision>,
+}
+
+fn revision(text: &str) -> Result<Revision, std::num::ParseIntError> {
+    text.parse().map(Revision)
+}
+
+/// Which checkpoints, and what becomes of them.
+#[derive(Debug, Args)]
+pub struct CheckpointArguments {
+    /// A CSV file with a header, or JSON lines.
+    #[arg(long, value_name = "PATH", required_unless_present = "table", conflicts_with = "table")]
+    pub file: Option<PathBuf>,
+    /// The column of the positions: of a CSV file, or of a table.
+    #[arg(long, value_name = "NAME", conflicts_with = "pointer")]
+    pub column: Option<String>,
+    /// Where the position is in each of the JSON lines: a JSON Pointer, such as /position.
+    #[arg(long, value_name = "POINTER", conflicts_with = "table")]
+    pub pointer: Option<String>,
+    /// Write here and not to standard output.
+    #[arg(long, value_name = "PATH", conflicts_with = "table")]
+    pub out: Option<PathBuf>,
+    /// A table, with its schema where that is not the usual one.
+    #[arg(long, value_name = "TABLE")]
+    pub table: Option<String>,
+    /// The column whose value no other row of the table has.
+    #[arg(long, value_name = "NAME", conflicts_with = "file")]
+    pub key: Option<String>,
+    /// The database of the table: `target`, `read_models` or a URL [default: target].
+    #[arg(long, value_name = "STORE", conflicts_with = "file")]
+    pub store: Option<String>,
+    /// Write to the table, in one transaction; without it, only what would change is shown.
+    #[arg(long, conflicts_with = "file")]
+    pub apply: bool,
+}
+
+/// Where references are.
+#[derive(Debug, Args)]
+pub struct ReferenceArguments {
+    /// In the data: a JSON Pointer; may be repeated.
+    #[arg(long, value_name = "POINTER")]
+    pub data: Vec<String>,
+    /// In the metadata: a JSON Pointer, such as /causation_position; may be repeated.
+    #[arg(long, value_name = "POINTER")]
+    pub metadata: Vec<String>,
 }
 
 /// Which rules are recorded anew.

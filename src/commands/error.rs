@@ -201,6 +201,50 @@ pub enum CommandError {
         /// The latest runs, the last first.
         known: Vec<String>,
     },
+    /// There is no position map.
+    #[error("failed to translate positions of {target}: {problem}")]
+    NotMapped {
+        /// The target.
+        target: String,
+        /// Why not.
+        problem: &'static str,
+    },
+    /// A position, or a reference, that can't be read.
+    #[error("failed to translate {place}: {problem}")]
+    Untranslatable {
+        /// File and line, row, or position.
+        place: String,
+        /// Why not.
+        problem: String,
+    },
+    /// A position that the run has not come to.
+    #[error("refused to translate {place}: position {position} is ahead of the run, which is done up to {until}")]
+    Ahead {
+        /// File and line, or row.
+        place: String,
+        /// The position.
+        position: eventlift_events::Position,
+        /// How far the run is.
+        until: eventlift_events::Position,
+    },
+    /// A revision that a stream does not have.
+    #[error("failed to find revision {revision} of stream {stream} in {source_name}")]
+    NoSuchRevision {
+        /// The source.
+        source_name: String,
+        /// The stream.
+        stream: eventlift_events::StreamName,
+        /// The revision.
+        revision: eventlift_events::Revision,
+    },
+    /// A file can't be read.
+    #[error("failed to read {path}: {source}")]
+    Read {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
     /// Arguments that don't go together.
     #[error("failed to understand the arguments: {0}")]
     Usage(String),
@@ -306,6 +350,12 @@ impl CommandError {
             }
             Self::RepairedBeside { .. } => Some("stop what migrates, and repair again".to_owned()),
             Self::Usage(_) => Some("`--help` has examples".to_owned()),
+            Self::NotMapped { .. } => Some("run `eventlift migrate` first".to_owned()),
+            Self::Untranslatable { .. } => Some("correct it, or leave it out; nothing was changed".to_owned()),
+            Self::Ahead { .. } => {
+                Some("run `eventlift migrate` until it has caught up; nothing was changed".to_owned())
+            }
+            Self::NoSuchRevision { .. } => Some("revisions count from 0".to_owned()),
             Self::Definitions(_)
             | Self::Projections(_)
             | Self::Registry(_)
@@ -334,6 +384,8 @@ impl CommandError {
             Self::WrongLimit { .. } => ExitCode::Usage,
             Self::BesideEvents(error) => error.exit_code(),
             Self::Usage(_) | Self::UnknownRun { .. } => ExitCode::Usage,
+            Self::Untranslatable { .. } | Self::NoSuchRevision { .. } | Self::Read { .. } => ExitCode::Source,
+            Self::NotMapped { .. } | Self::Ahead { .. } => ExitCode::Refused,
             Self::NoRun { .. }
             | Self::RepairsTooLittle { .. }
             | Self::NothingToRepair { .. }

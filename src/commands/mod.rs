@@ -14,6 +14,7 @@ mod follow;
 mod going_on;
 mod init;
 mod jobs;
+mod map;
 mod migrate;
 mod output;
 mod plan;
@@ -36,12 +37,14 @@ mod verify;
 
 pub use arguments::{Arguments, Command, RunsCommand};
 pub use control::{HandedOver, ask_to_hand_over};
+pub use arguments::{Arguments, Command, MapCommand, RunsCommand};
 pub use error::{CommandError, ExitCode};
 pub use output::{Format, print_error, print_report};
 
 use check::check;
 use cutover::cutover;
 use init::init;
+use map::{checkpoint_file, checkpoint_table, map_positions, map_references, map_revisions};
 use migrate::migrate;
 use plan::plan;
 use rebuild::rebuild;
@@ -72,12 +75,43 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Status(project) => status(&project).await.map(|r| print_report(format, &r)),
         Command::Runs(arguments) => match &arguments.command {
             None => runs(&arguments.project).await.map(|r| print_report(format, &r)),
-            Some(RunsCommand::Show(show)) => show_run(show).await.map(|r| print_report(format, &r)),
-            Some(RunsCommand::Compare(compare)) => compare_runs(compare).await.map(|r| print_report(format, &r)),
-            Some(RunsCommand::Export(export)) => export_runs(export).await.map(|r| print_report(format, &r)),
+            Some(RunsCommand::Show(show)) => show_run(&arguments.project, show).await.map(|r| print_report(format, &r)),
+            Some(RunsCommand::Compare(compare)) => {
+                compare_runs(&arguments.project, compare).await.map(|r| print_report(format, &r))
+            }
+            Some(RunsCommand::Export(export)) => {
+                export_runs(&arguments.project, export).await.map(|r| print_report(format, &r))
+            }
         },
+        Command::Map(arguments) => run_map(&arguments, format).await,
         Command::Repair(arguments) => repair(&arguments, format).await.map(|r| print_report(format, &r)),
         Command::Serve(arguments) => serve(&arguments, format).await.map(|r| print_report(format, &r)),
     };
     outcome.unwrap_or_else(|error| print_error(format, &error))
+}
+
+/// Translates positions, and prints what came of it.
+async fn run_map(arguments: &arguments::MapArguments, format: Format) -> Result<ExitCode, CommandError> {
+    let project = crate::config::Project::load(&arguments.project.project)?;
+    match &arguments.command {
+        MapCommand::Position(positions) => map_positions(&project, positions).await.map(|r| print_report(format, &r)),
+        MapCommand::Revision(revisions) => map_revisions(&project, revisions).await.map(|r| print_report(format, &r)),
+        MapCommand::Checkpoints(checkpoints) => match (&checkpoints.file, &checkpoints.table) {
+            (Some(file), None) => {
+                let mapped = checkpoint_file(&project, file, checkpoints).await.map(|r| print_report(format, &r));
+                match checkpoints.out {
+                    Some(_) => mapped,
+                    None => mapped.map_err(|error| CommandError::BesideEvents(Box::new(error))),
+                }
+            }
+            (None, Some(table)) => {
+                checkpoint_table(&project, table, checkpoints).await.map(|r| print_report(format, &r))
+            }
+            _ => Err(CommandError::usage("checkpoints are in a --file or in a --table")),
+        },
+        MapCommand::References(references) => map_references(&project, references)
+            .await
+            .map(|r| print_report(format, &r))
+            .map_err(|error| CommandError::BesideEvents(Box::new(error))),
+    }
 }

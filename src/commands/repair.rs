@@ -62,6 +62,7 @@ pub(super) async fn repair(arguments: &RepairArguments, format: Format) -> Resul
         return Err(CommandError::RepairsTooLittle { others });
     }
     refuse_unchanged(arguments, &changes)?;
+    refuse_other_places(target, &run, checkpoint.is_some(), &registry, &options)?;
     let mut report = RepairReport {
         run: run.id.to_string(),
         target: target.to_string(),
@@ -89,12 +90,6 @@ pub(super) async fn repair(arguments: &RepairArguments, format: Format) -> Resul
     let Some(record) = now.filter(|now| now.fingerprint == run.fingerprint && checkpoint_now == checkpoint) else {
         return Err(CommandError::RepairedBeside { run: run.id.to_string() });
     };
-    if let Some((recorded, given)) = fingerprint.scope_change(&record) {
-        return Err(PipelineError::from(Refusal::OtherScope { run: report.run, recorded, given }).into());
-    }
-    if checkpoint.is_some() && !fingerprint.goes_on_numbering(&record) {
-        return Err(PipelineError::from(Refusal::Renumbering { target: target.to_string(), run: report.run }).into());
-    }
     if fingerprint.whole == record.fingerprint {
         return Ok(RepairReport { changed: false, ..report });
     }
@@ -113,6 +108,24 @@ fn refuse_unchanged(arguments: &RepairArguments, changes: &[pipeline::RuleChange
         }),
         None => Ok(()),
     }
+}
+
+/// Fails where the rules, or the scope, give events other places than those that are in the target.
+fn refuse_other_places(
+    target: &StoreConfig,
+    run: &RunRecord,
+    has_written: bool,
+    registry: &Registry,
+    options: &MigrationOptions,
+) -> Result<(), PipelineError> {
+    let fingerprint = Fingerprint::of(registry, &options.scope, &options.policies);
+    if let Some((recorded, given)) = fingerprint.scope_change(run) {
+        return Err(Refusal::OtherScope { run: run.id.to_string(), recorded, given }.into());
+    }
+    if has_written && !fingerprint.goes_on_numbering(run) {
+        return Err(Refusal::Renumbering { target: target.to_string(), run: run.id.to_string() }.into());
+    }
+    Ok(())
 }
 
 async fn last_run(target: &StoreConfig) -> Result<(RunRecord, Option<eventlift_events::Checkpoint>), CommandError> {

@@ -1,17 +1,16 @@
 //! `runs show`, `runs compare` and `runs export`.
 
 use std::fmt;
-use std::path::Path;
 
 use eventlift_events::Counts;
 use serde::Serialize;
 
-use super::arguments::{CompareArguments, ExportArguments, ExportFormat, ShowArguments};
+use super::arguments::{CompareArguments, ExportArguments, ExportFormat, ProjectArguments, ShowArguments};
 use super::error::CommandError;
 use super::output::Report;
 use super::run_view::{RuleChangeView, RunView, TargetRuns};
 use super::runs::{RebuildLine, RunLine, rebuild_lines};
-use crate::config::{FILE_NAME, Project};
+use crate::config::Project;
 use crate::pipeline::rule_changes;
 
 /// One run.
@@ -57,41 +56,32 @@ pub(super) struct ExportReport {
     format: ExportFormat,
 }
 
-/// The first argument is a project's folder if it is one.
-fn project_and_names(arguments: &[String]) -> (&Path, &[String]) {
-    match arguments.split_first() {
-        Some((first, names)) if Path::new(first).join(FILE_NAME).exists() => (Path::new(first), names),
-        _ => (Path::new("."), arguments),
-    }
-}
-
 /// Shows a run.
-pub(super) async fn show_run(arguments: &ShowArguments) -> Result<ShowReport, CommandError> {
-    let (folder, names) = project_and_names(&arguments.project_and_run);
-    let runs = TargetRuns::of(&Project::load(folder)?).await?;
-    let name = match names {
-        [] => "latest",
-        [name] => name,
-        [_, surplus, ..] => return Err(CommandError::usage(format!("{surplus:?}: one run can be shown at a time"))),
-    };
-    let run = runs.view(runs.choose(name)?).await?;
+pub(super) async fn show_run(
+    project: &ProjectArguments,
+    arguments: &ShowArguments,
+) -> Result<ShowReport, CommandError> {
+    let runs = TargetRuns::of(&Project::load(&project.project)?).await?;
+    let run = runs.view(runs.choose(&arguments.run)?).await?;
     Ok(ShowReport { target: runs.target, run, with_text: arguments.text })
 }
 
 /// Compares two runs.
-pub(super) async fn compare_runs(arguments: &CompareArguments) -> Result<CompareReport, CommandError> {
-    let (folder, names) = project_and_names(&arguments.project_and_runs);
-    let runs = TargetRuns::of(&Project::load(folder)?).await?;
+pub(super) async fn compare_runs(
+    project: &ProjectArguments,
+    arguments: &CompareArguments,
+) -> Result<CompareReport, CommandError> {
+    let runs = TargetRuns::of(&Project::load(&project.project)?).await?;
     let others = match &arguments.with {
         Some(other) => Some(TargetRuns::of(&Project::load(other)?).await?),
         None => None,
     };
-    let (before, after) = match (names, &others) {
+    let (before, after) = match (&arguments.runs[..], &others) {
         ([before, after], _) => (&**before, &**after),
         ([before], Some(_)) => (&**before, "latest"),
         ([], Some(_)) => ("latest", "latest"),
         _ => {
-            let problem = format!("two runs are compared, and {} named", counted(names.len()));
+            let problem = format!("two runs are compared, and {} named", counted(arguments.runs.len()));
             return Err(CommandError::usage(problem));
         }
     };
@@ -132,8 +122,11 @@ fn other_changes(before: &RunView, after: &RunView) -> Vec<String> {
 }
 
 /// Exports everything that the ledgers of a project know.
-pub(super) async fn export_runs(arguments: &ExportArguments) -> Result<ExportReport, CommandError> {
-    let project = Project::load(&arguments.project.project)?;
+pub(super) async fn export_runs(
+    project: &ProjectArguments,
+    arguments: &ExportArguments,
+) -> Result<ExportReport, CommandError> {
+    let project = Project::load(&project.project)?;
     if project.read_models.is_none() {
         project.require_target()?;
     }

@@ -1,5 +1,7 @@
 //! The stores: one folder and one feature each, the same file names in each.
 
+#[cfg(feature = "sqlite")]
+mod checkpoint_table;
 #[cfg(any(feature = "sqlite", feature = "file"))]
 mod asked;
 #[cfg(any(feature = "sqlite", feature = "file"))]
@@ -15,6 +17,8 @@ mod refusal;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
+#[cfg(feature = "sqlite")]
+pub use checkpoint_table::{CheckpointChange, CheckpointDatabase, CheckpointRow, CheckpointRows, CheckpointTable};
 #[cfg(any(feature = "sqlite", feature = "file"))]
 pub use asked::{Answer, Cell};
 #[cfg(any(feature = "sqlite", feature = "file"))]

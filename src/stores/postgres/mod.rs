@@ -24,6 +24,7 @@
 
 mod append;
 mod asked;
+mod checkpoints;
 mod columns;
 mod config;
 mod connection;
@@ -52,6 +53,7 @@ mod statement;
 mod url;
 mod writer;
 
+pub(in crate::stores) use checkpoints::{change_checkpoints, checkpoint_rows};
 pub use config::{InvalidPostgres, PayloadColumn, PostgresConfig, PostgresReadModelConfig, PostgresServer, Writers};
 pub use fence::{FENCED, PostgresFence};
 pub(in crate::stores) use layout::kept_columns;

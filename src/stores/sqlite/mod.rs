@@ -7,6 +7,7 @@
 //!
 //! And read models and snapshots, in the same database or another: [`SqliteReadModels`].
 
+mod checkpoints;
 mod config;
 mod fence;
 mod layout;
@@ -17,6 +18,7 @@ mod removal;
 mod statement;
 mod writer;
 
+pub(in crate::stores) use checkpoints::{change_checkpoints, checkpoint_rows};
 pub use config::SqliteConfig;
 pub use fence::SqliteFence;
 pub use read_models::SqliteReadModels;
