@@ -237,14 +237,6 @@ pub enum CommandError {
         /// The revision.
         revision: eventlift_events::Revision,
     },
-    /// A file can't be read.
-    #[error("failed to read {path}: {source}")]
-    Read {
-        /// The file.
-        path: String,
-        /// Why.
-        source: std::io::Error,
-    },
     /// Arguments that don't go together.
     #[error("failed to understand the arguments: {0}")]
     Usage(String),
@@ -384,7 +376,7 @@ impl CommandError {
             Self::WrongLimit { .. } => ExitCode::Usage,
             Self::BesideEvents(error) => error.exit_code(),
             Self::Usage(_) | Self::UnknownRun { .. } => ExitCode::Usage,
-            Self::Untranslatable { .. } | Self::NoSuchRevision { .. } | Self::Read { .. } => ExitCode::Source,
+            Self::Untranslatable { .. } | Self::NoSuchRevision { .. } => ExitCode::Source,
             Self::NotMapped { .. } | Self::Ahead { .. } => ExitCode::Refused,
             Self::NoRun { .. }
             | Self::RepairsTooLittle { .. }

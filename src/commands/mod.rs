@@ -35,9 +35,8 @@ mod status;
 mod throttle;
 mod verify;
 
-pub use arguments::{Arguments, Command, RunsCommand};
-pub use control::{HandedOver, ask_to_hand_over};
 pub use arguments::{Arguments, Command, MapCommand, RunsCommand};
+pub use control::{HandedOver, ask_to_hand_over};
 pub use error::{CommandError, ExitCode};
 pub use output::{Format, print_error, print_report};
 

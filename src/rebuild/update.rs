@@ -158,7 +158,9 @@ impl Update<'_> {
             open.is_changed = true;
             let table = &self.projection.tables()[place.0];
             for (number, change) in changes {
-                if let Err(reason) = change.make(event, &place.1, &mut open.row).and_then(|()| fits(open.row.as_ref(), table)) {
+                if let Err(reason) =
+                    change.make(event, &place.1, &mut open.row).and_then(|()| fits(open.row.as_ref(), table))
+                {
                     if let Some(before) = before {
                         *open = before;
                     }

@@ -1,9 +1,9 @@
 //! The stores: one folder and one feature each, the same file names in each.
 
-#[cfg(feature = "sqlite")]
-mod checkpoint_table;
 #[cfg(any(feature = "sqlite", feature = "file"))]
 mod asked;
+#[cfg(feature = "sqlite")]
+mod checkpoint_table;
 #[cfg(any(feature = "sqlite", feature = "file"))]
 mod configured;
 #[cfg(feature = "file")]
@@ -17,9 +17,9 @@ mod refusal;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
-#[cfg(feature = "sqlite")]
-pub use checkpoint_table::{CheckpointChange, CheckpointDatabase, CheckpointRow, CheckpointRows, CheckpointTable};
 #[cfg(any(feature = "sqlite", feature = "file"))]
 pub use asked::{Answer, Cell};
+#[cfg(feature = "sqlite")]
+pub use checkpoint_table::{CheckpointChange, CheckpointDatabase, CheckpointRow, CheckpointRows, CheckpointTable};
 #[cfg(any(feature = "sqlite", feature = "file"))]
 pub use configured::{InvalidStore, KINDS, KeptAs, READ_MODEL_KINDS, ReadModelConfig, StoreConfig};

@@ -317,7 +317,8 @@ mod tests {
 
     /// The same text with something in it that may make it invalid.
     fn damaged() -> impl Strategy<Value = String> {
-        let damage = prop_oneof!["[\"\\\\{}\\[\\],:0-9eE.+-]", "[\u{0}-\u{1f}]", Just(String::new()), Just("\u{b}".to_owned())];
+        let damage =
+            prop_oneof!["[\"\\\\{}\\[\\],:0-9eE.+-]", "[\u{0}-\u{1f}]", Just(String::new()), Just("\u{b}".to_owned())];
         (json(), any::<prop::sample::Index>(), 0..3_usize, damage).prop_map(|(text, at, removed, damage)| {
             let mut characters: Vec<char> = text.chars().collect();
             let at = at.index(characters.len() + 1);
@@ -366,9 +367,40 @@ mod tests {
     #[test]
     fn texts_at_the_edges_are_judged_as_serde_does() {
         let nested = |depth: usize| format!("{{\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
-        let texts = ["{}", "[]", " { } ", "[1,]", "{\"a\":1,}", "[01]", "[-]", "[1.]", "[1e]", "[.5]", "[+1]", "{\"a\"}",
-            "{a:1}", "[\"\\x\"]", "[\"\\u12g4\"]", "[\"\\u123", "[\"a", "[nul]", "[nullx]", "{}x", "[1 2]", "[,1]", "{,}",
-            "[}", "{]", "[[}]", "{\"a\":{]}", "\u{feff}[]", "[\u{a0}1]", "[\"\u{1f}\"]", "[\"\u{7f}\"]", "[-0, 0e0, 0.0E-0]"];
+        let texts = [
+            "{}",
+            "[]",
+            " { } ",
+            "[1,]",
+            "{\"a\":1,}",
+            "[01]",
+            "[-]",
+            "[1.]",
+            "[1e]",
+            "[.5]",
+            "[+1]",
+            "{\"a\"}",
+            "{a:1}",
+            "[\"\\x\"]",
+            "[\"\\u12g4\"]",
+            "[\"\\u123",
+            "[\"a",
+            "[nul]",
+            "[nullx]",
+            "{}x",
+            "[1 2]",
+            "[,1]",
+            "{,}",
+            "[}",
+            "{]",
+            "[[}]",
+            "{\"a\":{]}",
+            "\u{feff}[]",
+            "[\u{a0}1]",
+            "[\"\u{1f}\"]",
+            "[\"\u{7f}\"]",
+            "[-0, 0e0, 0.0E-0]",
+        ];
         for text in texts {
             agrees(text).unwrap();
         }

@@ -267,13 +267,7 @@ impl Clause {
     }
 
     /// Gives the operations that look into the row what they find, before any of them changes it.
-    fn look_into_row(
-        &self,
-        event: &Event,
-        key: &RowKey,
-        row: Option<&Row>,
-        given: &mut Given,
-    ) -> Result<(), Reason> {
+    fn look_into_row(&self, event: &Event, key: &RowKey, row: Option<&Row>, given: &mut Given) -> Result<(), Reason> {
         if !self.operations.iter().any(|operation| operation.source.needs_row()) {
             return Ok(());
         }

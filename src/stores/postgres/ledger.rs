@@ -243,12 +243,7 @@ impl Ledger {
         Ok(())
     }
 
-    async fn set_positions(
-        &self,
-        connection: &mut PgConnection,
-        progress: &Progress,
-        ranges: Ranges,
-    ) -> Result<()> {
+    async fn set_positions(&self, connection: &mut PgConnection, progress: &Progress, ranges: Ranges) -> Result<()> {
         // One statement can't set a row twice; the last one counts.
         let by_source: BTreeMap<Position, &PositionRange> = progress.positions.iter().map(|r| (r.source, r)).collect();
         let rows = by_source.values().map(|range| range_row(range)).collect::<Result<Vec<_>>>()?;

@@ -16,7 +16,7 @@ use super::append::{Along, Appender};
 use super::config::PostgresConfig;
 use super::failure::store_error;
 use super::layout::{self, EventsTable};
-use super::ledger::Ledger;
+use super::ledger::{Ledger, Ranges};
 use super::proof::Proof;
 use super::range_writer::PostgresRangeWriter;
 use super::removal;
@@ -227,7 +227,7 @@ impl EventWriter for PostgresWriter {
         let result = async {
             fence.begin(connection, ACTION).await?;
             removal::withdraw(connection, &self.table.relation, from).await.map_err(|e| self.failed(ACTION, e))?;
-            fence.ledger.commit(connection, progress).await.map_err(|e| self.failed(ACTION, e))?;
+            fence.ledger.commit(connection, progress, Ranges::Any).await.map_err(|e| self.failed(ACTION, e))?;
             fence.commit(connection, ACTION).await
         };
         let result = result.await;
