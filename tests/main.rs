@@ -13,6 +13,8 @@ mod configuration;
 #[cfg(all(feature = "sqlite", feature = "file"))]
 mod content;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
+mod cutover;
+#[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod disks;
 #[cfg(all(feature = "cli", feature = "jq", feature = "schema"))]
 mod docs;

@@ -8,6 +8,7 @@ use eventlift_events::{RunRecord, RunState, Timestamp};
 use serde::Serialize;
 
 use super::arguments::CutOverArguments;
+use super::control::ask_to_hand_over;
 use super::error::{CommandError, ExitCode};
 use super::migrate::{migration_options, stop_on_signals};
 use super::output::{Format, Report, command};
@@ -21,6 +22,9 @@ use crate::cutover::{
 };
 use crate::pipeline::{GrowingVerification, Migration, is_reverse};
 use crate::stores::StoreConfig;
+
+/// How long a `migrate --follow` that has the target is given to hand it over.
+const HAND_OVER: Duration = Duration::from_secs(30);
 
 /// How a cut-over went.
 #[derive(Debug, Serialize)]
@@ -59,6 +63,7 @@ pub(super) async fn cutover(arguments: &CutOverArguments, format: Format) -> Res
     let fence = source_fence(&project, &attendant, arguments.fenced).await?;
     let target_fence = target_config.fence().await?.map(FenceBy::Store);
 
+    ask_to_hand_over(&project, HAND_OVER).await?;
     let options = migration_options(&arguments.migration, &project);
     let stop = stop_on_signals();
     let (source, target) = (project.source.reader().await?, target_config.writer().await?);

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::arguments::{MigrateArguments, MigrationArguments};
 use super::control::Listening;
+use super::cutover::refuse_after_cut_over;
 use super::error::{CommandError, ExitCode};
 use super::fed::Fed;
 use super::follow::follow;
@@ -146,6 +147,7 @@ impl Work<'_> {
     async fn attempt(&self, heartbeat: Heartbeat) -> Result<MigrateReport, CommandError> {
         let migration = self.open().await?;
         heartbeat.begun();
+        refuse_after_cut_over(migration.target()).await?;
         let start = migration.starting_point().await?;
         let first_start = *self.start.get_or_init(|| start);
         let done_before = first_start.counts();
