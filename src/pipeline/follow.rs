@@ -8,7 +8,6 @@ use futures_util::stream::BoxStream;
 
 use super::error::PipelineError;
 use super::migration::{Migration, Outcome};
-use super::sequence::Sequencer;
 use super::stop::Stop;
 
 /// How often a source that is followed is looked at.
@@ -40,21 +39,23 @@ impl Migration {
             return Ok(outcome);
         }
         let checkpoint = self.target.checkpoint(outcome.run).await.map_err(PipelineError::Target)?;
-        let mut sequencer = Sequencer::resume(self.registry.clone(), outcome.run, checkpoint, &*self.target).await?;
+        let mut sequencer = self.sequencer(outcome.run, checkpoint).await?;
         self.following = true;
         let mut lookout = Lookout::new(&*self.source, following, self.stop.clone());
         while !self.stop.is_asked() {
-            let read_before = sequencer.counts().read;
+            let before = sequencer.source();
             let head = self.source.head().await.map_err(PipelineError::Source)?;
             self.head = head.or(self.head);
             // A store that can't tell where it ends is read to find out.
             if may_have_more(head, sequencer.source()) {
                 self.stream(&mut sequencer, &mut None).await?;
             }
-            self.report(RunState::Done, sequencer.counts(), sequencer.source());
-            lookout.wait(sequencer.counts().read > read_before).await;
+            let quarantined = sequencer.held().quarantined();
+            self.report(RunState::Done, sequencer.counts(), sequencer.source(), quarantined);
+            lookout.wait(sequencer.source() > before).await;
         }
-        Ok(Outcome { counts: sequencer.counts(), source: sequencer.source(), ..outcome })
+        let quarantined = sequencer.held().quarantined();
+        Ok(Outcome { counts: sequencer.counts(), source: sequencer.source(), quarantined, ..outcome })
     }
 }
 

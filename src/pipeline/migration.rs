@@ -15,8 +15,9 @@ use super::ahead::ReadAhead;
 use super::append::{Appended, Gathered, append_once, refuse_attributes};
 use super::error::{PipelineError, Refusal};
 use super::fingerprint::Fingerprint;
-use super::policy::{Policies, Revisions};
+use super::policy::{FailedEvents, Policies, Revisions};
 use super::progress::Progress;
+use super::quarantine::{Holding, QuarantineLimits, Quarantined};
 use super::ranges::{self, Loaded, RangedLoad};
 use super::sequence::Sequencer;
 use super::starting_point::StartingPoint;
@@ -37,6 +38,8 @@ pub struct MigrationOptions {
     /// A transaction ends with the batch that brings it to this many events, read or written, or to 8 MiB of them.
     /// Never changes the result.
     pub transaction_events: NonZeroUsize,
+    /// How much may be in quarantine before the run stops.
+    pub quarantine: QuarantineLimits,
     /// Go on although the transformers, the policies or the source are not those the run was started with.
     pub accept_changes: bool,
 }
@@ -51,6 +54,7 @@ impl Default for MigrationOptions {
             workers: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             batch_events: BATCH,
             transaction_events: TRANSACTION,
+            quarantine: QuarantineLimits::default(),
             accept_changes: false,
         }
     }
@@ -69,6 +73,8 @@ pub struct Outcome {
     pub counts: Counts,
     /// The last source position that is done.
     pub source: Option<Position>,
+    /// What is in quarantine.
+    pub quarantined: Quarantined,
 }
 
 /// Streams a source through transformers into a target, exactly once.
@@ -179,33 +185,47 @@ impl Migration {
         }
         self.record(&mut record, RunState::Loading).await?;
         if checkpoint.is_none() && listener.is_none() {
-            self.report(RunState::Loading, ranges::sum(&ranges), None);
+            self.report(RunState::Loading, ranges::sum(&ranges), None, Quarantined::default());
             checkpoint = match self.load_ranges(record.id, ranges).await? {
                 Loaded::All(checkpoint) => checkpoint,
                 Loaded::Stopped(counts) => {
-                    return Ok(Outcome { run: record.id, done: false, resumed, counts, source: None });
+                    let (run, quarantined) = (record.id, self.progress.borrow().quarantined);
+                    return Ok(Outcome { run, done: false, resumed, counts, source: None, quarantined });
                 }
             };
         } else if !ranges.is_empty() {
             // All of them are in; only that they are was still to be forgotten.
-            self.target.plan_ranges(record.id, &[]).await.map_err(PipelineError::Target)?;
+            checkpoint = ranges::close(&mut *self.target, record.id).await?;
         }
-        let mut sequencer = Sequencer::resume(Arc::clone(&self.registry), record.id, checkpoint, &*self.target).await?;
-        self.report(RunState::Loading, sequencer.counts(), sequencer.source());
+        let mut sequencer = self.sequencer(record.id, checkpoint).await?;
+        let quarantined = sequencer.held().quarantined();
+        self.report(RunState::Loading, sequencer.counts(), sequencer.source(), quarantined);
         self.stream(&mut sequencer, &mut listener).await?;
-        let (counts, source) = (sequencer.counts(), sequencer.source());
-        let outcome = Outcome { run: record.id, done: false, resumed, counts, source };
+        let (counts, source, quarantined) = (sequencer.counts(), sequencer.source(), sequencer.held().quarantined());
+        let outcome = Outcome { run: record.id, done: false, resumed, counts, source, quarantined };
         if self.stop.is_asked() {
             return Ok(outcome);
         }
         self.record(&mut record, RunState::Sealing).await?;
-        self.report(RunState::Sealing, counts, source);
+        self.report(RunState::Sealing, counts, source, quarantined);
         let options = &self.options;
         let dense = options.policies.revisions == Revisions::Dense && options.scope.holds_whole_streams();
         self.target.seal(dense).await.map_err(PipelineError::Target)?;
         self.record(&mut record, RunState::Done).await?;
-        self.report(RunState::Done, counts, source);
+        self.report(RunState::Done, counts, source, quarantined);
         Ok(Outcome { done: true, ..outcome })
+    }
+
+    /// What numbers events, behind a checkpoint, and holds those that fail.
+    pub(super) async fn sequencer(
+        &self,
+        run: RunId,
+        checkpoint: Option<Checkpoint>,
+    ) -> Result<Sequencer, PipelineError> {
+        let opens = self.options.policies.failed_events == FailedEvents::Quarantine;
+        let holding = Holding::load(&*self.target, run, opens, self.options.quarantine).await;
+        let sequencer = Sequencer::resume(Arc::clone(&self.registry), run, checkpoint, &*self.target).await?;
+        Ok(sequencer.holding(holding.map_err(PipelineError::Target)?))
     }
 
     async fn load_ranges(&mut self, run: RunId, planned: Vec<LoadRange>) -> Result<Loaded, PipelineError> {
@@ -263,7 +283,9 @@ impl Migration {
         let checkpoint = self.target.checkpoint(record.id).await.map_err(PipelineError::Target)?;
         let ranges = self.target.load_ranges(record.id).await.map_err(PipelineError::Target)?;
         let last_written = checkpoint.map_or_else(|| ranges::last_done(&ranges), |checkpoint| checkpoint.target);
-        if last_position != last_written && self.target.capabilities().explicit_positions {
+        // While a load in ranges is being closed, events may be taken out already that its checkpoint counts.
+        let is_closing = checkpoint.is_some() && !ranges.is_empty() && last_position < last_written;
+        if last_position != last_written && !is_closing && self.target.capabilities().explicit_positions {
             return Err(Refusal::ForeignEvents { target, run: Some(run) }.into());
         }
         // What the checkpoint is past was chosen by the recorded scope: going on with another one would leave a hole.
@@ -322,6 +344,9 @@ impl Migration {
             let problem = "rules that move events between streams need a source with one order across all streams";
             return Err(Refusal::Unfit(problem.to_owned()).into());
         }
+        if self.options.policies.failed_events == FailedEvents::Quarantine && self.registry.shape() == Shape::Moving {
+            return Err(Refusal::QuarantineOfMoves.into());
+        }
         Ok(())
     }
 
@@ -331,8 +356,14 @@ impl Migration {
         self.target.record_run(record).await.map_err(PipelineError::Target)
     }
 
-    pub(super) fn report(&self, state: RunState, counts: Counts, source: Option<Position>) {
-        self.progress.send_replace(Progress { state, counts, source, head: self.head });
+    pub(super) fn report(
+        &self,
+        state: RunState,
+        counts: Counts,
+        source: Option<Position>,
+        quarantined: Quarantined,
+    ) {
+        self.progress.send_replace(Progress { state, counts, source, head: self.head, quarantined });
     }
 
     /// Runs the stages, from behind what the sequencer has numbered, until the source ends, the run is asked to stop, or
@@ -389,7 +420,7 @@ impl Migration {
                 sequencer.committed(&progress);
                 let Checkpoint { source, counts, .. } = progress.checkpoint;
                 let state = if self.following { RunState::Done } else { RunState::Loading };
-                self.report(state, counts, Some(source));
+                self.report(state, counts, Some(source), sequencer.held().quarantined());
                 Some(progress.checkpoint)
             }
             None => None,

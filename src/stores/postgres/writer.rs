@@ -206,6 +206,10 @@ impl EventWriter for PostgresWriter {
         held.settle(Ok(writers)).await
     }
 
+    fn takes_earlier_positions(&self) -> bool {
+        true
+    }
+
     async fn is_empty(&self) -> Result<bool, StoreError> {
         let mut held = self.held().await?;
         let statement = format!("SELECT NOT EXISTS (SELECT 1 FROM {})", self.table.relation);

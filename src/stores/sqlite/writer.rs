@@ -149,6 +149,10 @@ impl EventWriter for SqliteWriter {
         self.with(move |database| database.seal(dense)).await
     }
 
+    fn takes_earlier_positions(&self) -> bool {
+        true
+    }
+
     async fn is_empty(&self) -> Result<bool, StoreError> {
         self.query(|c| c.query_row("SELECT NOT EXISTS (SELECT 1 FROM events)", [], |row| row.get(0))).await
     }
