@@ -222,7 +222,9 @@ impl CommandError {
 fn of_pipeline(error: &PipelineError) -> ExitCode {
     match error {
         PipelineError::Source(error) | PipelineError::Target(error) => of_store(error),
-        PipelineError::Transform(_) | PipelineError::Uncovered { .. } => ExitCode::Rule,
+        PipelineError::Transform(_) | PipelineError::Uncovered { .. } | PipelineError::QuarantineFull { .. } => {
+            ExitCode::Rule
+        }
         PipelineError::Refused(crate::pipeline::Refusal::Uncovered { .. }) => ExitCode::Rule,
         PipelineError::Refused(_) | PipelineError::Attributes { .. } => ExitCode::Refused,
         PipelineError::Audit { .. } => ExitCode::Source,
