@@ -33,7 +33,7 @@ pub use expected::{expected_events, expected_events_apart};
 pub use fingerprint::Fingerprint;
 pub use follow::Following;
 pub use migration::{Migration, MigrationOptions, Outcome};
-pub use policy::{FailedEvents, Policies, Revisions, Unknown};
+pub use policy::{FailedEvents, FailUnlessTold, PassUnlessTold, Policies, Revisions, Unknown};
 pub use progress::Progress;
 pub use ranges::keep_places;
 pub use rehearsal::{Rehearsal, RehearsalOptions, rehearse};
