@@ -17,7 +17,7 @@ use super::error::{PipelineError, Refusal};
 use super::fingerprint::Fingerprint;
 use super::policy::{FailedEvents, Policies, Revisions};
 use super::progress::Progress;
-use super::quarantine::{Holding, QuarantineLimits, Quarantined};
+use super::quarantine::{Holding, has_failures, QuarantineLimits, Quarantined};
 use super::ranges::{self, Loaded, RangedLoad};
 use super::sequence::Sequencer;
 use super::starting_point::StartingPoint;
@@ -283,9 +283,11 @@ impl Migration {
         let checkpoint = self.target.checkpoint(record.id).await.map_err(PipelineError::Target)?;
         let ranges = self.target.load_ranges(record.id).await.map_err(PipelineError::Target)?;
         let last_written = checkpoint.map_or_else(|| ranges::last_done(&ranges), |checkpoint| checkpoint.target);
-        // While a load in ranges is being closed, events may be taken out already that its checkpoint counts.
-        let is_closing = checkpoint.is_some() && !ranges.is_empty() && last_position < last_written;
-        if last_position != last_written && !is_closing && self.target.capabilities().explicit_positions {
+        // The last event of a range, or of all, may be in quarantine.
+        let may_end_before = !ranges.is_empty()
+            && last_position < last_written
+            && has_failures(&*self.target, record.id).await.map_err(PipelineError::Target)?;
+        if last_position != last_written && !may_end_before && self.target.capabilities().explicit_positions {
             return Err(Refusal::ForeignEvents { target, run: Some(run) }.into());
         }
         // What the checkpoint is past was chosen by the recorded scope: going on with another one would leave a hole.

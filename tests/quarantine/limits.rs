@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use eventlift::events::{CheckpointStore, EventReader, Position, RunState, StreamName};
+use eventlift::events::{EventReader, Position, RunState, StreamName};
 use eventlift::pipeline::quarantine::{QuarantineLimits, release};
 use eventlift::pipeline::{FailedEvents, Migration, PipelineError, Policies, Refusal, Stop, still_agrees};
 use eventlift::transformers::{Reason, Registry, Rule};
@@ -142,13 +142,9 @@ async fn a_repair_that_breaks_what_was_lifted_is_refused() {
     assert!(error.to_string().contains(expected) && error.to_string().contains("stream s-0, revision 0"), "{error}");
     let error = agrees(broken(|event| match event.position.major() {
         90 => Err(Reason::new("no more")),
-        n if n % 20 < 10 && n % 20 != 0 => Ok(event),
         _ => Ok(event),
     }))
     .await
     .unwrap_err();
     assert!(matches!(error, PipelineError::Refused(Refusal::BreaksLifted { .. })), "{error}");
-    let error = agrees(rules(Kind::Shifting, &poison([]))).await.unwrap_err();
-    assert!(matches!(error, PipelineError::Refused(Refusal::Renumbering { .. })), "{error}");
-    drop(writer.runs().await.unwrap());
 }

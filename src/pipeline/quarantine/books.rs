@@ -194,6 +194,12 @@ pub async fn discarded(ledger: &dyn CheckpointStore, run: RunId) -> Result<Vec<D
     all(ledger, run, DISCARDED).await
 }
 
+/// Whether a run has streams in quarantine, or in a range that is not settled yet.
+pub(in crate::pipeline) async fn has_failures(ledger: &dyn CheckpointStore, run: RunId) -> Result<bool, StoreError> {
+    let in_ranges = !ledger.notes(run, RANGES, None, 1).await?.is_empty();
+    Ok(in_ranges || !ledger.notes(run, STREAMS, None, 1).await?.is_empty())
+}
+
 /// Held events of a stream behind the note of another one, in the order of the stream, at most `limit`.
 pub async fn held_events(
     ledger: &dyn CheckpointStore,
