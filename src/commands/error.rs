@@ -32,11 +32,13 @@ pub enum ExitCode {
     Store = 8,
     /// Stopped on request; the same command goes on.
     Stopped = 9,
+    /// Done, but events are in quarantine.
+    Quarantined = 10,
 }
 
 impl ExitCode {
     /// Every exit code, ascending.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Done,
         Self::Unexpected,
         Self::Usage,
@@ -47,6 +49,7 @@ impl ExitCode {
         Self::Rule,
         Self::Store,
         Self::Stopped,
+        Self::Quarantined,
     ];
 }
 

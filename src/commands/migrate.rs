@@ -18,6 +18,7 @@ use super::progress_line::ProgressLine;
 use super::rebuild::ProjectionLine;
 use super::rules::registry;
 use crate::config::Project;
+use crate::pipeline::quarantine::Quarantined;
 use crate::pipeline::{
     Heartbeat, MayPass, Migration, MigrationOptions, PipelineError, Refusal, StartingPoint, Stop, StopHandle, Survey,
     SurveyOptions, survey,
@@ -38,6 +39,8 @@ pub(super) struct MigrateReport {
     /// Events read and written since the command was started.
     pub(super) read_now: u64,
     pub(super) written_now: u64,
+    /// What is in quarantine.
+    pub(super) quarantined: Quarantined,
     pub(super) seconds: f64,
     /// How often it went on by itself after a store could not be reached.
     pub(super) retries: u32,
@@ -206,6 +209,7 @@ impl Work<'_> {
             counts: outcome.counts,
             read_now: outcome.counts.read - done_before.read,
             written_now: outcome.counts.written - done_before.written,
+            quarantined: outcome.quarantined,
             seconds: self.begun.elapsed().as_secs_f64(),
             retries: 0,
             read_models,
@@ -258,6 +262,7 @@ pub(super) fn migration_options(arguments: &MigrationArguments, project: &Projec
     MigrationOptions {
         scope: arguments.scope.scope(),
         policies: project.policies,
+        quarantine: project.quarantine,
         workers: arguments.workers.unwrap_or(defaults.workers),
         batch_events: arguments.batch,
         accept_changes: arguments.accept_changes,
@@ -319,7 +324,10 @@ impl Signals {
 
 impl Report for MigrateReport {
     fn exit_code(&self) -> ExitCode {
-        self.exit_code
+        match self.exit_code {
+            ExitCode::Done if self.quarantined.events > 0 => ExitCode::Quarantined,
+            code => code,
+        }
     }
 
     fn leaves_standard_output(&self) -> bool {
@@ -353,6 +361,9 @@ impl fmt::Display for MigrateReport {
         }
         if self.state == "done" && self.exit_code == ExitCode::Stopped {
             writeln!(f, "the events are in; the read models are what they were, the same command goes on")?;
+        }
+        if self.quarantined.events > 0 {
+            writeln!(f, "{}; `{}` says why", self.quarantined, command("quarantine list", &self.project))?;
         }
         if self.state == "done" && !self.can_be_verified {
             write!(f, "done")

@@ -15,6 +15,7 @@ mod migrate;
 mod output;
 mod plan;
 mod progress_line;
+mod quarantine;
 mod read_model_status;
 mod read_models;
 mod rebuild;
@@ -32,6 +33,7 @@ use check::check;
 use init::init;
 use migrate::migrate;
 use plan::plan;
+use quarantine::quarantine;
 use rebuild::rebuild;
 use runs::runs;
 use serve::serve;
@@ -49,6 +51,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Verify(migration) => verify(&migration, format).await.map(|r| print_report(format, &r)),
         Command::Rebuild(arguments) => rebuild(&arguments, format).await.map(|r| print_report(format, &r)),
         Command::Status(project) => status(&project).await.map(|r| print_report(format, &r)),
+        Command::Quarantine(wanted) => quarantine(&wanted, format).await,
         Command::Runs(project) => runs(&project).await.map(|r| print_report(format, &r)),
         Command::Serve(arguments) => serve(&arguments, format).await.map(|r| print_report(format, &r)),
     };

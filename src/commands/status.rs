@@ -11,6 +11,7 @@ use super::output::{Report, command};
 use super::read_model_status::{ReadModelStatus, read_model_status};
 use super::runs::{RunLine, run_lines};
 use crate::config::Project;
+use crate::pipeline::quarantine::{Quarantined, quarantined_streams};
 
 /// Where the last run stands.
 #[derive(Debug, Serialize)]
@@ -21,6 +22,8 @@ pub(super) struct StatusReport {
     /// Whether a process is at work on the target now.
     running: bool,
     run: Option<RunLine>,
+    /// What of it is in quarantine.
+    quarantined: Quarantined,
     /// Whether that process has the ledger for itself now, as it does while it builds indexes.
     busy: bool,
     #[serde(flatten)]
@@ -35,6 +38,7 @@ pub(super) async fn status(arguments: &ProjectArguments) -> Result<StatusReport,
         project.require_target()?;
     }
     let (run, busy) = last_run(&project).await?;
+    let quarantined = if busy { Quarantined::default() } else { quarantined(&project).await? };
     let running = match &project.target {
         Some(target) => target.is_being_written().await,
         None => false,
@@ -44,6 +48,7 @@ pub(super) async fn status(arguments: &ProjectArguments) -> Result<StatusReport,
         target: project.target.as_ref().map(ToString::to_string),
         running,
         run,
+        quarantined,
         busy,
         read_models: read_model_status(&project).await?,
         project: arguments.project.display().to_string(),
@@ -59,6 +64,15 @@ async fn last_run(project: &Project) -> Result<(Option<RunLine>, bool), CommandE
         Err(CommandError::Store(error)) if matches!(error.kind, StoreErrorKind::Locked(_)) => Ok((None, true)),
         Err(error) => Err(error),
     }
+}
+
+/// What the last run into the target has in quarantine.
+async fn quarantined(project: &Project) -> Result<Quarantined, CommandError> {
+    let Some(target) = &project.target else { return Ok(Quarantined::default()) };
+    let Some(ledger) = target.ledger().await? else { return Ok(Quarantined::default()) };
+    let Some(run) = ledger.runs().await?.pop() else { return Ok(Quarantined::default()) };
+    let streams = quarantined_streams(&*ledger, run.id).await?;
+    Ok(Quarantined { streams: streams.len() as u64, events: streams.iter().map(|stream| stream.held).sum() })
 }
 
 impl Report for StatusReport {}
@@ -89,6 +103,9 @@ impl StatusReport {
         writeln!(f, "read {read}, written {written}: {lifted} lifted, {split} of them split, {dropped} dropped")?;
         if let Some(position) = &run.source_position {
             writeln!(f, "done up to position {position} of the source")?;
+        }
+        if self.quarantined.events > 0 {
+            writeln!(f, "{}; `{}` says why", self.quarantined, command("quarantine list", &self.project))?;
         }
         match (self.running, run.state) {
             (true, _) => writeln!(f, "a process is at work on it now"),

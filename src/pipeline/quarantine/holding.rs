@@ -1,9 +1,11 @@
 //! What a run holds: which streams are in quarantine, and what changes about that with the next commit.
 
 use std::collections::{BTreeSet, HashMap};
+use std::fmt;
 
 use bytestring::ByteString;
 use eventlift_events::{CheckpointStore, Event, NoteChange, Position, RunId, StoreError, StreamName, Timestamp};
+use serde::Serialize;
 
 use super::books::{self, Discarded, Failed, Numbering, QuarantinedStream, held_note, no_longer_held};
 use crate::pipeline::error::PipelineError;
@@ -24,12 +26,20 @@ impl Default for QuarantineLimits {
 }
 
 /// How much is in quarantine.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct Quarantined {
     /// How many streams.
     pub streams: u64,
     /// How many events, those that wait included.
     pub events: u64,
+}
+
+impl fmt::Display for Quarantined {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (event, are) = if self.events == 1 { ("event", "is") } else { ("events", "are") };
+        let stream = if self.streams == 1 { "stream" } else { "streams" };
+        write!(f, "{} {event} of {} {stream} {are} in quarantine", self.events, self.streams)
+    }
 }
 
 /// How many failures an error names.
