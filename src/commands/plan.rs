@@ -20,7 +20,8 @@ use super::rules::registry;
 use super::verify::{ByValueView, by_value_lines};
 use crate::config::{FILE_NAME, Project};
 use crate::pipeline::{
-    ByValue, Covered, FailedEvents, MigrationOptions, Part, PipelineError, Refusal, Rehearsal, RehearsalOptions, Survey, SurveyOptions, rehearse, survey,
+    ByValue, Covered, FailedEvents, MigrationOptions, Part, PipelineError, Refusal, Rehearsal, RehearsalOptions,
+    Survey, SurveyOptions, rehearse, survey,
 };
 use crate::rebuild::{Touched, touched};
 use crate::stores::{KeptAs, StoreConfig};
@@ -408,7 +409,10 @@ impl fmt::Display for PlanReport {
             writeln!(f, "about {seconds:.1} s and {megabytes:.1} MB in the target")?;
         }
         if let Some(failing) = self.quarantined {
-            writeln!(f, "an event that fails goes to quarantine, with those behind it in its stream; {failing} would fail")?;
+            writeln!(
+                f,
+                "an event that fails goes to quarantine, with those behind it in its stream; {failing} would fail"
+            )?;
         }
         if let Some(loading) = self.loading {
             writeln!(f, "{loading}")?;

@@ -94,7 +94,11 @@ impl fmt::Display for ListReport {
         }
         for QuarantinedStream { stream, failed, since, held, .. } in &self.streams {
             let behind = held - 1;
-            writeln!(f, "{stream}: event {} at position {} fails, {behind} wait behind it", failed.id, failed.position)?;
+            writeln!(
+                f,
+                "{stream}: event {} at position {} fails, {behind} wait behind it",
+                failed.id, failed.position
+            )?;
             let (event_type, version) = (&failed.event_type, failed.version);
             writeln!(f, "  {event_type} version {version} by {}: {}", failed.rule, failed.reason)?;
             writeln!(f, "  since {since}")?;
@@ -105,7 +109,10 @@ impl fmt::Display for ListReport {
         }
         if !self.streams.is_empty() {
             let (events, streams) = (self.events, self.streams.len());
-            writeln!(f, "{events} events of {streams} streams are in quarantine; once the rules are corrected, lift them with")?;
+            writeln!(
+                f,
+                "{events} events of {streams} streams are in quarantine; once the rules are corrected, lift them with"
+            )?;
             writeln!(f, "`{}`", command("quarantine retry", &self.project))?;
         }
         Ok(())
@@ -249,7 +256,12 @@ async fn take_over(
         Fingerprint::of(registry, &options.scope, &options.policies).of_stores(source.reading(), target.writing());
     if run.source != source.identity().key {
         let (recorded, given) = (run.source.clone(), source.identity().key.clone());
-        return Err(PipelineError::from(Refusal::OtherSource { target: target.identity().to_string(), recorded, given }).into());
+        return Err(PipelineError::from(Refusal::OtherSource {
+            target: target.identity().to_string(),
+            recorded,
+            given,
+        })
+        .into());
     }
     if fingerprint.changes_since(run).is_none() {
         return Ok(Some(false));

@@ -215,8 +215,8 @@ async fn verify_events(
     line.end();
     let verification = verification?;
     let left_out = Arc::clone(&apart);
-    let expected = until
-        .map(|_| pipeline::expected_events_apart(source, registry, options, until, left_out, stop.clone()));
+    let expected =
+        until.map(|_| pipeline::expected_events_apart(source, registry, options, until, left_out, stop.clone()));
     let view = EventsView {
         target: target_name,
         agrees: verification.agrees(),

@@ -4,7 +4,7 @@ use eventlift_events::{EventId, EventType, Position, Revision, SchemaVersion, St
 use eventlift_transformers::{TransformError, Uncovered};
 
 use super::audit::Finding;
-use super::quarantine::{Quarantined, QuarantineLimits};
+use super::quarantine::{QuarantineLimits, Quarantined};
 
 /// Why a run ended before it was done. What was committed stays; started again, the run goes on from there.
 #[derive(Debug, thiserror::Error)]

@@ -17,7 +17,7 @@ use super::error::{PipelineError, Refusal};
 use super::fingerprint::Fingerprint;
 use super::policy::{FailedEvents, Policies, Revisions};
 use super::progress::Progress;
-use super::quarantine::{Holding, has_failures, QuarantineLimits, Quarantined};
+use super::quarantine::{Holding, QuarantineLimits, Quarantined, has_failures};
 use super::ranges::{self, Loaded, RangedLoad};
 use super::sequence::Sequencer;
 use super::starting_point::StartingPoint;
@@ -358,13 +358,7 @@ impl Migration {
         self.target.record_run(record).await.map_err(PipelineError::Target)
     }
 
-    pub(super) fn report(
-        &self,
-        state: RunState,
-        counts: Counts,
-        source: Option<Position>,
-        quarantined: Quarantined,
-    ) {
+    pub(super) fn report(&self, state: RunState, counts: Counts, source: Option<Position>, quarantined: Quarantined) {
         self.progress.send_replace(Progress { state, counts, source, head: self.head, quarantined });
     }
 

@@ -33,16 +33,16 @@ pub use expected::{expected_events, expected_events_apart};
 pub use fingerprint::Fingerprint;
 pub use follow::Following;
 pub use migration::{Migration, MigrationOptions, Outcome};
-pub use policy::{FailedEvents, FailUnlessTold, PassUnlessTold, Policies, Revisions, Unknown};
+pub use policy::{FailUnlessTold, FailedEvents, PassUnlessTold, Policies, Revisions, Unknown};
 pub use progress::Progress;
 pub use ranges::keep_places;
 pub use rehearsal::{Rehearsal, RehearsalOptions, rehearse};
 pub use retry::{Heartbeat, MayPass, NextTry, RetryPolicy, go_on};
 pub use starting_point::StartingPoint;
+pub use still_agrees::still_agrees;
 pub use stop::{Stop, StopHandle};
 pub use survey::{Covered, Sample, Survey, SurveyOptions, survey};
 pub(crate) use transform::{Origins, lift_batches};
-pub use still_agrees::still_agrees;
 pub use verify::{
     ByValue, Difference, Part, Verification, VerifyProgress, compared_by_value, verify, verify_apart, verify_empty,
 };

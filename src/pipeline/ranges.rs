@@ -10,8 +10,8 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use eventlift_events::{
-    Checkpoint, Counts, Event, EventReader, EventWriter, LoadRange, Position, Progress as Committed, RangeWriter, ReadRequest,
-    NoteChange, RunId, RunState, StoreErrorKind, StreamName,
+    Checkpoint, Counts, Event, EventReader, EventWriter, LoadRange, NoteChange, Position, Progress as Committed,
+    RangeWriter, ReadRequest, RunId, RunState, StoreErrorKind, StreamName,
 };
 use eventlift_transformers::{Registry, Shape};
 use tokio::sync::{mpsc, oneshot, watch};

@@ -490,7 +490,8 @@ impl Sequencer {
 /// The groups of a batch, and the error that the event behind the last one met.
 fn group(batch: LiftedBatch) -> (Vec<Group>, Option<PipelineError>) {
     let LiftedBatch { events, origins, sources, failures, failed, .. } = batch;
-    let (mut events, mut sources, mut failures) = (events.into_iter(), sources.into_iter(), failures.into_iter().peekable());
+    let (mut events, mut sources, mut failures) =
+        (events.into_iter(), sources.into_iter(), failures.into_iter().peekable());
     let groups = origins.into_iter().enumerate().map(|(index, origin)| {
         let events = events.by_ref().take(origin.parts).collect();
         let failed = failures.next_if(|(failed, _)| *failed == index).map(|(_, error)| error);

@@ -131,12 +131,7 @@ pub(super) fn lift_batch(registry: &Registry, policies: Policies, keep: Origins,
     lifted
 }
 
-fn lift(
-    registry: &Registry,
-    policies: Policies,
-    event: Event,
-    lifted: &mut Vec<Event>,
-) -> Result<Lift, PipelineError> {
+fn lift(registry: &Registry, policies: Policies, event: Event, lifted: &mut Vec<Event>) -> Result<Lift, PipelineError> {
     // Asked before it is lifted: rules may drop or change it, covered or not.
     if let Some(error) = refuse(registry, policies, &event) {
         return Err(error);

@@ -11,6 +11,7 @@ mod followed;
 mod gone;
 mod live;
 mod proxy;
+mod quarantine;
 mod read_models;
 mod reading;
 mod server;

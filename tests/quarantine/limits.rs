@@ -14,9 +14,7 @@ use crate::rulebook;
 
 /// Ten streams that take turns, of twenty events each.
 fn log() -> Vec<Event> {
-    (0..200)
-        .map(|n| rulebook::event(n + 1, "A", &format!("s-{}", n % 10), n / 10, format!("{{\"n\":{n}}}")))
-        .collect()
+    (0..200).map(|n| rulebook::event(n + 1, "A", &format!("s-{}", n % 10), n / 10, format!("{{\"n\":{n}}}"))).collect()
 }
 
 #[tokio::test]

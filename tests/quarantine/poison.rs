@@ -31,7 +31,9 @@ pub(crate) fn log() -> Vec<Event> {
 pub(crate) fn bad() -> super::scene::Poison {
     let in_failing = (0..EVENTS).filter(|n| (n % STREAMS).is_multiple_of(STREAMS / FAILING));
     // A fifth of the events are in those streams, so a twentieth of these is a hundredth of all.
-    poison(in_failing.enumerate().filter(|(index, _)| index % 20 == (index / FAILING as usize) % 20).map(|(_, n)| n + 1))
+    poison(
+        in_failing.enumerate().filter(|(index, _)| index % 20 == (index / FAILING as usize) % 20).map(|(_, n)| n + 1),
+    )
 }
 
 pub(crate) fn limits() -> QuarantineLimits {
@@ -78,8 +80,7 @@ async fn one_in_a_hundred_fails_in_sqlite() {
         let mut writer: Box<dyn EventWriter> = Box::new(open());
         let run = writer.runs().await.unwrap().pop().unwrap();
         let (registry, policies) = (rules(kind, &poison([])), migration_options().policies);
-        let released =
-            release(&mut *writer, &registry, policies, &run, &[], &Stop::never(), |_| {}).await.unwrap();
+        let released = release(&mut *writer, &registry, policies, &run, &[], &Stop::never(), |_| {}).await.unwrap();
         assert_eq!(released.failing, []);
         drop(writer);
         assert_eq!(migrate(&poison([])).await.counts.read, EVENTS);

@@ -19,7 +19,7 @@ use crate::content::{event_line, events_of};
 
 /// What the rules do beside failing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// Every event stays where it is.
     OneToOne,
     /// Some are split, some dropped.
@@ -29,10 +29,10 @@ pub(super) enum Kind {
 }
 
 /// The positions of the events that rules fail on.
-pub(super) type Poison = Arc<BTreeSet<u64>>;
+pub(crate) type Poison = Arc<BTreeSet<u64>>;
 
 /// The rules, which fail on these positions.
-pub(super) fn rules(kind: Kind, poison: &Poison) -> Arc<Registry> {
+pub(crate) fn rules(kind: Kind, poison: &Poison) -> Arc<Registry> {
     let fails = {
         let poison = Arc::clone(poison);
         move |event: &Event| match kind != Kind::Stateful && poison.contains(&event.position.major()) {
@@ -100,11 +100,11 @@ impl StatefulTransformer for Counts {
     }
 }
 
-pub(super) fn poison(positions: impl IntoIterator<Item = u64>) -> Poison {
+pub(crate) fn poison(positions: impl IntoIterator<Item = u64>) -> Poison {
     Arc::new(positions.into_iter().collect())
 }
 
-pub(super) fn options(batch: usize, workers: usize, transaction: usize) -> MigrationOptions {
+pub(crate) fn options(batch: usize, workers: usize, transaction: usize) -> MigrationOptions {
     MigrationOptions {
         batch_events: NonZeroUsize::new(batch).unwrap(),
         workers: NonZeroUsize::new(workers).unwrap(),
@@ -114,38 +114,38 @@ pub(super) fn options(batch: usize, workers: usize, transaction: usize) -> Migra
     }
 }
 
-pub(super) fn store(in_ranges: bool) -> MemoryStore {
+pub(crate) fn store(in_ranges: bool) -> MemoryStore {
     MemoryStore::with_limits(MemoryLimits { in_ranges, ..MemoryLimits::default() })
 }
 
-pub(super) async fn fill(store: &MemoryStore, events: &[Event]) {
+pub(crate) async fn fill(store: &MemoryStore, events: &[Event]) {
     store.writer().unwrap().append(events, None).await.unwrap();
 }
 
 /// A source and a target, what decides how they are run, and the faults that are still to come.
-pub(super) struct Scene {
-    pub(super) source: MemoryStore,
-    pub(super) target: MemoryStore,
-    pub(super) kind: Kind,
-    pub(super) options: MigrationOptions,
-    pub(super) writing: Script,
+pub(crate) struct Scene {
+    pub(crate) source: MemoryStore,
+    pub(crate) target: MemoryStore,
+    pub(crate) kind: Kind,
+    pub(crate) options: MigrationOptions,
+    pub(crate) writing: Script,
 }
 
 impl Scene {
-    pub(super) async fn new(events: &[Event], kind: Kind, in_ranges: bool, options: MigrationOptions) -> Self {
+    pub(crate) async fn new(events: &[Event], kind: Kind, in_ranges: bool, options: MigrationOptions) -> Self {
         let (source, target) = (store(in_ranges), store(in_ranges));
         fill(&source, events).await;
         Self { source, target, kind, options, writing: Script::new() }
     }
 
-    pub(super) async fn run(&self, poison: &Poison) -> Result<Outcome, PipelineError> {
+    pub(crate) async fn run(&self, poison: &Poison) -> Result<Outcome, PipelineError> {
         let writer = Box::new(Faulty::new(self.target.writer().unwrap(), self.writing.clone()));
         let source = Arc::new(self.source.reader());
         Migration::new(source, writer, rules(self.kind, poison), self.options.clone()).run().await
     }
 
     /// Runs again and again until it comes through.
-    pub(super) async fn run_through(&self, poison: &Poison) -> Outcome {
+    pub(crate) async fn run_through(&self, poison: &Poison) -> Outcome {
         for _ in 0..20 {
             match self.run(poison).await {
                 Ok(outcome) => return outcome,
@@ -156,13 +156,13 @@ impl Scene {
         panic!("it does not come through");
     }
 
-    pub(super) async fn release(&self, poison: &Poison) -> Result<Released, PipelineError> {
+    pub(crate) async fn release(&self, poison: &Poison) -> Result<Released, PipelineError> {
         let mut writer = Faulty::new(self.target.writer().unwrap(), self.writing.clone());
         let (run, registry) = (self.record(&writer).await, rules(self.kind, poison));
         release(&mut writer, &registry, self.options.policies, &run, &[], &Stop::never(), |_| {}).await
     }
 
-    pub(super) async fn release_through(&self, poison: &Poison) -> Released {
+    pub(crate) async fn release_through(&self, poison: &Poison) -> Released {
         for _ in 0..20 {
             match self.release(poison).await {
                 Ok(released) => return released,
@@ -173,21 +173,21 @@ impl Scene {
         panic!("it does not come through");
     }
 
-    pub(super) async fn record(&self, ledger: &impl CheckpointStore) -> RunRecord {
+    pub(crate) async fn record(&self, ledger: &impl CheckpointStore) -> RunRecord {
         ledger.runs().await.unwrap().pop().unwrap()
     }
 
-    pub(super) async fn held(&self) -> Vec<QuarantinedStream> {
+    pub(crate) async fn held(&self) -> Vec<QuarantinedStream> {
         let ledger = self.target.writer().unwrap();
         let run = self.record(&ledger).await.id;
         quarantined_streams(&ledger, run).await.unwrap()
     }
 
-    pub(super) async fn events(&self) -> Vec<Event> {
+    pub(crate) async fn events(&self) -> Vec<Event> {
         events_of(&self.target.reader()).await
     }
 
-    pub(super) async fn verified(&self, poison: &Poison) -> Verification {
+    pub(crate) async fn verified(&self, poison: &Poison) -> Verification {
         let ledger = self.target.writer().unwrap();
         let run = self.record(&ledger).await.id;
         let apart = Arc::new(Apart::of(&ledger, run).await.unwrap());
@@ -200,7 +200,7 @@ impl Scene {
 }
 
 /// What a target becomes on which nothing ever fails.
-pub(super) async fn clean(events: &[Event], kind: Kind) -> Vec<Event> {
+pub(crate) async fn clean(events: &[Event], kind: Kind) -> Vec<Event> {
     let scene = Scene::new(events, kind, false, options(1_000, 1, 10_000)).await;
     assert!(scene.run(&poison([])).await.unwrap().done);
     scene.events().await
@@ -208,7 +208,7 @@ pub(super) async fn clean(events: &[Event], kind: Kind) -> Vec<Event> {
 
 /// Lines of the events, in the order of the store where their places are to be equal, and else by stream and without
 /// positions.
-pub(super) fn lines(events: &[Event], places: bool) -> Vec<String> {
+pub(crate) fn lines(events: &[Event], places: bool) -> Vec<String> {
     let mut events = events.to_vec();
     if !places {
         events.sort_by(|a, b| (&a.stream, a.revision).cmp(&(&b.stream, b.revision)));

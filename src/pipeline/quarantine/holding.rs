@@ -87,7 +87,8 @@ impl Holding {
         let discarded = by_stream(books::discarded(ledger, run).await?)?;
         let numbering = Numbering::load(ledger, run).await?;
         let committed_numbering = numbering;
-        let loaded = Self { opens, limits, streams, events, discarded, numbering, committed_numbering, ..Self::default() };
+        let loaded =
+            Self { opens, limits, streams, events, discarded, numbering, committed_numbering, ..Self::default() };
         Ok(loaded)
     }
 
@@ -154,7 +155,12 @@ impl Holding {
     }
 
     /// Takes events of a stream, whose notes have these keys, out again, and notes what is left of the stream.
-    pub(super) fn take_out(&mut self, before: &QuarantinedStream, keys: &[ByteString], left: Option<&QuarantinedStream>) {
+    pub(super) fn take_out(
+        &mut self,
+        before: &QuarantinedStream,
+        keys: &[ByteString],
+        left: Option<&QuarantinedStream>,
+    ) {
         self.held.extend(keys.iter().map(no_longer_held));
         self.held.push(left.map_or_else(|| before.struck_out(), QuarantinedStream::note));
         self.events -= keys.len() as u64;

@@ -111,7 +111,8 @@ pub(super) async fn wanted(
         let problem = format!("run {} loads its ranges still: let it end first with `eventlift migrate`", run.id);
         return Err(Refusal::NothingInQuarantine(problem).into());
     }
-    let mut streams = quarantined_streams(ledger as &dyn CheckpointStore, run.id).await.map_err(PipelineError::Target)?;
+    let mut streams =
+        quarantined_streams(ledger as &dyn CheckpointStore, run.id).await.map_err(PipelineError::Target)?;
     if let Some(missing) = only.iter().find(|name| !streams.iter().any(|stream| stream.stream == name.as_str())) {
         return Err(Refusal::NothingInQuarantine(format!("stream {missing} is not in quarantine")).into());
     }

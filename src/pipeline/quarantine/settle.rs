@@ -118,9 +118,9 @@ pub(in crate::pipeline) async fn settle(
     limits: QuarantineLimits,
 ) -> Result<Option<Checkpoint>, PipelineError> {
     let ledger: &dyn CheckpointStore = &*target;
-    let failures: Vec<RangeFailure> =
-        books::all(ledger, run, books::RANGES).await.map_err(PipelineError::Target)?;
-    let (Some(until), Some(last)) = (ranges.last().map(|range| range.until), crate::pipeline::ranges::last_done(ranges))
+    let failures: Vec<RangeFailure> = books::all(ledger, run, books::RANGES).await.map_err(PipelineError::Target)?;
+    let (Some(until), Some(last)) =
+        (ranges.last().map(|range| range.until), crate::pipeline::ranges::last_done(ranges))
     else {
         return Ok(None);
     };
