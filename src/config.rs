@@ -2,6 +2,7 @@
 
 mod control_file;
 mod cutover_settings;
+mod quarantine_settings;
 mod rebuild_settings;
 mod retry_settings;
 mod reverse_settings;
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 use eventlift_transformers::Keys;
 use serde::Deserialize;
 
+use crate::pipeline::quarantine::QuarantineLimits;
 use crate::pipeline::{Policies, RetryPolicy, ThrottleSettings};
 use crate::serve::Schedule;
 use crate::stores::{InvalidStore, ReadModelConfig, StoreConfig};
@@ -40,6 +42,8 @@ pub struct Project {
     pub read_models: Option<ReadModelConfig>,
     /// What is allowed in the source.
     pub policies: Policies,
+    /// How much may be in quarantine before a run stops.
+    pub quarantine: QuarantineLimits,
     /// The folder of the transformers' definitions.
     pub transformers: PathBuf,
     /// Whether `eventlift.toml` names that folder itself, so that it has to be there.
@@ -81,6 +85,8 @@ struct Written {
     read_models: Option<toml::Table>,
     #[serde(default)]
     policy: Policies,
+    #[serde(default)]
+    quarantine: quarantine_settings::Written,
     #[serde(default)]
     transformers: DefinitionsSection,
     #[serde(default)]
@@ -184,6 +190,7 @@ impl Project {
             target: written.target.map(|table| store("target", table)).transpose()?,
             read_models: written.read_models.map(read_models).transpose()?,
             policies: written.policy,
+            quarantine: written.quarantine.limits(),
             names_transformers: written.transformers.folder.is_some(),
             transformers: folder.join(written.transformers.folder.as_deref().unwrap_or(Path::new("transformers"))),
             names_projections: written.projections.folder.is_some(),

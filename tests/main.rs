@@ -45,6 +45,8 @@ mod postgres;
 mod postgres_child;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod project;
+#[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
+mod quarantine;
 #[cfg(all(feature = "sqlite", feature = "file"))]
 mod ranges;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]

@@ -100,6 +100,10 @@ impl<S: EventWriter + ?Sized> EventWriter for Box<S> {
         (**self).erase(after, run).await
     }
 
+    fn takes_earlier_positions(&self) -> bool {
+        (**self).takes_earlier_positions()
+    }
+
     async fn is_empty(&self) -> Result<bool, StoreError> {
         (**self).is_empty().await
     }

@@ -387,6 +387,10 @@ impl<S: EventWriter> EventWriter for Faulty<S> {
         InjectedFault::after(injected, self.inner.identity(), ())
     }
 
+    fn takes_earlier_positions(&self) -> bool {
+        self.inner.takes_earlier_positions()
+    }
+
     async fn is_empty(&self) -> Result<bool, StoreError> {
         self.inner.is_empty().await
     }

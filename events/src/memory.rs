@@ -29,7 +29,7 @@ use crate::stream::{Revision, StreamName};
 /// dropped takes them along.
 ///
 /// It is new in the loading state. While loading it finds taken ids, revisions and positions at once, and leaves
-/// gaps and the order of revisions to [`seal`](EventWriter::seal). Positions of a sealed store only grow.
+/// gaps and the order of revisions to [`seal`](EventWriter::seal).
 #[derive(Clone, Debug)]
 pub struct MemoryStore {
     shared: Arc<Shared>,
@@ -243,8 +243,7 @@ impl Content {
             return Some(StoreErrorKind::DuplicateId(event.id.clone()));
         }
         let last = self.last_position()?;
-        let is_late = self.sealed && event.position <= last;
-        if is_late || self.events.contains_key(&event.position) {
+        if self.events.contains_key(&event.position) {
             return Some(StoreErrorKind::PositionTaken { id: event.id.clone(), position: event.position, last });
         }
         None
@@ -519,6 +518,10 @@ impl EventWriter for MemoryWriter {
         content.progress.insert(run.id, RunProgress { notes, ..RunProgress::default() });
         content.record(run);
         Ok(())
+    }
+
+    fn takes_earlier_positions(&self) -> bool {
+        !self.shared.limits.assigns_positions
     }
 
     async fn is_empty(&self) -> Result<bool, StoreError> {

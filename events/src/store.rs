@@ -304,7 +304,7 @@ pub trait EventWriter: CheckpointStore {
     async fn seal(&mut self, dense: bool) -> Result<(), StoreError>;
 
     /// Appenders that load ranges of positions at the same time, at most `count`, where the store is loading and can do
-    /// that; none where one append after the other is as fast.
+    /// that; none where one append after the other is as fast. A store that has some can [withdraw](Self::withdraw) events.
     async fn range_writers(&mut self, count: NonZeroUsize) -> Result<Vec<Box<dyn RangeWriter>>, StoreError> {
         let _ = count;
         Ok(Vec::new())
@@ -329,6 +329,11 @@ pub trait EventWriter: CheckpointStore {
     async fn erase(&mut self, after: Option<Position>, run: &RunRecord) -> Result<(), StoreError> {
         let _ = (after, run);
         Err(cannot("take events out of", "it takes no events out again"))
+    }
+
+    /// Whether it takes events at positions before its last one, once it is sealed, where those are free.
+    fn takes_earlier_positions(&self) -> bool {
+        false
     }
 
     /// Whether it holds any event.

@@ -31,7 +31,8 @@ Exit codes:
   1  unexpected                            6  verify found a difference
   2  the command line is not understood    7  a rule or a fold failed, or nothing covers an event
   3  the project or its rules are wrong    8  a store can't be read or written
-  4  the source is broken                  9  stopped on request; the same command goes on"
+  4  the source is broken                  9  stopped on request; the same command goes on
+ 10  done, but events are in quarantine"
 )]
 pub struct Arguments {
     /// Print one JSON object on standard output, for machines.
@@ -109,6 +110,9 @@ Refuses to go back where something would be lost, and lists it. Killed anywhere,
     Rollback(RollbackArguments),
     /// Where the target's run and the read models stand.
     Status(ProjectArguments),
+    /// Streams that wait because an event of theirs failed: look at them, lift them again, or give events up.
+    #[command(subcommand)]
+    Quarantine(QuarantineCommand),
     /// Every run into the target, and every one that built read models.
     Runs(RunsArguments),
     /// Translate positions and revisions of the source into those of the target.
@@ -523,6 +527,97 @@ pub struct PlanArguments {
     /// Before and after of this many events of each type and version.
     #[arg(long, value_name = "N", default_value = "1")]
     pub show: usize,
+}
+
+/// What to do with what is in quarantine.
+#[derive(Debug, Subcommand)]
+pub enum QuarantineCommand {
+    /// Every stream that waits: which event fails, why, since when, and how many wait behind it; and what was given up.
+    #[command(after_help = "\
+Examples:
+  eventlift quarantine list shop
+  eventlift quarantine list shop --json    for a script")]
+    List(ProjectArguments),
+    /// A held event, why its stream waits, and what the rules would make of it now.
+    #[command(after_help = "\
+Examples:
+  eventlift quarantine show shop order-17                                the event that the stream fails on
+  eventlift quarantine show shop 1c07d3a2-7a3f-5f0e-9f39-2b5a7c1e6d11    this one")]
+    Show(ShowHeldArguments),
+    /// Lift what waits, in order, by the rules as they are now.
+    #[command(after_help = "\
+Examples:
+  eventlift quarantine retry shop                                   all streams
+  eventlift quarantine retry shop --stream order-17 --stream user-3    these
+
+A stream whose event fails again goes on waiting. Rules that have changed take over the run, if they would leave what
+is in the target as it is; that is proved first, by reading both sides. It can be stopped or killed at any time; the same
+command goes on.")]
+    Retry(ReleaseArguments),
+    /// Give up the event that a stream fails on, for good: as if a rule had dropped it.
+    #[command(after_help = "\
+Examples:
+  eventlift quarantine discard shop order-17 --reason 'test data, see ticket 812'
+  eventlift quarantine discard shop order-17 --all --reason 'the whole rest is test data'
+
+Who, when and why is kept in the target's ledger; `list` shows it, and `verify` counts it.")]
+    Discard(DiscardArguments),
+}
+
+/// What to show.
+#[derive(Debug, Args)]
+pub struct ShowHeldArguments {
+    /// The folder of eventlift.toml, where it is not this one, and a stream or an event's id.
+    #[arg(value_name = "PROJECT | STREAM | ID", num_args = 1..=2, required = true)]
+    pub project_and_name: Vec<String>,
+}
+
+impl ShowHeldArguments {
+    /// The project's folder, and the name.
+    pub fn project_and_name(&self) -> (&Path, &str) {
+        folder_and_name(&self.project_and_name)
+    }
+}
+
+/// What to lift again.
+#[derive(Debug, Args)]
+pub struct ReleaseArguments {
+    /// Which project.
+    #[command(flatten)]
+    pub project: ProjectArguments,
+    /// Only this stream; may be repeated.
+    #[arg(long = "stream", value_name = "NAME")]
+    pub streams: Vec<StreamName>,
+}
+
+/// What to give up.
+#[derive(Debug, Args)]
+pub struct DiscardArguments {
+    /// The folder of eventlift.toml, where it is not this one, and the stream.
+    #[arg(value_name = "PROJECT | STREAM", num_args = 1..=2, required = true)]
+    pub project_and_stream: Vec<String>,
+    /// Why, for whoever asks later.
+    #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub reason: String,
+    /// What waits behind the event as well: all of the stream that is held.
+    #[arg(long)]
+    pub all: bool,
+}
+
+impl DiscardArguments {
+    /// The project's folder, and the stream.
+    pub fn project_and_stream(&self) -> (&Path, &str) {
+        folder_and_name(&self.project_and_stream)
+    }
+}
+
+/// A name, and the folder before it, if there is one.
+fn folder_and_name(arguments: &[String]) -> (&Path, &str) {
+    match arguments {
+        [folder, name] => (Path::new(folder), name),
+        [name] => (Path::new("."), name),
+        _ => (Path::new("."), ""),
+    }
 }
 
 /// A part of the source.

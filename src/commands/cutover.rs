@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use eventlift_events::{RunRecord, RunState, Timestamp};
+use eventlift_events::{RunId, RunRecord, RunState, Timestamp};
 use serde::Serialize;
 
 use super::arguments::CutOverArguments;
@@ -20,6 +20,7 @@ use crate::cutover::Attendant;
 use crate::cutover::{
     CutOver, CutOverError, CutOverOptions, CutOverParts, CutOverStep, FenceBy, Moment, WritersUse, cut_over,
 };
+use crate::pipeline::quarantine::{Apart, quarantined_streams};
 use crate::pipeline::{GrowingVerification, Migration, is_reverse};
 use crate::stores::StoreConfig;
 
@@ -72,9 +73,11 @@ pub(super) async fn cutover(arguments: &CutOverArguments, format: Format) -> Res
     let line = ProgressLine::new(format, "catching up", None, 0);
     let tail = migration.into_tail().await;
     line.end();
-    let tail = tail?;
+    let mut tail = tail?;
+    refuse_quarantined(tail.target_mut(), run.id).await?;
     let readers = (project.source.reader().await?, target_config.reader().await?);
-    let verification = GrowingVerification::new(readers.0, readers.1, registry, options, stop).await?;
+    let apart = Arc::new(Apart::of(tail.target_mut(), run.id).await?);
+    let verification = GrowingVerification::new(readers.0, readers.1, registry, options, apart, stop).await?;
 
     let settings = &project.cutover;
     let message = settings.message.clone();
@@ -142,6 +145,19 @@ async fn require_done(target: &StoreConfig) -> Result<RunRecord, CommandError> {
     Err(CutOverError::Refused {
         problem: format!("{target} can't be cut over to, since {problem}"),
         hint: "bring everything over first: `eventlift migrate`, and `--follow` to stay close to the source".to_owned(),
+    }
+    .into())
+}
+
+/// Refuses to cut over while events are in quarantine: the target lacks them.
+async fn refuse_quarantined(target: &dyn eventlift_events::EventWriter, run: RunId) -> Result<(), CommandError> {
+    let streams = quarantined_streams(target, run).await?;
+    let Some(first) = streams.first() else { return Ok(()) };
+    Err(CutOverError::Refused {
+        problem: format!("{} streams are in quarantine, the first is {}", streams.len(), first.stream),
+        hint:
+            "`eventlift quarantine list` says why; correct the rule and `eventlift quarantine retry`, or discard them"
+                .to_owned(),
     }
     .into())
 }

@@ -33,13 +33,15 @@ pub enum ExitCode {
     Store = 8,
     /// Stopped on request; the same command goes on.
     Stopped = 9,
+    /// Done, but events are in quarantine.
+    Quarantined = 10,
     /// The cut-over, or the way back, was given up; writers use the store that they used before, unless it says otherwise.
-    NotCutOver = 10,
+    NotCutOver = 11,
 }
 
 impl ExitCode {
     /// Every exit code, ascending.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Done,
         Self::Unexpected,
         Self::Usage,
@@ -50,6 +52,7 @@ impl ExitCode {
         Self::Rule,
         Self::Store,
         Self::Stopped,
+        Self::Quarantined,
         Self::NotCutOver,
     ];
 }
@@ -394,7 +397,9 @@ impl CommandError {
 fn of_pipeline(error: &PipelineError) -> ExitCode {
     match error {
         PipelineError::Source(error) | PipelineError::Target(error) => of_store(error),
-        PipelineError::Transform(_) | PipelineError::Uncovered { .. } => ExitCode::Rule,
+        PipelineError::Transform(_) | PipelineError::Uncovered { .. } | PipelineError::QuarantineFull { .. } => {
+            ExitCode::Rule
+        }
         PipelineError::Refused(crate::pipeline::Refusal::Uncovered { .. }) => ExitCode::Rule,
         PipelineError::Refused(_) | PipelineError::Attributes { .. } => ExitCode::Refused,
         PipelineError::Audit { .. } => ExitCode::Source,

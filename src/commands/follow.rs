@@ -20,6 +20,7 @@ pub(super) async fn follow(work: &Work<'_>, report: &mut MigrateReport) -> Resul
     report.written_now = outcome.counts.written - done_before.written;
     let came_since = outcome.counts.read > report.counts.read;
     report.counts = outcome.counts;
+    report.quarantined = outcome.quarantined;
     report.source_position = outcome.source.map(|position| position.to_string());
     report.retries += retries;
     report.seconds = work.begun.elapsed().as_secs_f64();

@@ -20,6 +20,7 @@ use super::progress_line::ProgressLine;
 use super::rebuild::ProjectionLine;
 use super::rules::registry;
 use crate::config::Project;
+use crate::pipeline::quarantine::Quarantined;
 use crate::pipeline::{
     Heartbeat, MayPass, Migration, MigrationOptions, PipelineError, Refusal, SessionStart, StartingPoint, Stop,
     StopHandle, Survey, SurveyOptions, survey,
@@ -40,6 +41,8 @@ pub(super) struct MigrateReport {
     /// Events read and written since the command was started.
     pub(super) read_now: u64,
     pub(super) written_now: u64,
+    /// What is in quarantine.
+    pub(super) quarantined: Quarantined,
     pub(super) seconds: f64,
     /// How often it went on by itself after a store could not be reached.
     pub(super) retries: u32,
@@ -218,6 +221,7 @@ impl Work<'_> {
             counts: outcome.counts,
             read_now: outcome.counts.read - done_before.read,
             written_now: outcome.counts.written - done_before.written,
+            quarantined: outcome.quarantined,
             seconds: self.begun.elapsed().as_secs_f64(),
             retries: 0,
             handed_over: false,
@@ -271,6 +275,7 @@ pub(super) fn migration_options(arguments: &MigrationArguments, project: &Projec
     MigrationOptions {
         scope: arguments.scope.scope(),
         policies: project.policies,
+        quarantine: project.quarantine,
         workers: arguments.workers.unwrap_or(defaults.workers),
         batch_events: arguments.batch,
         accept_changes: arguments.accept_changes,
@@ -336,7 +341,10 @@ impl Signals {
 
 impl Report for MigrateReport {
     fn exit_code(&self) -> ExitCode {
-        self.exit_code
+        match self.exit_code {
+            ExitCode::Done if self.quarantined.events > 0 => ExitCode::Quarantined,
+            code => code,
+        }
     }
 
     fn leaves_standard_output(&self) -> bool {
@@ -373,6 +381,9 @@ impl fmt::Display for MigrateReport {
         }
         if self.handed_over {
             writeln!(f, "handed over: another command asked for the target")?;
+        }
+        if self.quarantined.events > 0 {
+            writeln!(f, "{}; `{}` says why", self.quarantined, command("quarantine list", &self.project))?;
         }
         if self.state == "done" && !self.can_be_verified {
             write!(f, "done")

@@ -19,6 +19,7 @@ mod migrate;
 mod output;
 mod plan;
 mod progress_line;
+mod quarantine;
 mod read_model_status;
 mod read_models;
 mod rebuild;
@@ -46,6 +47,7 @@ use init::init;
 use map::{checkpoint_file, checkpoint_table, map_positions, map_references, map_revisions};
 use migrate::migrate;
 use plan::plan;
+use quarantine::quarantine;
 use rebuild::rebuild;
 use repair::repair;
 use reverse::reverse;
@@ -84,6 +86,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         },
         Command::Map(arguments) => run_map(&arguments, format).await,
         Command::Repair(arguments) => repair(&arguments, format).await.map(|r| print_report(format, &r)),
+        Command::Quarantine(wanted) => quarantine(&wanted, format).await,
         Command::Serve(arguments) => serve(&arguments, format).await.map(|r| print_report(format, &r)),
     };
     outcome.unwrap_or_else(|error| print_error(format, &error))

@@ -20,7 +20,8 @@ use super::rules::registry;
 use super::verify::{ByValueView, by_value_lines};
 use crate::config::{FILE_NAME, Project};
 use crate::pipeline::{
-    ByValue, Covered, MigrationOptions, Part, Rehearsal, RehearsalOptions, Survey, SurveyOptions, rehearse, survey,
+    ByValue, Covered, FailedEvents, MigrationOptions, Part, PipelineError, Refusal, Rehearsal, RehearsalOptions,
+    Survey, SurveyOptions, rehearse, survey,
 };
 use crate::rebuild::{Touched, touched};
 use crate::stores::{KeptAs, StoreConfig};
@@ -40,6 +41,8 @@ pub(super) struct PlanReport {
     complete: bool,
     events: u64,
     types: Vec<TypeLine>,
+    /// How many events would fail and stop their streams; null where they would stop the run.
+    quarantined: Option<u64>,
     /// What speaks against a migration; it would start if this is empty.
     obstacles: Vec<String>,
     /// How many events the obstacles of each kind are about decides the exit code.
@@ -248,6 +251,8 @@ fn report(
             exit_code = ExitCode::Project;
         }
     }
+    let quarantines = project.policies.failed_events == FailedEvents::Quarantine;
+    let mut failing: u64 = found.refused(project.policies).iter().map(|covered| covered.tally.events).sum();
     if let Err(error) = &proof {
         obstacles.push(error.to_string());
         exit_code = error.exit_code();
@@ -260,8 +265,16 @@ fn report(
     }
     if !rehearsal.failures.is_empty() {
         let events: u64 = rehearsal.failures.values().map(|(_, events)| events).sum();
-        obstacles.push(format!("rules fail on {events} events"));
-        exit_code = ExitCode::Rule;
+        if !quarantines {
+            obstacles.push(format!("rules fail on {events} events"));
+            exit_code = ExitCode::Rule;
+        }
+        failing += events;
+    }
+    if quarantines && registry.shape() == Shape::Moving {
+        let error = CommandError::from(PipelineError::from(Refusal::QuarantineOfMoves));
+        obstacles.push(error.to_string());
+        exit_code = error.exit_code();
     }
     let kept = source.capabilities();
     PlanReport {
@@ -273,6 +286,7 @@ fn report(
         types: found.types.into_iter().map(type_line).collect(),
         obstacles,
         exit_code,
+        quarantined: quarantines.then_some(failing),
         loading: None,
         target_keeps: None,
         compared_by_value: by_value(source.identity().to_string(), [kept.exact_data, kept.exact_metadata]),
@@ -416,6 +430,12 @@ impl fmt::Display for PlanReport {
         if let Some(Estimate { seconds, bytes }) = self.estimate {
             let megabytes = bytes as f64 / 1e6;
             writeln!(f, "about {seconds:.1} s and {megabytes:.1} MB in the target")?;
+        }
+        if let Some(failing) = self.quarantined {
+            writeln!(
+                f,
+                "an event that fails goes to quarantine, with those behind it in its stream; {failing} would fail"
+            )?;
         }
         if let Some(loading) = self.loading {
             writeln!(f, "{loading}")?;

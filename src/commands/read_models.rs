@@ -10,6 +10,7 @@ use eventlift_transformers::Registry;
 use super::error::CommandError;
 use super::rules::registry;
 use crate::config::Project;
+use crate::pipeline::quarantine::Apart;
 use crate::rebuild::{Feed, Wanted};
 use crate::stores::ReadModelConfig;
 use crate::stores::sqlite::SqliteConfig;
@@ -91,13 +92,21 @@ pub(super) async fn feed(project: &Project, from: Option<From>) -> Result<Feed, 
         }
         return lifted_source(project, registry(project)?).await;
     };
-    let run = match target.ledger().await? {
-        Some(ledger) => ledger.runs().await?.pop(),
-        None => None,
-    };
+    let (mut run, mut released) = (None, 0);
+    if let Some(ledger) = target.ledger().await? {
+        run = ledger.runs().await?.pop();
+        if let Some(run) = &run {
+            released = Apart::of(&*ledger, run.id).await?.released_between();
+        }
+    }
     match run {
         Some(run) if run.state == RunState::Done => {
-            Ok(Feed::of(target.reader().await?).filled_by(Some(run.id.to_string())))
+            // Whoever has read past events that were released between others has missed them, and is built anew.
+            let filled_by = match released {
+                0 => run.id.to_string(),
+                released => format!("{}, and {released} events released from quarantine", run.id),
+            };
+            Ok(Feed::of(target.reader().await?).filled_by(Some(filled_by)))
         }
         Some(_) => Err(CommandError::NotMigrated { target: target.to_string(), problem: "its run has not ended" }),
         // A store that was there before eventlift is as good.

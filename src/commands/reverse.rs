@@ -18,7 +18,7 @@ use super::progress_line::ProgressLine;
 use super::rules::registry;
 use crate::config::Project;
 use crate::cutover::{CutOver, CutOverError, CutOverStep};
-use crate::pipeline::{Following, Heartbeat, Migration, MigrationOptions, Onto, Outcome, Stop};
+use crate::pipeline::{FailedEvents, Following, Heartbeat, Migration, MigrationOptions, Onto, Outcome, Policies, Stop};
 use crate::stores::StoreConfig;
 
 /// What was carried back.
@@ -136,7 +136,8 @@ pub(super) async fn reverse_migration(
     stop: &Stop,
 ) -> Result<Migration, CommandError> {
     let options = MigrationOptions {
-        policies: project.policies,
+        // What fails on the way back has no second try there: it stops the stream.
+        policies: Policies { failed_events: FailedEvents::Stop, ..project.policies },
         onto: Some(Onto { after: record.target_end, of: run.id }),
         ..MigrationOptions::default()
     };

@@ -13,6 +13,7 @@ use super::runs::{RunLine, run_lines};
 use super::throttle;
 use crate::config::Project;
 use crate::pipeline::ThrottleState;
+use crate::pipeline::quarantine::{Quarantined, quarantined_streams};
 
 /// Where the last run stands.
 #[derive(Debug, Serialize)]
@@ -25,6 +26,8 @@ pub(super) struct StatusReport {
     run: Option<RunLine>,
     /// How fast that process may be, and why; none where it has not said so.
     throttle: Option<ThrottleState>,
+    /// What of it is in quarantine.
+    quarantined: Quarantined,
     /// Whether that process has the ledger for itself now, as it does while it builds indexes.
     busy: bool,
     #[serde(flatten)]
@@ -39,6 +42,7 @@ pub(super) async fn status(arguments: &ProjectArguments) -> Result<StatusReport,
         project.require_target()?;
     }
     let (run, busy) = last_run(&project).await?;
+    let quarantined = if busy { Quarantined::default() } else { quarantined(&project).await? };
     let running = match &project.target {
         Some(target) => target.is_being_written().await,
         None => false,
@@ -49,6 +53,7 @@ pub(super) async fn status(arguments: &ProjectArguments) -> Result<StatusReport,
         running,
         run,
         throttle: if running { throttle::running(&project).await } else { None },
+        quarantined,
         busy,
         read_models: read_model_status(&project).await?,
         project: arguments.project.display().to_string(),
@@ -64,6 +69,15 @@ async fn last_run(project: &Project) -> Result<(Option<RunLine>, bool), CommandE
         Err(CommandError::Store(error)) if matches!(error.kind, StoreErrorKind::Locked(_)) => Ok((None, true)),
         Err(error) => Err(error),
     }
+}
+
+/// What the last run into the target has in quarantine.
+async fn quarantined(project: &Project) -> Result<Quarantined, CommandError> {
+    let Some(target) = &project.target else { return Ok(Quarantined::default()) };
+    let Some(ledger) = target.ledger().await? else { return Ok(Quarantined::default()) };
+    let Some(run) = ledger.runs().await?.pop() else { return Ok(Quarantined::default()) };
+    let streams = quarantined_streams(&*ledger, run.id).await?;
+    Ok(Quarantined { streams: streams.len() as u64, events: streams.iter().map(|stream| stream.held).sum() })
 }
 
 impl Report for StatusReport {}
@@ -94,6 +108,9 @@ impl StatusReport {
         writeln!(f, "read {read}, written {written}: {lifted} lifted, {split} of them split, {dropped} dropped")?;
         if let Some(position) = &run.source_position {
             writeln!(f, "done up to position {position} of the source")?;
+        }
+        if self.quarantined.events > 0 {
+            writeln!(f, "{}; `{}` says why", self.quarantined, command("quarantine list", &self.project))?;
         }
         match (self.running, run.state) {
             (true, _) => match &self.throttle {

@@ -18,6 +18,7 @@ use super::output::{Format, Report};
 use super::progress_line::ProgressLine;
 use super::rules::registry;
 use crate::config::Project;
+use crate::pipeline::quarantine::{Apart, Quarantined};
 use crate::pipeline::{self, ByValue, Fingerprint, Heartbeat, PipelineError, Refusal, Stop};
 
 /// What a verification found.
@@ -47,6 +48,12 @@ struct EventsView {
     expected: u64,
     found: u64,
     differing_buckets: usize,
+    /// What is in quarantine, and so on neither side.
+    quarantined: Quarantined,
+    /// How many events were given up, and are on neither side.
+    discarded: u64,
+    /// Whether each stream was compared in its order, without positions: events were released behind the last one.
+    compared_by_stream: bool,
     /// What was compared by value, and why.
     compared_by_value: Vec<ByValueView>,
     first_difference: Option<DifferenceView>,
@@ -185,6 +192,7 @@ async fn verify_events(
         return Err(PipelineError::from(Refusal::Changed { run: run.id.to_string(), changes }).into());
     }
     let checkpoint = ledger.checkpoint(run.id).await?;
+    let apart = Arc::new(Apart::of(&*ledger, run.id).await?);
     drop(ledger);
     let target_name = target.identity().to_string();
 
@@ -194,7 +202,8 @@ async fn verify_events(
     let verification = match until {
         Some(_) => {
             let (source, registry, options) = (Arc::clone(&source), Arc::clone(&registry), options.clone());
-            pipeline::verify(source, target, registry, options, until, stop.clone(), |seen| {
+            let apart = Arc::clone(&apart);
+            pipeline::verify_apart(source, target, registry, options, until, apart, stop.clone(), |seen| {
                 heartbeat.progressed(seen.expected + seen.found);
                 line.set(seen.expected.min(seen.found));
             })
@@ -205,7 +214,9 @@ async fn verify_events(
     };
     line.end();
     let verification = verification?;
-    let expected = until.map(|_| pipeline::expected_events(source, registry, options, until, stop.clone()));
+    let left_out = Arc::clone(&apart);
+    let expected =
+        until.map(|_| pipeline::expected_events_apart(source, registry, options, until, left_out, stop.clone()));
     let view = EventsView {
         target: target_name,
         agrees: verification.agrees(),
@@ -213,6 +224,9 @@ async fn verify_events(
         expected: verification.expected,
         found: verification.found,
         differing_buckets: verification.differing_buckets,
+        quarantined: apart.quarantined(),
+        discarded: apart.discarded(),
+        compared_by_stream: apart.has_moved_positions(),
         compared_by_value: verification.by_value.iter().map(ByValueView::of).collect(),
         first_difference: verification.first.map(|difference| DifferenceView {
             expected: difference.expected.as_ref().map(EventView::of),
@@ -241,6 +255,7 @@ impl fmt::Display for VerifyReport {
                     return write!(f, "stopped after {} of the target's events; nothing is proved", events.found);
                 }
                 writeln!(f, "{events}")?;
+                events.write_left_out(f)?;
                 by_value_lines(&events.compared_by_value).iter().try_for_each(|line| writeln!(f, "  {line}"))?;
             }
             None => writeln!(f, "{}", self.source)?,
@@ -255,6 +270,21 @@ impl fmt::Display for VerifyReport {
         match self.agrees {
             true => write!(f, "verified ({:.1} s)", self.seconds),
             false => write!(f, "verify found differences ({:.1} s)", self.seconds),
+        }
+    }
+}
+
+impl EventsView {
+    fn write_left_out(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.quarantined.events > 0 {
+            writeln!(f, "  {}, and were left out", self.quarantined)?;
+        }
+        if self.discarded > 0 {
+            writeln!(f, "  {} events were given up, and were left out", self.discarded)?;
+        }
+        match self.compared_by_stream {
+            true => writeln!(f, "  streams were compared, not positions: events were lifted later, behind the others"),
+            false => Ok(()),
         }
     }
 }

@@ -122,13 +122,11 @@ impl Way<'_> {
         }
         self.done(CutOverStep::BackFenced).await?;
         match &mut self.parts.reverse {
-            Ok(reverse) => loop {
-                let read = reverse.carry_over().await?;
-                self.carried += read;
-                if read == 0 {
-                    break;
-                }
-            },
+            Ok(reverse) => {
+                let before = reverse.outcome().counts.read;
+                while reverse.carry_over().await? {}
+                self.carried = reverse.outcome().counts.read - before;
+            }
             Err(_) => self.refuse_loss().await?,
         }
         self.done(CutOverStep::BackDrained).await

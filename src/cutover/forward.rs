@@ -230,13 +230,9 @@ impl Work<'_> {
         let begun = Instant::now();
         self.record.source_end = self.source_end().await?;
         // A fence leaves nothing under way, so one look would do; what others have fenced is looked at until it rests.
-        loop {
-            let read = self.tail.carry_over().await?;
-            self.drained += read;
-            if read == 0 {
-                break;
-            }
-        }
+        let before = self.tail.outcome().counts.read;
+        while self.tail.carry_over().await? {}
+        self.drained = self.tail.outcome().counts.read - before;
         self.record.target_end = self.tail.checkpoint().and_then(|checkpoint| checkpoint.target);
         self.done(CutOverStep::Drained, begun).await?;
 

@@ -4,6 +4,7 @@ use eventlift_events::{EventId, EventType, Position, Revision, SchemaVersion, St
 use eventlift_transformers::{TransformError, Uncovered};
 
 use super::audit::Finding;
+use super::quarantine::{QuarantineLimits, Quarantined};
 
 /// Why a run ended before it was done. What was committed stays; started again, the run goes on from there.
 #[derive(Debug, thiserror::Error)]
@@ -58,9 +59,22 @@ pub enum PipelineError {
         /// What would be lost.
         attributes: String,
     },
+    /// More events failed than may be in quarantine.
+    #[error(
+        "failed to go on: {} events of {} streams are in quarantine, and {} events of {} streams may be; the first: {}",
+        .held.events, .held.streams, .limits.events, .limits.streams, .reasons.join("; ")
+    )]
+    QuarantineFull {
+        /// What is in quarantine.
+        held: Quarantined,
+        /// What may be.
+        limits: QuarantineLimits,
+        /// The first events that failed, and why.
+        reasons: Vec<String>,
+    },
 }
 
-fn why(uncovered: Uncovered) -> String {
+pub(super) fn why(uncovered: Uncovered) -> String {
     match uncovered {
         Uncovered::UnknownType => "is named by no definition".to_owned(),
         Uncovered::UnknownVersion { current } => format!("has no chain to the current version {current}"),
@@ -143,6 +157,22 @@ pub enum Refusal {
         /// The scope that is asked for now.
         given: String,
     },
+    /// Rules that have changed would make something else of what is in the target.
+    #[error("the changed rules would make something else of what run {run} has written: {problem}")]
+    BreaksLifted {
+        /// The run.
+        run: String,
+        /// The first event that would differ, and how.
+        problem: String,
+    },
+    /// Rules that move events between streams leave nothing that could wait by itself.
+    #[error(
+        "the rules move events between streams, so a stream of the source that waits would let others that meet it in the target overtake it"
+    )]
+    QuarantineOfMoves,
+    /// There is nothing to do it to.
+    #[error("{0}")]
+    NothingInQuarantine(String),
     /// The source holds events that the transformers don't cover.
     #[error("the source holds events that no chain covers: {}", .uncovered.join(", "))]
     Uncovered {
@@ -179,6 +209,10 @@ impl PipelineError {
             }
             Self::Audit { finding, .. } => return Some(finding.hint().to_owned()),
             Self::Attributes { .. } => "use a target that keeps attributes, such as sqlite or file",
+            Self::QuarantineFull { .. } => {
+                "correct the rule and lift what waits with `eventlift quarantine retry`, or raise `streams` or `events` \
+                 under [quarantine] in eventlift.toml"
+            }
             Self::Refused(refusal) => match refusal {
                 Refusal::SameStore { .. } => "name another target: the source is only ever read",
                 Refusal::ForeignEvents { .. } => "name a target that is new, or the one that the run filled",
@@ -197,6 +231,14 @@ impl PipelineError {
                 Refusal::OtherScope { .. } => {
                     "ask for the same --category, --stream or --type as the run, or migrate into a new target"
                 }
+                Refusal::BreaksLifted { .. } => {
+                    "let the rule make of events before this one what it made of them, for example by guarding the \
+                     change with `when`, or migrate into a new target"
+                }
+                Refusal::QuarantineOfMoves => {
+                    "set failed_events = \"stop\" under [policy] in eventlift.toml, or take the rules apart that move events"
+                }
+                Refusal::NothingInQuarantine(_) => "`eventlift quarantine list` shows what is in quarantine",
                 Refusal::Uncovered { .. } => {
                     "add definitions for them, or let them pass with `unknown_types` or `unknown_versions` under [policy]"
                 }

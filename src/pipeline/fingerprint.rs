@@ -1,6 +1,6 @@
 //! The fingerprint of everything that decides what a run writes.
 
-use eventlift_events::{RunRecord, Scope};
+use eventlift_events::{EventType, RunRecord, Scope, StreamName};
 use eventlift_transformers::{Registry, Shape};
 
 use super::onto::is_beginning;
@@ -41,6 +41,11 @@ impl Fingerprint {
             }
         }
         self
+    }
+
+    /// The scope that a run was recorded with; none where its ledger does not say it, or not as this version does.
+    pub fn scope_of(record: &RunRecord) -> Option<Scope> {
+        scope_from(find(&record.parts, SCOPE)?)
     }
 
     /// The scope that a run was recorded with and this one, if they differ.
@@ -108,6 +113,82 @@ fn scope_text(scope: &Scope) -> String {
     }
 }
 
+/// The scope that a text is of.
+fn scope_from(text: &str) -> Option<Scope> {
+    if text == "everything" {
+        return Some(Scope::All);
+    }
+    let (kind, names) = text.split_once(' ')?;
+    let names = quoted_names(names)?;
+    match (kind, &names[..]) {
+        ("category", [category]) => Some(Scope::Category(category.clone())),
+        ("stream", [stream]) => Some(Scope::Stream(StreamName::new(stream.clone()).ok()?)),
+        ("type", _) => Some(Scope::Types(names.into_iter().map(EventType::new).collect::<Result<_, _>>().ok()?)),
+        _ => None,
+    }
+}
+
+/// The names of a list such as `"a", "b \"c\""`, quoted as Rust does.
+fn quoted_names(mut text: &str) -> Option<Vec<String>> {
+    let mut names = Vec::new();
+    loop {
+        text = text.strip_prefix('"')?;
+        let mut name = String::new();
+        loop {
+            let next = text.chars().next()?;
+            text = &text[next.len_utf8()..];
+            match next {
+                '"' => break,
+                '\\' => name.push(escaped(&mut text)?),
+                plain => name.push(plain),
+            }
+        }
+        names.push(name);
+        match text.strip_prefix(", ") {
+            Some(rest) => text = rest,
+            None => return text.is_empty().then_some(names),
+        }
+    }
+}
+
+/// What stands behind a backslash.
+fn escaped(text: &mut &str) -> Option<char> {
+    let next = text.chars().next()?;
+    *text = &text[next.len_utf8()..];
+    match next {
+        'n' => Some('\n'),
+        'r' => Some('\r'),
+        't' => Some('\t'),
+        '0' => Some('\0'),
+        '\\' | '"' | '\'' => Some(next),
+        'u' => {
+            let (code, rest) = text.strip_prefix('{')?.split_once('}')?;
+            *text = rest;
+            char::from_u32(u32::from_str_radix(code, 16).ok()?)
+        }
+        _ => None,
+    }
+}
+
 fn find<'p>(parts: &'p [(String, String)], name: &str) -> Option<&'p str> {
     parts.iter().find(|(known, _)| known == name).map(|(_, fingerprint)| &**fingerprint)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn scopes_are_read_back(names in prop::collection::btree_set("(.|[\"\\\\, \n\u{7f}é]){1,6}", 1..4)) {
+            let first = names.first().unwrap().clone();
+            let types = names.iter().map(|name| EventType::new(name.clone()).unwrap()).collect();
+            let stream = StreamName::new(first.clone()).unwrap();
+            for scope in [Scope::All, Scope::Category(first), Scope::Stream(stream), Scope::Types(types)] {
+                prop_assert_eq!(scope_from(&scope_text(&scope)), Some(scope));
+            }
+        }
+    }
 }

@@ -40,7 +40,7 @@ impl Migration {
         let is_followed = tail.outcome().done && tail.source().is_rereadable();
         while is_followed && !stop.is_asked() {
             match tail.carry_over().await {
-                Ok(read) => lookout.wait(read > 0).await,
+                Ok(found_something) => lookout.wait(found_something).await,
                 Err(error) => return tail.close(Some(error)).await,
             }
         }

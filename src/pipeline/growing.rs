@@ -9,7 +9,9 @@ use futures_util::future::try_join;
 use futures_util::stream::StreamExt;
 
 use super::error::PipelineError;
+use super::expected::without;
 use super::migration::MigrationOptions;
+use super::quarantine::Apart;
 use super::sequence::Sequencer;
 use super::stop::Stop;
 use super::transform::lift_batches;
@@ -28,6 +30,7 @@ struct ExpectedSide {
     source: Arc<dyn EventReader>,
     registry: Arc<Registry>,
     options: MigrationOptions,
+    apart: Arc<Apart>,
     ledger: LedgerDatabase,
     sequencer: Sequencer,
     buckets: Buckets,
@@ -42,19 +45,30 @@ struct FoundSide {
 }
 
 impl GrowingVerification {
-    /// Nothing is compared yet. Fails where the two can't be compared, as [`verify`](super::verify::verify()) does.
+    /// Nothing is compared yet. `apart`: what the target lacks by intention. Fails where the two can't be compared, as [`verify`](super::verify::verify()) does.
     pub async fn new(
         source: Arc<dyn EventReader>,
         target: Arc<dyn EventReader>,
         registry: Arc<Registry>,
         options: MigrationOptions,
+        apart: Arc<Apart>,
         stop: Stop,
     ) -> Result<Self, PipelineError> {
         let (carried, by_value) = comparable(&*source, &*target)?;
+        let carried = carried.with_positions(!apart.has_moved_positions());
         let ledger = LedgerDatabase::temporary().map_err(PipelineError::Source)?;
         let sequencer = Sequencer::resume(Arc::clone(&registry), RunId::random(), None, &ledger).await?;
-        let expected =
-            ExpectedSide { source, registry, options, ledger, sequencer, buckets: Buckets::new(carried), read: 0 };
+        let sequencer = sequencer.holding(apart.holding());
+        let expected = ExpectedSide {
+            source,
+            registry,
+            options,
+            apart,
+            ledger,
+            sequencer,
+            buckets: Buckets::new(carried),
+            read: 0,
+        };
         let found = FoundSide { target, buckets: Buckets::new(carried), after: None, read: 0 };
         Ok(Self { expected, found, by_value, stop })
     }
@@ -92,7 +106,7 @@ impl ExpectedSide {
             .batch_events(self.options.batch_events);
         let (origins, workers) = (self.sequencer.origins(), self.options.workers.get());
         let registry = Arc::clone(&self.registry);
-        let batches = self.source.read(request);
+        let batches = without(self.source.read(request), Arc::clone(&self.apart));
         let mut batches = lift_batches(batches, registry, self.options.policies, origins, workers, stop);
         while let Some(batch) = batches.next().await {
             let mut events = Vec::new();

@@ -16,8 +16,9 @@ use super::append::{Appended, Gathered, append_once, refuse_attributes};
 use super::error::{PipelineError, Refusal};
 use super::fingerprint::Fingerprint;
 use super::onto::{Beginning, Onto, is_reverse};
-use super::policy::{Policies, Revisions};
+use super::policy::{FailedEvents, Policies, Revisions};
 use super::progress::Progress;
+use super::quarantine::{Holding, QuarantineLimits, Quarantined, has_failures};
 use super::ranges::{self, Loaded, RangedLoad};
 use super::sequence::Sequencer;
 use super::session::{self, Session, SessionStart, applied_rules, supersede};
@@ -42,6 +43,8 @@ pub struct MigrationOptions {
     pub transaction_events: NonZeroUsize,
     /// Append behind what the target holds already.
     pub onto: Option<Onto>,
+    /// How much may be in quarantine before the run stops.
+    pub quarantine: QuarantineLimits,
     /// Go on although the transformers, the policies or the source are not those the run was started with.
     pub accept_changes: bool,
 }
@@ -57,6 +60,7 @@ impl Default for MigrationOptions {
             batch_events: BATCH,
             transaction_events: TRANSACTION,
             onto: None,
+            quarantine: QuarantineLimits::default(),
             accept_changes: false,
         }
     }
@@ -75,6 +79,8 @@ pub struct Outcome {
     pub counts: Counts,
     /// The last source position that is done.
     pub source: Option<Position>,
+    /// What is in quarantine.
+    pub quarantined: Quarantined,
 }
 
 /// Streams a source through transformers into a target, exactly once.
@@ -223,34 +229,37 @@ impl Migration {
         }
         let counts = checkpoint.map_or_else(|| ranges::sum(&ranges), |checkpoint| checkpoint.counts);
         let session = Session::begin(&mut record.details, &self.start, counts);
-        self.report(RunState::Loading, counts, checkpoint.map(|checkpoint| checkpoint.source));
+        let at = checkpoint.map(|checkpoint| checkpoint.source);
+        self.report(RunState::Loading, counts, at, Quarantined::default());
         self.record(&mut record, &session, RunState::Loading).await?;
         self.throttle.begins(record.id);
         if checkpoint.is_none() && listener.is_none() && self.options.onto.is_none() {
-            self.report(RunState::Loading, ranges::sum(&ranges), None);
+            self.report(RunState::Loading, ranges::sum(&ranges), None, Quarantined::default());
             checkpoint = match self.load_ranges(record.id, ranges).await? {
                 Loaded::All(checkpoint) => checkpoint,
                 Loaded::Stopped(counts) => {
-                    return Ok(Outcome { run: record.id, done: false, resumed, counts, source: None });
+                    let (run, quarantined) = (record.id, self.progress.borrow().quarantined);
+                    return Ok(Outcome { run, done: false, resumed, counts, source: None, quarantined });
                 }
             };
         } else if !ranges.is_empty() {
             // All of them are in; only that they are was still to be forgotten.
-            self.target.plan_ranges(record.id, &[]).await.map_err(PipelineError::Target)?;
+            checkpoint = ranges::close(&mut *self.target, record.id).await?;
         }
         let mut sequencer = self.sequencer(&record, checkpoint).await?;
-        self.report(RunState::Loading, sequencer.counts(), sequencer.source());
+        let quarantined = sequencer.held().quarantined();
+        self.report(RunState::Loading, sequencer.counts(), sequencer.source(), quarantined);
         self.stream(&mut sequencer, &mut listener).await?;
-        let (counts, source) = (sequencer.counts(), sequencer.source());
-        let outcome = Outcome { run: record.id, done: false, resumed, counts, source };
+        let (counts, source, quarantined) = (sequencer.counts(), sequencer.source(), sequencer.held().quarantined());
+        let outcome = Outcome { run: record.id, done: false, resumed, counts, source, quarantined };
         if self.stop.is_asked() {
             return Ok(outcome);
         }
         self.record(&mut record, &session, RunState::Sealing).await?;
-        self.report(RunState::Sealing, counts, source);
+        self.report(RunState::Sealing, counts, source, quarantined);
         self.target.seal(self.is_dense()).await.map_err(PipelineError::Target)?;
         self.record(&mut record, &session, RunState::Done).await?;
-        self.report(RunState::Done, counts, source);
+        self.report(RunState::Done, counts, source, quarantined);
         Ok(Outcome { done: true, ..outcome })
     }
 
@@ -269,8 +278,16 @@ impl Migration {
         self.sequencer(&record, checkpoint).await
     }
 
-    async fn sequencer(&self, record: &RunRecord, checkpoint: Option<Checkpoint>) -> Result<Sequencer, PipelineError> {
-        let mut sequencer = Sequencer::resume(Arc::clone(&self.registry), record.id, checkpoint, &*self.target).await?;
+    /// What numbers events, behind a checkpoint, and holds those that fail.
+    pub(super) async fn sequencer(
+        &self,
+        record: &RunRecord,
+        checkpoint: Option<Checkpoint>,
+    ) -> Result<Sequencer, PipelineError> {
+        let opens = self.options.policies.failed_events == FailedEvents::Quarantine;
+        let holding = Holding::load(&*self.target, record.id, opens, self.options.quarantine).await;
+        let sequencer = Sequencer::resume(Arc::clone(&self.registry), record.id, checkpoint, &*self.target).await?;
+        let mut sequencer = sequencer.holding(holding.map_err(PipelineError::Target)?);
         if self.options.onto.is_some() {
             sequencer.go_on_behind(Beginning::of(record));
         }
@@ -346,7 +363,11 @@ impl Migration {
         let beginning = options.onto.map(|_| Beginning::of(&record));
         let first_written = || beginning.map_or_else(|| ranges::last_done(&ranges), |beginning| beginning.target);
         let last_written = checkpoint.map_or_else(first_written, |checkpoint| checkpoint.target);
-        if last_position != last_written && self.target.capabilities().explicit_positions {
+        // The last event of a range, or of all, may be in quarantine.
+        let may_end_before = !ranges.is_empty()
+            && last_position < last_written
+            && has_failures(&*self.target, record.id).await.map_err(PipelineError::Target)?;
+        if last_position != last_written && !may_end_before && self.target.capabilities().explicit_positions {
             return Err(Refusal::ForeignEvents { target, run: Some(run) }.into());
         }
         // What the checkpoint is past was chosen by the recorded scope: going on with another one would leave a hole.
@@ -411,6 +432,9 @@ impl Migration {
             let problem = "rules that move events between streams need a source with one order across all streams";
             return Err(Refusal::Unfit(problem.to_owned()).into());
         }
+        if self.options.policies.failed_events == FailedEvents::Quarantine && self.registry.shape() == Shape::Moving {
+            return Err(Refusal::QuarantineOfMoves.into());
+        }
         Ok(())
     }
 
@@ -436,8 +460,8 @@ impl Migration {
         details
     }
 
-    pub(super) fn report(&self, state: RunState, counts: Counts, source: Option<Position>) {
-        self.progress.send_replace(Progress { state, counts, source, head: self.head });
+    pub(super) fn report(&self, state: RunState, counts: Counts, source: Option<Position>, quarantined: Quarantined) {
+        self.progress.send_replace(Progress { state, counts, source, head: self.head, quarantined });
     }
 
     /// Runs the stages, from behind what the sequencer has numbered, until the source ends, the run is asked to stop, or
@@ -498,7 +522,7 @@ impl Migration {
                 sequencer.committed(&progress);
                 let Checkpoint { source, counts, .. } = progress.checkpoint;
                 let state = if self.following { RunState::Done } else { RunState::Loading };
-                self.report(state, counts, Some(source));
+                self.report(state, counts, Some(source), sequencer.held().quarantined());
                 Some(progress.checkpoint)
             }
             None => None,

@@ -17,6 +17,7 @@ mod onto;
 mod policy;
 mod position_map;
 mod progress;
+pub mod quarantine;
 mod ranges;
 mod rehearsal;
 mod retry;
@@ -25,6 +26,7 @@ mod sequence;
 mod session;
 mod starting_point;
 mod state;
+mod still_agrees;
 mod stop;
 mod survey;
 mod tail;
@@ -36,13 +38,13 @@ pub use append::Appended;
 pub use audit::{Audit, Finding};
 pub use control::{Control, ControlHandle, Wish};
 pub use error::{PipelineError, Refusal};
-pub use expected::expected_events;
+pub use expected::{expected_events, expected_events_apart};
 pub use fingerprint::Fingerprint;
 pub use follow::Following;
 pub use growing::GrowingVerification;
 pub use migration::{Migration, MigrationOptions, Outcome};
 pub use onto::{Onto, is_reverse};
-pub use policy::{Policies, Revisions, Unknown};
+pub use policy::{FailUnlessTold, FailedEvents, PassUnlessTold, Policies, Revisions, Unknown};
 pub use position_map::{Mapped, MappedCheckpoint, PositionMap};
 pub use progress::Progress;
 pub use ranges::keep_places;
@@ -51,6 +53,7 @@ pub use retry::{Heartbeat, MayPass, NextTry, RetryPolicy, go_on};
 pub use rule_changes::{RuleChange, rule_changes};
 pub use session::{SessionStart, applied_rules, supersede};
 pub use starting_point::StartingPoint;
+pub use still_agrees::still_agrees;
 pub use stop::{Stop, StopHandle};
 pub use survey::{Covered, Sample, Survey, SurveyOptions, survey};
 pub use tail::Tail;
@@ -58,4 +61,6 @@ pub use throttle::{
     Controller, Limits, LoadQuery, Moment, Size, StoreSide, Throttle, ThrottleSettings, ThrottleState, Window,
 };
 pub(crate) use transform::{Origins, lift_batches};
-pub use verify::{ByValue, Difference, Part, Verification, VerifyProgress, compared_by_value, verify, verify_empty};
+pub use verify::{
+    ByValue, Difference, Part, Verification, VerifyProgress, compared_by_value, verify, verify_apart, verify_empty,
+};

@@ -12,6 +12,19 @@ pub struct Policies {
     pub unknown_versions: FailUnlessTold,
     /// Whether the revisions of a stream may have gaps.
     pub revisions: Revisions,
+    /// What an event stops that a rule fails on, or that may not pass.
+    pub failed_events: FailedEvents,
+}
+
+/// What an event stops that can't be lifted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FailedEvents {
+    /// The run.
+    #[default]
+    Stop,
+    /// Its stream: it and what comes after it there wait in [quarantine](super::quarantine), and the rest goes on.
+    Quarantine,
 }
 
 /// What to do with events that the transformers don't cover.
@@ -68,7 +81,8 @@ pub enum Revisions {
 }
 
 impl Policies {
-    /// The policies as text, for a run's fingerprint.
+    /// The policies as text, for a run's fingerprint. What becomes of events that fail is no part of it: it decides
+    /// when an event is written, and never what is. What is held is in the ledger, and is held under either.
     pub fn fingerprint(&self) -> String {
         let revisions = match self.revisions {
             Revisions::Dense => "dense",

@@ -2,6 +2,8 @@
 
 use eventlift_events::{Counts, Position, RunState};
 
+use super::quarantine::Quarantined;
+
 /// How far a run is, as of its last commit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Progress {
@@ -13,6 +15,8 @@ pub struct Progress {
     pub source: Option<Position>,
     /// The last position that the source has, where it is followed and can tell.
     pub head: Option<Position>,
+    /// What is in quarantine. While ranges are loaded at the same time, only the events that failed are counted.
+    pub quarantined: Quarantined,
 }
 
 impl Progress {
@@ -22,6 +26,7 @@ impl Progress {
         counts: Counts { read: 0, lifted: 0, dropped: 0, split: 0, written: 0 },
         source: None,
         head: None,
+        quarantined: Quarantined { streams: 0, events: 0 },
     };
 
     /// How many positions the source is ahead, where that is known: about as many events.

@@ -4,14 +4,14 @@
 //! positions whatever comes before them. The ranges are planned once, up to where the source had settled then, and
 //! stay what they are however often the run is gone on with, and with however many workers.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::num::NonZeroUsize;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use eventlift_events::{
-    Checkpoint, Counts, EventReader, EventWriter, LoadRange, Position, Progress as Committed, RangeWriter, ReadRequest,
-    RunId, RunState, StoreErrorKind,
+    Checkpoint, Counts, Event, EventReader, EventWriter, LoadRange, NoteChange, Position, Progress as Committed,
+    RangeWriter, ReadRequest, RunId, RunState, StoreErrorKind, StreamName,
 };
 use eventlift_transformers::{Registry, Shape};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -21,7 +21,9 @@ use super::ahead::ReadAhead;
 use super::append::{Gathered, RETRIES, append_once, refuse_attributes};
 use super::error::{PipelineError, Refusal};
 use super::migration::MigrationOptions;
+use super::policy::FailedEvents;
 use super::progress::Progress;
+use super::quarantine::{Quarantined, RangeFailures, settle};
 use super::retry::Backoff;
 use super::stop::{Stop, StopHandle};
 use super::throttle::Throttle;
@@ -96,13 +98,17 @@ impl RangedLoad<'_> {
         if ranges.iter().any(|range| !range.is_complete) {
             return Ok(Loaded::Stopped(counts));
         }
+        let (options, run) = (self.options, self.run);
+        let limits = options.quarantine;
+        let settled = settle(self.source, target, self.registry, &options.scope, run, &ranges, limits).await?;
+        if settled.is_some() {
+            return Ok(Loaded::All(close(target, run).await?));
+        }
         let checkpoint = last_done(&ranges).map(|last| Checkpoint { source: last, target: Some(last), counts });
         if let Some(checkpoint) = checkpoint {
-            let committed =
-                Committed { run: self.run, checkpoint, state: Vec::new(), positions: Vec::new(), notes: Vec::new() };
-            append_once(target, &[], &committed).await.map_err(PipelineError::Target)?;
+            commit_checkpoint(target, run, checkpoint).await?;
         }
-        target.plan_ranges(self.run, &[]).await.map_err(PipelineError::Target)?;
+        target.plan_ranges(run, &[]).await.map_err(PipelineError::Target)?;
         Ok(Loaded::All(checkpoint))
     }
 
@@ -182,8 +188,17 @@ impl RangedLoad<'_> {
         let (halt, stop) = StopHandle::new();
         let (ask, mut asked) = mpsc::unbounded_channel();
         let left = ranges.iter().filter(|range| !range.is_complete).copied().collect();
-        let board =
-            Arc::new(Board { ranges: Mutex::new(ranges), left: Mutex::new(left), progress: self.progress.clone() });
+        let opens = self.options.policies.failed_events == FailedEvents::Quarantine;
+        let failures = RangeFailures::load(target, self.run, opens, self.options.quarantine)
+            .await
+            .map_err(PipelineError::Target)?;
+        let origins = if failures.needs_sources() { Origins::WithSources } else { Origins::Implied };
+        let board = Arc::new(Board {
+            ranges: Mutex::new(ranges),
+            left: Mutex::new(left),
+            failures: Mutex::new(failures),
+            progress: self.progress.clone(),
+        });
         let keeps_attributes = target.capabilities().attributes;
         let mut tasks = JoinSet::new();
         for writer in writers {
@@ -197,6 +212,7 @@ impl RangedLoad<'_> {
                 board: Arc::clone(&board),
                 ask: ask.clone(),
                 keeps_attributes,
+                origins,
                 writer,
             };
             tasks.spawn(loader.run());
@@ -236,6 +252,30 @@ impl RangedLoad<'_> {
     }
 }
 
+/// Ends a load whose checkpoint is committed, and whose ranges are only to be forgotten. Where events were taken out of the
+/// target again, it ends before the last one that was loaded.
+pub(super) async fn close(target: &mut dyn EventWriter, run: RunId) -> Result<Option<Checkpoint>, PipelineError> {
+    let mut checkpoint = target.checkpoint(run).await.map_err(PipelineError::Target)?;
+    if let Some(committed) = &mut checkpoint {
+        let last = target.last_position().await.map_err(PipelineError::Target)?;
+        if last != committed.target {
+            committed.target = last;
+            commit_checkpoint(target, run, *committed).await?;
+        }
+    }
+    target.plan_ranges(run, &[]).await.map_err(PipelineError::Target)?;
+    Ok(checkpoint)
+}
+
+async fn commit_checkpoint(
+    target: &mut dyn EventWriter,
+    run: RunId,
+    checkpoint: Checkpoint,
+) -> Result<(), PipelineError> {
+    let committed = Committed { run, checkpoint, state: Vec::new(), positions: Vec::new(), notes: Vec::new() };
+    append_once(target, &[], &committed).await.map_err(PipelineError::Target)
+}
+
 /// Ranges, and the writers for them.
 type Planned = (Vec<LoadRange>, Vec<Box<dyn RangeWriter>>);
 
@@ -251,6 +291,8 @@ struct Board {
     ranges: Mutex<Vec<LoadRange>>,
     /// Those that nobody loads yet.
     left: Mutex<VecDeque<LoadRange>>,
+    /// The streams that failed in some range.
+    failures: Mutex<RangeFailures>,
     progress: watch::Sender<Progress>,
 }
 
@@ -260,12 +302,14 @@ impl Board {
         if let Some(known) = ranges.iter_mut().find(|known| known.index == range.index) {
             *known = range;
         }
+        let streams = lock(&self.failures).streams();
         // Reported while it is locked, so that no report is older than the one before.
         self.progress.send_replace(Progress {
             state: RunState::Loading,
             counts: sum(&ranges),
             source: None,
             head: None,
+            quarantined: Quarantined { streams, events: streams },
         });
     }
 }
@@ -292,7 +336,14 @@ struct Loader {
     board: Arc<Board>,
     ask: mpsc::UnboundedSender<Question>,
     keeps_attributes: bool,
+    origins: Origins,
     writer: Box<dyn RangeWriter>,
+}
+
+/// What failed in a range: the streams of which nothing more is loaded there, and what is to be noted of them.
+struct Failing {
+    streams: HashSet<StreamName>,
+    notes: Vec<NoteChange>,
 }
 
 impl Loader {
@@ -315,19 +366,23 @@ impl Loader {
             self.throttle.cut(self.source.read(request)),
             Arc::clone(&self.registry),
             self.options.policies,
-            Origins::Implied,
+            self.origins,
             LIFTED_AT_ONCE,
             self.stop.clone(),
         );
         let transaction_events = self.options.transaction_events;
         let mut batches = ReadAhead::new(lifted, transaction_events);
         let mut gathered = Gathered::default();
+        let mut failing = Failing { streams: lock(&self.board.failures).of_range(range.index), notes: Vec::new() };
         let mut failed = None;
         while let Some(batch) = batches.next().await {
             failed = match batch {
                 Ok(batch) => {
                     gathered.count(&batch);
-                    add(batch, &mut range, &mut gathered.events)
+                    match batch.failures.is_empty() && failing.streams.is_empty() {
+                        true => add(batch, &mut range, &mut gathered.events),
+                        false => self.sift(batch, &mut range, &mut gathered.events, &mut failing),
+                    }
                 }
                 Err(error) => Some(error),
             };
@@ -335,27 +390,69 @@ impl Loader {
                 break;
             }
             if gathered.is_full(transaction_events, &self.throttle) {
-                batches.beside(self.commit(&mut gathered, &range)).await?;
+                batches.beside(self.commit(&mut gathered, &range, &failing.notes)).await?;
                 gathered.clear();
+                failing.notes.clear();
             }
         }
         // A read that was stopped looks like one that has ended.
         range.is_complete = failed.is_none() && !self.stop.is_asked();
-        if range.is_complete || !gathered.events.is_empty() {
-            self.commit(&mut gathered, &range).await?;
+        if range.is_complete || !gathered.events.is_empty() || !failing.notes.is_empty() {
+            self.commit(&mut gathered, &range, &failing.notes).await?;
         }
         failed.map_or(Ok(()), Err)
     }
 
+    /// Takes a batch's events into a transaction, apart from those that fail and those behind them in their streams.
+    fn sift(
+        &self,
+        batch: LiftedBatch,
+        range: &mut LoadRange,
+        events: &mut Vec<Event>,
+        failing: &mut Failing,
+    ) -> Option<PipelineError> {
+        let LiftedBatch { events: lifted, origins, sources, failures, failed, .. } = batch;
+        let (mut lifted, mut failures) = (lifted.into_iter(), failures.into_iter().peekable());
+        for (index, (origin, source)) in origins.into_iter().zip(sources).enumerate() {
+            let error = failures.next_if(|(failed, _)| *failed == index).map(|(_, error)| error);
+            let part = if error.is_none() { lifted.next() } else { None };
+            if failing.streams.contains(&source.stream) {
+                range.done = Some(origin.position);
+                continue;
+            }
+            if let Some(error) = error {
+                let mut failures = lock(&self.board.failures);
+                match failures.open(range.index, &source, error) {
+                    Ok(note) => failing.notes.push(note),
+                    Err(error) => return Some(error),
+                }
+                failing.streams = failures.of_range(range.index);
+            }
+            range.done = Some(origin.position);
+            if let Some(event) = part {
+                range.counts.read += 1;
+                range.counts.written += 1;
+                range.counts.lifted += u64::from(origin.lifted);
+                events.push(event);
+            }
+        }
+        failed
+    }
+
     /// Appends events with the progress of their range, exactly once.
-    async fn commit(&mut self, gathered: &mut Gathered, range: &LoadRange) -> Result<(), PipelineError> {
+    async fn commit(
+        &mut self,
+        gathered: &mut Gathered,
+        range: &LoadRange,
+        notes: &[NoteChange],
+    ) -> Result<(), PipelineError> {
         refuse_attributes(self.keeps_attributes, &gathered.events)?;
         let size = gathered.size();
         self.throttle.admit(size, &self.stop).await;
         let begun = self.throttle.begin();
         let mut backoff = Backoff::default();
         let mut tries = 0;
-        while let Err(error) = self.writer.append(&gathered.events, self.run, range, &[]).await {
+        while let Err(error) = self.writer.append(&gathered.events, self.run, range, notes).await {
             if self.is_committed(range).await {
                 break;
             }
@@ -380,7 +477,7 @@ impl Loader {
 
 /// Takes a batch's events into a transaction: one-to-one rules leave them where they are. Returns the error that the
 /// event behind them met.
-fn add(batch: LiftedBatch, range: &mut LoadRange, events: &mut Vec<eventlift_events::Event>) -> Option<PipelineError> {
+fn add(batch: LiftedBatch, range: &mut LoadRange, events: &mut Vec<Event>) -> Option<PipelineError> {
     if batch.read > 0 {
         range.done = Some(batch.source);
     }

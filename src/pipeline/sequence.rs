@@ -13,6 +13,7 @@ use eventlift_transformers::{Reason, Registry, Shape, StatefulTransformer, Trans
 
 use super::error::{PipelineError, Refusal};
 use super::onto::Beginning;
+use super::quarantine::Holding;
 use super::state::StreamState;
 use super::transform::{LiftedBatch, Origin, Origins};
 
@@ -43,12 +44,27 @@ pub(super) struct Sequencer {
     /// Ranges that are new or have grown since the last commit.
     ranges: Vec<PositionRange>,
     committed: Option<Checkpoint>,
+    /// What waits in quarantine, and what was given up.
+    holding: Holding,
 }
 
 /// The events that took the place of one source event.
 struct Group {
     origin: Origin,
     events: Vec<Event>,
+    /// The event as it was read, where batches come with those.
+    source: Option<Event>,
+    /// What it failed with.
+    failed: Option<PipelineError>,
+}
+
+/// Where released events go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Place {
+    /// To the place that was left free for them.
+    Their,
+    /// Behind the last event of the target.
+    Last,
 }
 
 impl Sequencer {
@@ -79,6 +95,7 @@ impl Sequencer {
             range,
             ranges: Vec::new(),
             committed: checkpoint,
+            holding: Holding::default(),
         })
     }
 
@@ -91,10 +108,31 @@ impl Sequencer {
         }
     }
 
+    /// The same, of a run that holds this in quarantine.
+    pub(super) fn holding(self, holding: Holding) -> Self {
+        Self { holding, ..self }
+    }
+
+    /// What is in quarantine.
+    pub(super) fn held(&self) -> &Holding {
+        &self.holding
+    }
+
+    pub(super) fn holding_mut(&mut self) -> &mut Holding {
+        &mut self.holding
+    }
+
     /// Whether batches must come with their origins.
     pub(super) fn origins(&self) -> Origins {
-        let implied = self.numbering == Numbering::Kept && self.registry.stateful().is_empty();
-        if implied { Origins::Implied } else { Origins::Kept }
+        if self.holding.needs_sources() {
+            return Origins::WithSources;
+        }
+        if self.is_one_to_one() { Origins::Implied } else { Origins::Kept }
+    }
+
+    /// Whether each event keeps its revision, whatever came before it.
+    fn is_one_to_one(&self) -> bool {
+        self.numbering == Numbering::Kept && self.registry.stateful().is_empty()
     }
 
     /// Numbers the next batch. `target` is where streams are gone on with, for a sequencer that goes on. A rule that fails fails the batch from its event on: the events before it are in
@@ -106,20 +144,164 @@ impl Sequencer {
         target: Option<&dyn EventWriter>,
         events: &mut Vec<Event>,
     ) -> Result<Option<PipelineError>, PipelineError> {
-        if self.origins() == Origins::Implied {
+        if self.is_one_to_one() && batch.failures.is_empty() && !self.holding.is_uneven() {
             return self.number_one_to_one(batch, events);
         }
-        let LiftedBatch { events: lifted, origins, failed, .. } = batch;
-        let mut groups = group(lifted, origins);
-        let failed = self.apply_stateful(&mut groups, store).await?.or(failed);
-        self.load_numbers(&groups, store).await?;
+        let (groups, failed) = group(batch);
+        self.load_state(&groups, store).await?;
+        let mut kept = Vec::with_capacity(groups.len());
+        let (mut stopped, mut last) = (None, self.source);
+        for mut group in groups {
+            let position = group.origin.position;
+            match self.take(&mut group, store).await? {
+                Ok(true) => kept.push(group),
+                Ok(false) => {}
+                Err(error) => {
+                    stopped = Some(error);
+                    break;
+                }
+            }
+            last = Some(position);
+        }
+        self.load_numbers(&kept, store).await?;
         if let Some(target) = target.filter(|_| self.numbering == Numbering::Continued) {
-            self.load_heads(&groups, target).await?;
+            self.load_heads(&kept, target).await?;
         }
-        for group in groups {
-            self.number_group(group, events)?;
+        for group in kept {
+            self.number_group(group, Place::Their, events)?;
         }
-        Ok(failed)
+        self.source = last;
+        Ok(stopped.or(failed))
+    }
+
+    /// Runs the stateful rules over a group, unless it waits in quarantine or goes there: then it is none of the
+    /// target's, and false is returned. The inner error is the event's own, with which the run stops.
+    async fn take(
+        &mut self,
+        group: &mut Group,
+        store: &dyn CheckpointStore,
+    ) -> Result<Result<bool, PipelineError>, PipelineError> {
+        if let Some(source) = &group.source
+            && self.holding.holds(&source.stream)
+        {
+            return Ok(self.holding.wait(source).map(|()| false));
+        }
+        let failed = match group.failed.take() {
+            Some(failed) => Some(failed),
+            None => self.apply_rules(group, store).await?.err(),
+        };
+        Ok(match (failed, &group.source) {
+            (None, _) => Ok(true),
+            (Some(error), Some(source)) => self.holding.open(source, error).map(|()| false),
+            (Some(error), None) => Err(error),
+        })
+    }
+
+    /// Numbers lifted events that were held until now, up to the first that fails. Returns how many of the batch's events
+    /// were numbered, and with what the one behind them failed.
+    pub(super) async fn release(
+        &mut self,
+        batch: LiftedBatch,
+        place: Place,
+        store: &dyn CheckpointStore,
+        events: &mut Vec<Event>,
+    ) -> Result<(usize, Option<PipelineError>), PipelineError> {
+        let (groups, _) = group(batch);
+        self.load_state(&groups, store).await?;
+        let mut kept = Vec::with_capacity(groups.len());
+        let mut failed = None;
+        for mut group in groups {
+            let error = match group.failed.take() {
+                Some(failed) => Some(failed),
+                None => self.apply_rules(&mut group, store).await?.err(),
+            };
+            if error.is_some() {
+                failed = error;
+                break;
+            }
+            kept.push(group);
+        }
+        let released = kept.len();
+        self.load_numbers(&kept, store).await?;
+        let source = self.source;
+        for group in kept {
+            self.number_released(group, place, store, events).await?;
+        }
+        // The run is as far as it was.
+        self.source = source;
+        Ok((released, failed))
+    }
+
+    async fn number_released(
+        &mut self,
+        group: Group,
+        place: Place,
+        store: &dyn CheckpointStore,
+        events: &mut Vec<Event>,
+    ) -> Result<(), PipelineError> {
+        let (source, last) = (group.origin.position, self.target);
+        // Its range of the position map is one by itself.
+        self.range = None;
+        let mapped_before = self.ranges.len();
+        let is_last = place == Place::Last && last.is_some();
+        self.number_group(group, if is_last { Place::Last } else { Place::Their }, events)?;
+        self.target = self.target.max(last);
+        let numbering = &mut self.holding.numbering;
+        if is_last {
+            numbering.at_the_end += 1;
+            // Its own place stays free, though it is read now.
+            numbering.free += u64::from(source.minor().is_none());
+        } else {
+            numbering.to_their_places += 1;
+        }
+        let Some(range) = (self.ranges.len() > mapped_before).then(|| self.ranges.pop()).flatten() else {
+            return Ok(());
+        };
+        self.make_room(source, store).await?;
+        self.put_range(range);
+        Ok(())
+    }
+
+    /// Takes a source position out of the range of the position map that goes over it.
+    async fn make_room(&mut self, source: Position, store: &dyn CheckpointStore) -> Result<(), PipelineError> {
+        let stored = store.position_at(self.run, source).await.map_err(PipelineError::Target)?;
+        let changed = self.ranges.iter().filter(|range| range.source <= source).max_by_key(|range| range.source);
+        // What was changed for this transaction counts, unless the stored one begins behind it.
+        let around = match (changed, stored) {
+            (Some(changed), Some(stored)) if stored.source > changed.source => Some(stored),
+            (Some(changed), _) => Some(*changed),
+            (None, stored) => stored,
+        };
+        let Some(around) = around.filter(|around| around.source_length == around.target_length) else { return Ok(()) };
+        let Some(offset) = source.major().checked_sub(around.source.major()) else { return Ok(()) };
+        if source.minor().is_some() || offset == 0 || offset >= around.source_length {
+            return Ok(());
+        }
+        self.put_range(PositionRange { source_length: offset, target_length: offset, ..around });
+        let left = around.source_length - offset - 1;
+        if left > 0 {
+            self.put_range(PositionRange {
+                source: Position::new(around.source.major() + offset + 1),
+                source_length: left,
+                target: Position::new(around.target.major() + offset + 1),
+                target_length: left,
+            });
+        }
+        Ok(())
+    }
+
+    fn put_range(&mut self, range: PositionRange) {
+        match self.ranges.iter_mut().find(|known| known.source == range.source) {
+            Some(known) => *known = range,
+            None => self.ranges.push(range),
+        }
+    }
+
+    /// Counts an event that was held as one that became none, for good.
+    pub(super) fn give_up(&mut self, position: Position) {
+        self.counts.read += 1;
+        self.counts.dropped += 1;
+        self.holding.numbering.free += u64::from(position.minor().is_none());
     }
 
     fn number_one_to_one(
@@ -143,44 +325,34 @@ impl Sequencer {
         Ok(batch.failed)
     }
 
-    /// Runs the stateful rules over the groups, in order. Groups from the first failing one on are taken away.
-    async fn apply_stateful(
-        &mut self,
-        groups: &mut Vec<Group>,
-        store: &dyn CheckpointStore,
-    ) -> Result<Option<PipelineError>, PipelineError> {
+    /// Makes the state of the streams available that stateful rules will observe.
+    async fn load_state(&mut self, groups: &[Group], store: &dyn CheckpointStore) -> Result<(), PipelineError> {
         let registry = Arc::clone(&self.registry);
         for rule in registry.stateful() {
             let observed = groups.iter().filter(|group| group.events.iter().any(|e| observes(&**rule, e)));
             let keys = observed.map(|group| state_key(&**rule, &group.origin.stream));
             self.state.load(keys, store).await.map_err(PipelineError::Target)?;
         }
-        for index in 0..groups.len() {
-            if let Err(error) = self.apply_rules(registry.stateful(), &mut groups[index], store).await? {
-                groups.truncate(index);
-                return Ok(Some(PipelineError::Transform(Box::new(error))));
-            }
-        }
-        Ok(None)
+        Ok(())
     }
 
     /// Applies the rules one after the other. State changes only once all of them have taken the event, since what
     /// came before a failing event is committed.
     async fn apply_rules(
         &mut self,
-        rules: &[Arc<dyn StatefulTransformer>],
         group: &mut Group,
         store: &dyn CheckpointStore,
-    ) -> Result<Result<(), TransformError>, PipelineError> {
+    ) -> Result<Result<(), PipelineError>, PipelineError> {
+        let registry = Arc::clone(&self.registry);
         let mut changes = Vec::new();
-        for rule in rules {
+        for rule in registry.stateful() {
             if group.events.iter().any(|event| observes(&**rule, event)) {
                 let key = state_key(&**rule, &group.origin.stream);
                 // An earlier rule may have made it an event that this one observes.
                 self.state.load(std::iter::once(key.clone()), store).await.map_err(PipelineError::Target)?;
                 let mut state = self.state.get(&key).map(|value| value.to_vec()).unwrap_or_default();
                 if let Err(error) = apply_rule(&**rule, &mut state, group) {
-                    return Ok(Err(error));
+                    return Ok(Err(PipelineError::Transform(Box::new(error))));
                 }
                 changes.push((key, (!state.is_empty()).then(|| Bytes::from(state))));
             }
@@ -221,13 +393,16 @@ impl Sequencer {
         Ok(())
     }
 
-    fn number_group(&mut self, group: Group, events: &mut Vec<Event>) -> Result<(), PipelineError> {
-        let Group { origin, events: parts } = group;
+    fn number_group(&mut self, group: Group, place: Place, events: &mut Vec<Event>) -> Result<(), PipelineError> {
+        let Group { origin, events: parts, .. } = group;
         let count = parts.len();
-        let first_target = self.target_position(origin.position)?;
+        let first_target = match (place, self.target) {
+            (Place::Last, Some(last)) => last.major().checked_add(1).map(Position::new).ok_or_else(too_large)?,
+            _ => self.target_position(origin.position)?,
+        };
         for (index, mut event) in parts.into_iter().enumerate() {
-            let position = first_target.major().checked_add(index as u64).ok_or_else(too_large)?;
-            event.position = Position::new(position);
+            let position = first_target.major().checked_add(index as u64);
+            event.position = position.map(Position::new).ok_or_else(too_large)?;
             event.revision = self.target_revision(&origin, &event, index)?;
             self.target = Some(event.position);
             events.push(event);
@@ -251,9 +426,13 @@ impl Sequencer {
 
     fn target_revision(&mut self, origin: &Origin, event: &Event, index: usize) -> Result<Revision, PipelineError> {
         match self.numbering {
-            Numbering::Kept => Ok(origin.revision),
+            Numbering::Kept => {
+                let given_up = self.holding.given_up_before(&origin.stream, origin.position);
+                origin.revision.0.checked_sub(given_up).map(Revision).ok_or_else(too_large)
+            }
             Numbering::Shifted => {
-                let shift = self.number_at(&shift_key(&origin.stream))? + as_signed(index)?;
+                let given_up = self.holding.given_up_before(&origin.stream, origin.position).cast_signed();
+                let shift = self.number_at(&shift_key(&origin.stream))? + as_signed(index)? - given_up;
                 origin.revision.0.checked_add_signed(shift).map(Revision).ok_or_else(too_large)
             }
             Numbering::Counted | Numbering::Continued => {
@@ -273,9 +452,10 @@ impl Sequencer {
             return next.map(Position::new).ok_or_else(too_large);
         }
         let Counts { read, written, .. } = self.counts;
+        let added = written + self.holding.numbering.free;
         let start = match source.minor() {
-            None if written >= read => source.major().checked_add(written - read),
-            None => source.major().checked_sub(read - written),
+            None if added >= read => source.major().checked_add(added - read),
+            None => source.major().checked_sub(read - added),
             Some(_) => Some(written),
         };
         start.map(Position::new).ok_or_else(too_large)
@@ -337,7 +517,7 @@ impl Sequencer {
             checkpoint,
             state: self.state.changes(),
             positions: self.ranges.clone(),
-            notes: Vec::new(),
+            notes: self.holding.notes(),
         })
     }
 
@@ -346,18 +526,21 @@ impl Sequencer {
         self.committed = Some(progress.checkpoint);
         self.state.committed();
         self.ranges.clear();
+        self.holding.committed();
     }
 }
 
-fn group(lifted: Vec<Event>, origins: Vec<Origin>) -> Vec<Group> {
-    let mut lifted = lifted.into_iter();
-    origins
-        .into_iter()
-        .map(|origin| {
-            let events = lifted.by_ref().take(origin.parts).collect();
-            Group { origin, events }
-        })
-        .collect()
+/// The groups of a batch, and the error that the event behind the last one met.
+fn group(batch: LiftedBatch) -> (Vec<Group>, Option<PipelineError>) {
+    let LiftedBatch { events, origins, sources, failures, failed, .. } = batch;
+    let (mut events, mut sources, mut failures) =
+        (events.into_iter(), sources.into_iter(), failures.into_iter().peekable());
+    let groups = origins.into_iter().enumerate().map(|(index, origin)| {
+        let events = events.by_ref().take(origin.parts).collect();
+        let failed = failures.next_if(|(failed, _)| *failed == index).map(|(_, error)| error);
+        Group { origin, events, source: sources.next(), failed }
+    });
+    (groups.collect(), failed)
 }
 
 /// Lets a rule replace the events of a group that it observes.

@@ -11,7 +11,7 @@ use futures_util::StreamExt;
 
 use super::audit::{Audit, Finding};
 use super::error::{PipelineError, Refusal};
-use super::policy::{Policies, Revisions, Unknown};
+use super::policy::{FailedEvents, Policies, Revisions, Unknown};
 use super::stop::Stop;
 
 /// What a source holds, and what the transformers make of it.
@@ -191,7 +191,7 @@ impl Survey {
             return Err(PipelineError::Audit { source_name: source.to_owned(), finding });
         }
         let refused = self.refused(policies);
-        if refused.is_empty() {
+        if refused.is_empty() || policies.failed_events == FailedEvents::Quarantine {
             return Ok(());
         }
         let uncovered = refused

@@ -32,7 +32,8 @@ impl Migration {
 impl Tail {
     /// How the migration stands now.
     pub fn outcome(&self) -> Outcome {
-        Outcome { counts: self.sequencer.counts(), source: self.sequencer.source(), ..self.outcome }
+        let quarantined = self.sequencer.held().quarantined();
+        Outcome { counts: self.sequencer.counts(), source: self.sequencer.source(), quarantined, ..self.outcome }
     }
 
     /// The run.
@@ -63,17 +64,18 @@ impl Tail {
     }
 
     /// Carries over what the source holds behind the last event, if it has come to rest up to there, and commits it. Returns
-    /// how many events were read.
-    pub async fn carry_over(&mut self) -> Result<u64, PipelineError> {
-        let read_before = self.sequencer.counts().read;
+    /// whether anything has come.
+    pub async fn carry_over(&mut self) -> Result<bool, PipelineError> {
+        let before = self.sequencer.source();
         let head = self.migration.source.head().await.map_err(PipelineError::Source)?;
         self.migration.head = head.or(self.migration.head);
         // A store that can't tell where it ends is read to find out.
         if may_have_more(head, self.sequencer.source()) {
             self.migration.stream(&mut self.sequencer, &mut None).await?;
         }
-        self.migration.report(RunState::Done, self.sequencer.counts(), self.sequencer.source());
-        Ok(self.sequencer.counts().read - read_before)
+        let quarantined = self.sequencer.held().quarantined();
+        self.migration.report(RunState::Done, self.sequencer.counts(), self.sequencer.source(), quarantined);
+        Ok(self.sequencer.source() > before)
     }
 }
 

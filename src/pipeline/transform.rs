@@ -27,6 +27,10 @@ pub(crate) struct LiftedBatch {
     pub(crate) source: Position,
     /// The error that the event behind the last one met, if it met one. Nothing comes after it.
     pub(crate) failed: Option<PipelineError>,
+    /// The source events as they were read, where they are asked for.
+    pub(super) sources: Vec<Event>,
+    /// The errors that some of those met, each with the place of its event among them. Such an event became none.
+    pub(super) failures: Vec<(usize, PipelineError)>,
 }
 
 /// A source event and how many events took its place.
@@ -47,6 +51,8 @@ pub(crate) enum Origins {
     Implied,
     /// All.
     Kept,
+    /// All, together with the events as they were read. An event that fails does not end its batch.
+    WithSources,
 }
 
 /// More batches than this are never lifted, and held in memory, at the same time.
@@ -90,24 +96,27 @@ pub(super) fn lift_batch(registry: &Registry, policies: Policies, keep: Origins,
         lifted: 0,
         source: Position::new(0),
         failed: None,
+        sources: Vec::new(),
+        failures: Vec::new(),
     };
     for event in batch {
-        // Asked before it is lifted: rules may drop or change it, covered or not.
-        if let Some(error) = refuse(registry, policies, &event) {
-            lifted.failed = Some(error);
-            return lifted;
-        }
         let (position, size) = (event.position, event.size());
-        let origin = (keep == Origins::Kept).then(|| (event.stream.clone(), event.revision));
+        let origin = (keep != Origins::Implied).then(|| (event.stream.clone(), event.revision));
+        if keep == Origins::WithSources {
+            lifted.sources.push(event.clone());
+        }
         let before = lifted.events.len();
         let mut changed = false;
-        match registry.lift(event, &mut lifted.events) {
+        match lift(registry, policies, event, &mut lifted.events) {
             Ok(Lift::Untouched | Lift::Uncovered(_)) => {}
             Ok(Lift::Lifted) => changed = true,
             Err(error) => {
                 lifted.events.truncate(before);
-                lifted.failed = Some(PipelineError::Transform(Box::new(error)));
-                return lifted;
+                if keep != Origins::WithSources {
+                    lifted.failed = Some(error);
+                    return lifted;
+                }
+                lifted.failures.push((lifted.sources.len() - 1, error));
             }
         }
         lifted.read += 1;
@@ -120,6 +129,14 @@ pub(super) fn lift_batch(registry: &Registry, policies: Policies, keep: Origins,
         }
     }
     lifted
+}
+
+fn lift(registry: &Registry, policies: Policies, event: Event, lifted: &mut Vec<Event>) -> Result<Lift, PipelineError> {
+    // Asked before it is lifted: rules may drop or change it, covered or not.
+    if let Some(error) = refuse(registry, policies, &event) {
+        return Err(error);
+    }
+    registry.lift(event, lifted).map_err(|error| PipelineError::Transform(Box::new(error)))
 }
 
 /// What the policies say about an event that nothing covers.

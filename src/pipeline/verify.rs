@@ -4,16 +4,21 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use eventlift_events::{Capabilities, Event, EventReader, Payload, Position, ReadRequest, Scope, StoreIdentity};
+use eventlift_events::{
+    Capabilities, Event, EventReader, Payload, Position, ReadRequest, Scope, StoreError, StoreErrorKind, StoreIdentity,
+};
 use eventlift_language::json::value_form;
 use eventlift_transformers::Registry;
 use futures_util::stream::{BoxStream, StreamExt};
+use rusqlite::{Connection, params};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::error::{PipelineError, Refusal};
-use super::expected::expected_events;
+use super::expected::expected_events_apart;
 use super::migration::MigrationOptions;
+use super::quarantine::Apart;
 use super::stop::Stop;
+use crate::ledger::temporary_database;
 
 /// Streams are spread over this many buckets; a bucket's hash covers all events of its streams.
 const BUCKETS: usize = 4096;
@@ -118,11 +123,35 @@ pub async fn verify(
     options: MigrationOptions,
     until: Option<Position>,
     stop: Stop,
+    seen: impl FnMut(VerifyProgress),
+) -> Result<Verification, PipelineError> {
+    verify_apart(source, target, registry, options, until, Arc::default(), stop, seen).await
+}
+
+/// The same of a run that holds events in quarantine or has given some up: what those would become is left out. Where
+/// events were released behind the target's last one, streams are compared, each in its order, and positions are not.
+#[expect(clippy::too_many_arguments, reason = "those of `verify`, and what is left out")]
+pub async fn verify_apart(
+    source: Arc<dyn EventReader>,
+    target: Arc<dyn EventReader>,
+    registry: Arc<Registry>,
+    options: MigrationOptions,
+    until: Option<Position>,
+    apart: Arc<Apart>,
+    stop: Stop,
     mut seen: impl FnMut(VerifyProgress),
 ) -> Result<Verification, PipelineError> {
     let (carried, by_value) = comparable(&*source, &*target)?;
+    let carried = carried.with_positions(!apart.has_moved_positions());
     let sides = || Sides {
-        expected: expected_events(Arc::clone(&source), Arc::clone(&registry), options.clone(), until, stop.clone()),
+        expected: expected_events_apart(
+            Arc::clone(&source),
+            Arc::clone(&registry),
+            options.clone(),
+            until,
+            Arc::clone(&apart),
+            stop.clone(),
+        ),
         found: target_events(&*target),
     };
 
@@ -148,7 +177,13 @@ pub async fn verify(
     let differing = expected.differing(&found);
     let first = match (complete, differing.is_empty()) {
         // A side that was stopped looks like one that has ended.
-        (true, false) => first_difference(sides(), &differing, carried).await?.filter(|_| !stop.is_asked()),
+        (true, false) if carried.positions => {
+            first_difference(sides(), &differing, carried).await?.filter(|_| !stop.is_asked())
+        }
+        (true, false) => {
+            let again = sides().expected;
+            first_by_stream(sides(), again, &differing, carried).await?.filter(|_| !stop.is_asked())
+        }
         _ => None,
     };
     let VerifyProgress { expected, found } = progress;
@@ -192,6 +227,7 @@ pub async fn verify_empty(target: &dyn EventReader) -> Result<Verification, Pipe
 /// What of an event the target carries, and how exactly.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Carried {
+    positions: bool,
     time: bool,
     attributes: bool,
     data_by_value: bool,
@@ -201,11 +237,17 @@ pub(super) struct Carried {
 impl Carried {
     fn of(target: Capabilities, by_value: &[ByValue]) -> Self {
         Self {
+            positions: true,
             time: target.sets_time,
             attributes: target.attributes,
             data_by_value: by_value.iter().any(|compared| compared.part == Part::Data),
             metadata_by_value: by_value.iter().any(|compared| compared.part == Part::Metadata),
         }
+    }
+
+    /// The same, with or without positions.
+    pub(super) fn with_positions(self, positions: bool) -> Self {
+        Self { positions, ..self }
     }
 
     /// The event's payloads, as what is compared of them.
@@ -273,10 +315,12 @@ fn event_hash(event: &Event, carried: Carried, buffer: &mut Vec<u8>) -> u128 {
     };
     field(event.stream.as_str().as_bytes());
     field(&event.revision.0.to_le_bytes());
-    field(&event.position.major().to_le_bytes());
-    match event.position.minor() {
-        Some(minor) => field(&minor.to_le_bytes()),
-        None => field(b""),
+    if carried.positions {
+        field(&event.position.major().to_le_bytes());
+        match event.position.minor() {
+            Some(minor) => field(&minor.to_le_bytes()),
+            None => field(b""),
+        }
     }
     match event.id.as_uuid() {
         Some(uuid) => field(uuid.as_bytes()),
@@ -320,6 +364,87 @@ async fn first_difference(
             (expected, found) => return Ok(Some(Difference { expected, found })),
         }
     }
+}
+
+/// Looks for the first event of the target that is not expected where it is in its stream, or else for the first expected
+/// one that is missing, in the buckets that differ. What is expected is kept on disk meanwhile.
+async fn first_by_stream(
+    sides: Sides,
+    expected_again: BoxStream<'static, Result<Vec<Event>, PipelineError>>,
+    differing: &[usize],
+    carried: Carried,
+) -> Result<Option<Difference>, PipelineError> {
+    let mut left = LeftOver::new().map_err(disk_failed)?;
+    let mut expected = Walk::new(sides.expected, differing);
+    while let Some(event) = expected.next().await? {
+        left.add(&event, carried).map_err(disk_failed)?;
+    }
+    let (mut found, mut first) = (Walk::new(sides.found, differing), None);
+    while let Some(event) = found.next().await? {
+        let is_expected = left.take(&event, carried).map_err(disk_failed)?;
+        if !is_expected && first.is_none() {
+            first = Some(event);
+        }
+    }
+    let mut expected = Walk::new(expected_again, differing);
+    while let Some(event) = expected.next().await? {
+        let is_it = match &first {
+            Some(found) => found.stream == event.stream && found.revision == event.revision,
+            None => left.holds(&event).map_err(disk_failed)?,
+        };
+        if is_it {
+            return Ok(Some(Difference { expected: Some(event), found: first }));
+        }
+    }
+    Ok(first.map(|found| Difference { expected: None, found: Some(found) }))
+}
+
+fn disk_failed(error: rusqlite::Error) -> PipelineError {
+    let error = StoreError::new("compare", "both sides", StoreErrorKind::Backend(Box::new(error)));
+    PipelineError::Target(error.hint("a difference is looked for with temporary files; TMPDIR says where"))
+}
+
+/// Expected events that were not found yet, by stream and revision, on disk.
+struct LeftOver {
+    connection: Connection,
+    buffer: Vec<u8>,
+}
+
+impl LeftOver {
+    fn new() -> rusqlite::Result<Self> {
+        let connection = temporary_database()?;
+        connection.execute_batch(
+            "CREATE TABLE expected (stream BLOB, revision BLOB, hash BLOB, PRIMARY KEY (stream, revision)) WITHOUT ROWID;
+             BEGIN",
+        )?;
+        Ok(Self { connection, buffer: Vec::new() })
+    }
+
+    fn add(&mut self, event: &Event, carried: Carried) -> rusqlite::Result<()> {
+        let hash = event_hash(event, carried, &mut self.buffer).to_be_bytes();
+        let (stream, revision) = place_of(event);
+        let mut insert = self.connection.prepare_cached("INSERT OR REPLACE INTO expected VALUES (?1, ?2, ?3)")?;
+        insert.execute(params![stream, revision, hash]).map(drop)
+    }
+
+    /// Whether the event was expected; it is not any more.
+    fn take(&mut self, event: &Event, carried: Carried) -> rusqlite::Result<bool> {
+        let hash = event_hash(event, carried, &mut self.buffer).to_be_bytes();
+        let (stream, revision) = place_of(event);
+        let delete = "DELETE FROM expected WHERE stream = ?1 AND revision = ?2 AND hash = ?3";
+        Ok(self.connection.prepare_cached(delete)?.execute(params![stream, revision, hash])? > 0)
+    }
+
+    fn holds(&self, event: &Event) -> rusqlite::Result<bool> {
+        let (stream, revision) = place_of(event);
+        self.connection
+            .prepare_cached("SELECT 1 FROM expected WHERE stream = ?1 AND revision = ?2")?
+            .exists(params![stream, revision])
+    }
+}
+
+fn place_of(event: &Event) -> ([u8; 16], [u8; 8]) {
+    (xxh3_128(event.stream.as_str().as_bytes()).to_be_bytes(), event.revision.0.to_be_bytes())
 }
 
 fn is_same(expected: &Event, found: &Event, carried: Carried) -> bool {

@@ -123,7 +123,9 @@ impl<W: World> Scene<W> {
         let tail = migration.into_tail().await.unwrap();
         let readers = (source, target.reader().await.unwrap());
         let verification =
-            GrowingVerification::new(readers.0, readers.1, self.registry(), options, Stop::never()).await.unwrap();
+            GrowingVerification::new(readers.0, readers.1, self.registry(), options, Arc::default(), Stop::never())
+                .await
+                .unwrap();
         let fence = FenceBy::Store(project.source.fence().await.unwrap().unwrap());
         let target_fence = target.fence().await.unwrap().map(FenceBy::Store);
         let options = CutOverOptions {

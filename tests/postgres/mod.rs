@@ -12,6 +12,7 @@ mod followed;
 mod gone;
 mod live;
 mod proxy;
+mod quarantine;
 mod read_models;
 mod reading;
 mod server;

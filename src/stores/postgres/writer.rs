@@ -210,6 +210,10 @@ impl EventWriter for PostgresWriter {
         held.settle(Ok(writers)).await
     }
 
+    fn takes_earlier_positions(&self) -> bool {
+        true
+    }
+
     async fn heads(&self, streams: &[StreamName]) -> Result<Vec<Option<Revision>>, StoreError> {
         let mut held = self.held().await?;
         let Session { connection, row, .. } = &mut held.open.session;

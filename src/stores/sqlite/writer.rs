@@ -154,6 +154,10 @@ impl EventWriter for SqliteWriter {
         self.with(move |database| database.seal(dense)).await
     }
 
+    fn takes_earlier_positions(&self) -> bool {
+        true
+    }
+
     async fn heads(&self, streams: &[StreamName]) -> Result<Vec<Option<Revision>>, StoreError> {
         let streams = streams.to_vec();
         self.with(move |database| {
