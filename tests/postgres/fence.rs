@@ -250,7 +250,7 @@ async fn readers_are_not_in_the_way_and_are_not_held_up() {
 
 #[tokio::test]
 #[ignore = "needs a PostgreSQL server: cargo xtask test"]
-async fn vacuum_is_given_way_by_the_server() {
+async fn maintenance_by_hand_is_waited_for() {
     let fenced = Fenced::new().await;
     let (mut fence, notice) = (fence(&fenced.config()).await, notice("fenced"));
     // As VACUUM holds it; whoever runs one by hand is waited for.
