@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use eventlift::events::conformance::{FenceUnderTest, Write};
-use eventlift::events::{EventWriter, Fence, FenceNotice, RunId, StoreError, Timestamp};
+use eventlift::events::{CheckpointStore, EventWriter, Fence, FenceNotice, RunId, StoreError, Timestamp};
+use eventlift::ledger::LedgerDatabase;
 use eventlift::stores::sqlite::{SqliteConfig, SqliteFence, SqliteReader, SqliteWriter};
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -174,4 +175,17 @@ async fn a_fence_that_lost_a_part_does_not_stand_and_can_be_set_again() {
         .unwrap();
     assert_eq!(left, 0);
     fenced.connect().execute_batch(&insert(1)).unwrap();
+}
+
+#[tokio::test]
+async fn a_ledger_of_an_earlier_version_is_brought_up_to_date() {
+    let fenced = Fenced::new("DELETE").await;
+    let earlier = "DROP TABLE eventlift_notes; ALTER TABLE eventlift_runs DROP COLUMN details";
+    fenced.connect().execute_batch(earlier).unwrap();
+    let looked_at = LedgerDatabase::look_at(&fenced.config().path, "looked at").unwrap().unwrap();
+    assert_eq!(looked_at.runs().await.unwrap(), []);
+    assert_eq!(looked_at.notes(RunId::random(), "b", None, 1).await.unwrap(), []);
+    let mut writer = SqliteWriter::open(fenced.config()).unwrap();
+    assert_eq!(writer.runs().await.unwrap(), []);
+    writer.write_notes(RunId::random(), &[]).await.unwrap();
 }

@@ -310,22 +310,33 @@ pub trait EventWriter: CheckpointStore {
         Ok(Vec::new())
     }
 
-    /// The last revision of each of these streams, in their order; none where the store holds no event of it.
+    /// The last revision of each of these streams, in their order, as of the last commit; none where the store holds no
+    /// event of it. A name may be asked for more than once. Loading stores may read all of their events for it, in
+    /// memory bounded by the streams asked for.
     async fn heads(&self, streams: &[StreamName]) -> Result<Vec<Option<Revision>>, StoreError> {
         let _ = streams;
         Err(cannot("look up streams in", "it looks up no streams"))
     }
 
     /// Takes events out again, with the progress of the run they belong to: of each of these streams the events from
-    /// this revision on. All or nothing; repeatable. Streams and revisions that it does not hold are none.
+    /// this revision on. All or nothing; repeatable. Streams and revisions that it does not hold are none; where a
+    /// stream is named twice, the lower revision counts.
+    ///
+    /// The store stays as it is, loading or sealed, and takes the same events again; in a sealed one, at positions
+    /// behind its last. What a load has proved by going by is not relied on any more when it is sealed. A store that only
+    /// grows at its end refuses as [`Unsupported`](crate::StoreErrorKind::Unsupported), and nothing is changed.
     async fn withdraw(&mut self, from: &[(StreamName, Revision)], progress: &Progress) -> Result<(), StoreError> {
         let _ = (from, progress);
         Err(cannot("take events out of", "it takes no events out again"))
     }
 
     /// Takes all events behind a position out again, all of them where it is none, and stores the record of the run that
-    /// they belonged to, without its checkpoint, state, positions and ranges; its notes stay. All or nothing;
-    /// repeatable. A store that holds no event afterwards is loading again.
+    /// they belonged to, without its checkpoint, state, positions and ranges; its notes stay, and so does everything of
+    /// other runs. All or nothing; repeatable.
+    ///
+    /// A store that holds an event afterwards stays as it is, loading or sealed. One that holds none is loading again, as
+    /// a new one is: without the indexes that sealing makes, without gaps allowed, and taking ranges where it can. Where the
+    /// store numbers what services insert, the numbers go on behind its last position.
     async fn erase(&mut self, after: Option<Position>, run: &RunRecord) -> Result<(), StoreError> {
         let _ = (after, run);
         Err(cannot("take events out of", "it takes no events out again"))

@@ -10,8 +10,8 @@ use eventlift_events::conformance::{CHECKS, StoreUnderTest, run_all};
 use eventlift_events::{
     ByteString, Capabilities, Census, Checkpoint, CheckpointStore, ContentType, Event, EventId, EventReader,
     EventStream, EventType, EventWriter, MemoryReader, MemoryStore, MemoryWriter, NoteChange, Payload, Position,
-    PositionRange, Progress, ReadRequest, RunId, RunRecord, Scope, StateKey, StoreError, StoreErrorKind, StoreIdentity,
-    StreamName, Timestamp,
+    PositionRange, Progress, ReadRequest, Revision, RunId, RunRecord, Scope, StateKey, StoreError, StoreErrorKind,
+    StoreIdentity, StreamName, Timestamp,
 };
 use futures_util::{FutureExt, StreamExt};
 
@@ -78,6 +78,28 @@ enum Flaw {
     FindsRangesOnlyAtTheirStart,
     OrdersRunsByUpdate,
     ForgetsParts,
+    // What it writes into books.
+    OrdersNotesByAlphabet,
+    IgnoresTheNotesLimit,
+    NeverStrikesOut,
+    SharesBooks,
+    SharesNotesOfRuns,
+    TakesEmptyNotesForNone,
+    CommitsNotesFirst,
+    LosesNotesOfAppends,
+    // What it takes out again.
+    SortsHeads,
+    HeadIsOfTheCategory,
+    WithdrawsOneLess,
+    WithdrawsOnce,
+    WithdrawsWithoutProgress,
+    WithdrawsWholeStreams,
+    ErasesTheEndToo,
+    ErasesNotes,
+    ErasesAllRuns,
+    ErasesEventsOnly,
+    StaysSealed,
+    IgnoresWhereToErase,
 }
 use Flaw::*;
 
@@ -151,6 +173,28 @@ const EXPECTED: &[(Flaw, &str)] = &[
     (FindsRangesOnlyAtTheirStart, "a_position_finds_its_range"),
     (OrdersRunsByUpdate, "the_ledger_keeps_runs_in_order"),
     (ForgetsParts, "the_ledger_keeps_every_field"),
+    (OrdersNotesByAlphabet, "notes_come_in_the_order_of_their_keys"),
+    (IgnoresTheNotesLimit, "notes_come_in_the_order_of_their_keys"),
+    (TakesEmptyNotesForNone, "notes_come_in_the_order_of_their_keys"),
+    (NeverStrikesOut, "notes_are_overwritten_and_struck_out"),
+    (SharesBooks, "notes_are_kept_apart_by_run_and_book"),
+    (SharesNotesOfRuns, "notes_are_kept_apart_by_run_and_book"),
+    (CommitsNotesFirst, "notes_commit_with_their_events"),
+    (LosesNotesOfAppends, "notes_commit_with_their_events"),
+    (SortsHeads, "heads_are_the_last_revisions"),
+    (HeadIsOfTheCategory, "heads_are_the_last_revisions"),
+    (WithdrawsOneLess, "a_sealed_store_gives_events_back"),
+    (WithdrawsOneLess, "a_loading_store_gives_events_back"),
+    (WithdrawsOnce, "a_sealed_store_gives_events_back"),
+    (WithdrawsWithoutProgress, "a_loading_store_gives_events_back"),
+    (WithdrawsWholeStreams, "a_sealed_store_gives_events_back"),
+    (SealsWithoutLooking, "sealing_looks_again_after_events_were_withdrawn"),
+    (ErasesTheEndToo, "erasing_to_a_position_leaves_what_was_there"),
+    (ErasesNotes, "erasing_to_a_position_leaves_what_was_there"),
+    (ErasesAllRuns, "erasing_everything_leaves_a_new_store"),
+    (ErasesEventsOnly, "erasing_to_a_position_leaves_what_was_there"),
+    (StaysSealed, "erasing_everything_leaves_a_new_store"),
+    (IgnoresWhereToErase, "erasing_behind_the_ends_takes_nothing_or_all"),
 ];
 
 #[tokio::test]
@@ -408,6 +452,15 @@ impl EventWriter for BrokenWriter {
             }
             CommitsEventsOnly => return self.inner.append(events, None).await,
             CommitsProgressFirst => self.inner.append(&[], progress).await?,
+            CommitsNotesFirst => {
+                if let Some(progress) = progress {
+                    self.inner.write_notes(progress.run, &progress.notes).await?;
+                }
+            }
+            LosesNotesOfAppends => {
+                let progress = progress.map(|progress| Progress { notes: Vec::new(), ..progress.clone() });
+                return self.inner.append(events, progress.as_ref()).await;
+            }
             NeedsEventsForProgress if events.is_empty() => return Ok(()),
             SaysTheWrongKind => {
                 let answer = self.inner.append(events, progress).await;
@@ -440,6 +493,75 @@ impl EventWriter for BrokenWriter {
         self.inner.seal(dense).await
     }
 
+    async fn heads(&self, streams: &[StreamName]) -> Result<Vec<Option<Revision>>, StoreError> {
+        let mut streams = streams.to_vec();
+        match self.flaw {
+            SortsHeads => streams.sort(),
+            HeadIsOfTheCategory => {
+                for stream in &mut streams {
+                    *stream =
+                        cut_name(stream, |name| if name == "order" { "order-1".to_owned() } else { name.to_owned() });
+                }
+            }
+            _ => {}
+        }
+        self.inner.heads(&streams).await
+    }
+
+    async fn withdraw(&mut self, from: &[(StreamName, Revision)], progress: &Progress) -> Result<(), StoreError> {
+        let mut from = from.to_vec();
+        match self.flaw {
+            WithdrawsOneLess => from.iter_mut().for_each(|(_, first)| *first = Revision(first.0.saturating_add(1))),
+            WithdrawsWholeStreams => from.iter_mut().for_each(|(_, first)| *first = Revision(0)),
+            WithdrawsOnce if self.is_moved => {
+                return Err(self.error(StoreErrorKind::Unexpected("they are gone already".to_owned())));
+            }
+            WithdrawsWithoutProgress => {
+                let before = self.inner.checkpoint(progress.run).await?;
+                let checkpoint = before.unwrap_or(Checkpoint { source: Position::new(0), ..progress.checkpoint });
+                let nothing = Progress { checkpoint, notes: Vec::new(), ..progress.clone() };
+                return self.inner.withdraw(&from, &nothing).await;
+            }
+            _ => {}
+        }
+        self.is_moved = self.flaw == WithdrawsOnce;
+        self.inner.withdraw(&from, progress).await
+    }
+
+    async fn erase(&mut self, after: Option<Position>, run: &RunRecord) -> Result<(), StoreError> {
+        match self.flaw {
+            ErasesTheEndToo => {
+                let after = after.and_then(|after| after.major().checked_sub(1)).map(Position::new);
+                return self.inner.erase(after, run).await;
+            }
+            ErasesNotes => {
+                let notes = self.inner.notes(run.id, "b", None, 10).await?;
+                let strike = |(key, _)| NoteChange { book: "b".into(), key, value: None };
+                let struck: Vec<NoteChange> = notes.into_iter().map(strike).collect();
+                self.inner.write_notes(run.id, &struck).await?;
+            }
+            ErasesAllRuns => {
+                for other in self.inner.runs().await? {
+                    self.inner.erase(after, &other).await?;
+                }
+            }
+            ErasesEventsOnly => {
+                let (before, state) = (self.inner.checkpoint(run.id).await?, Vec::new());
+                self.inner.erase(after, run).await?;
+                let Some(checkpoint) = before else { return Ok(()) };
+                let kept = Progress { run: run.id, checkpoint, state, positions: Vec::new(), notes: Vec::new() };
+                return self.inner.append(&[], Some(&kept)).await;
+            }
+            StaysSealed => {
+                self.inner.erase(after, run).await?;
+                return self.inner.seal(true).await;
+            }
+            IgnoresWhereToErase => return self.inner.erase(None, run).await,
+            _ => {}
+        }
+        self.inner.erase(after, run).await
+    }
+
     async fn is_empty(&self) -> Result<bool, StoreError> {
         if self.flaw == SaysItIsEmpty {
             return Ok(true);
@@ -448,7 +570,7 @@ impl EventWriter for BrokenWriter {
     }
 
     async fn last_position(&self) -> Result<Option<Position>, StoreError> {
-        if self.is_moved {
+        if self.is_moved && self.flaw == MovesTheEndOnRepeat {
             return Ok(Some(Position::new(4_000)));
         }
         if self.flaw == KnowsItsEndOnlyOnceSealed && !self.is_sealed {
@@ -524,10 +646,31 @@ impl CheckpointStore for BrokenWriter {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<(ByteString, Bytes)>, StoreError> {
-        self.inner.notes(run, book, after, limit).await
+        let run = if self.flaw == SharesNotesOfRuns { shared_run() } else { run };
+        let limit = if self.flaw == IgnoresTheNotesLimit { usize::MAX } else { limit };
+        let book = if self.flaw == SharesBooks { "the only book" } else { book };
+        let mut notes = self.inner.notes(run, book, after, limit).await?;
+        match self.flaw {
+            OrdersNotesByAlphabet => notes.sort_by_key(|(key, _)| key.to_lowercase()),
+            TakesEmptyNotesForNone => notes.retain(|(_, value)| !value.is_empty()),
+            _ => {}
+        }
+        Ok(notes)
     }
 
     async fn write_notes(&mut self, run: RunId, changes: &[NoteChange]) -> Result<(), StoreError> {
-        self.inner.write_notes(run, changes).await
+        let run = if self.flaw == SharesNotesOfRuns { shared_run() } else { run };
+        let mut changes = changes.to_vec();
+        match self.flaw {
+            NeverStrikesOut => changes.retain(|change| change.value.is_some()),
+            SharesBooks => changes.iter_mut().for_each(|change| change.book = "the only book".into()),
+            _ => {}
+        }
+        self.inner.write_notes(run, &changes).await
     }
+}
+
+/// The run that a store without runs keeps all notes under.
+fn shared_run() -> RunId {
+    "00000000-0000-4000-8000-000000000000".parse().unwrap()
 }

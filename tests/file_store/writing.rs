@@ -7,8 +7,8 @@ use std::path::Path;
 use eventlift::stores::file::{Attribute, FileConfig, FileReader, FileWriter};
 use eventlift_events::{
     ByteString, Bytes, Checkpoint, ContentType, Counts, Event, EventId, EventReader, EventType, EventWriter, Payload,
-    Position, Progress, ReadRequest, Revision, RunId, SchemaVersion, Scope, StoreError, StoreErrorKind, StreamName,
-    Timestamp,
+    Position, Progress, ReadRequest, Revision, RunDetails, RunId, RunRecord, RunState, SchemaVersion, Scope,
+    StoreError, StoreErrorKind, StreamName, Timestamp,
 };
 use futures_util::StreamExt;
 
@@ -364,4 +364,59 @@ async fn how_fast_a_file_is_written() {
         let rate = count as f64 / loaded.as_secs_f64();
         println!("{name}: {count} events in {loaded:?}, {rate:.0} a second; sealed in {sealed:?}");
     }
+}
+
+fn rolled_back() -> RunRecord {
+    RunRecord {
+        id: RunId::random(),
+        state: RunState::RolledBack,
+        source: "a".to_owned(),
+        fingerprint: "b".to_owned(),
+        parts: Vec::new(),
+        started_at: Timestamp::EPOCH,
+        updated_at: Timestamp::EPOCH,
+        tool: "0".to_owned(),
+        details: RunDetails::default(),
+    }
+}
+
+#[tokio::test]
+async fn a_compressed_file_is_cut_where_an_append_ended_and_nowhere_else() {
+    for name in ["events.ndjson.gz", "events.ndjson.zst"] {
+        let folder = tempfile::tempdir().unwrap();
+        let config = FileConfig::new(folder.path().join(name));
+        let all: Vec<Event> = (0..30).map(event).collect();
+        let mut writer = FileWriter::open(config.clone()).unwrap();
+        for portion in all.chunks(10) {
+            writer.append(portion, None).await.unwrap();
+        }
+        let error = writer.erase(Some(Position::new(14)), &rolled_back()).await.unwrap_err();
+        assert!(matches!(error.kind, StoreErrorKind::Unsupported(_)), "{error}");
+        let says = "position 14 lies within a compressed part of it, which can't be cut";
+        assert!(error.to_string().ends_with(says), "{error}");
+        assert_eq!(read(&config).await.unwrap(), all);
+        writer.erase(Some(Position::new(19)), &rolled_back()).await.unwrap();
+        assert_eq!(read(&config).await.unwrap(), all[..20]);
+        writer.append(&all[20..], None).await.unwrap();
+        drop(writer);
+        assert_eq!(read(&config).await.unwrap(), all);
+    }
+}
+
+#[tokio::test]
+async fn a_plain_file_is_cut_behind_any_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = FileConfig::new(folder.path().join("events.ndjson"));
+    let all: Vec<Event> = (0..30).map(event).collect();
+    let mut writer = FileWriter::open(config.clone()).unwrap();
+    writer.append(&all, None).await.unwrap();
+    for kept in (1..30).rev() {
+        writer.erase(Some(all[kept - 1].position), &rolled_back()).await.unwrap();
+        assert_eq!(read(&config).await.unwrap(), all[..kept]);
+    }
+    let from = [(StreamName::new("s-0").unwrap(), Revision(0))];
+    let error = writer.withdraw(&from, &progress(RunId::random(), 1)).await.unwrap_err();
+    assert!(matches!(error.kind, StoreErrorKind::Unsupported(_)), "{error}");
+    drop(writer);
+    assert_eq!(read(&config).await.unwrap(), all[..1]);
 }

@@ -4,8 +4,8 @@ use std::num::NonZeroUsize;
 
 use eventlift::events::{
     CheckpointStore, ContentType, Counts, Event, EventId, EventReader, EventType, EventWriter, LoadRange, Payload,
-    Position, Progress, ReadRequest, Revision, RunId, SchemaVersion, Scope, StoreError, StoreErrorKind, StreamName,
-    Timestamp,
+    Position, Progress, ReadRequest, Revision, RunDetails, RunId, RunRecord, RunState, SchemaVersion, Scope,
+    StoreError, StoreErrorKind, StreamName, Timestamp,
 };
 use eventlift::stores::postgres::{PayloadColumn, PostgresConfig, PostgresReader, PostgresWriter};
 use futures_util::TryStreamExt;
@@ -585,4 +585,56 @@ async fn services_that_insert_at_the_same_time_make_no_conflict_and_get_one() {
     execute(&mut connection, "COMMIT").await;
     let error = appending.await.unwrap().unwrap_err();
     assert!(matches!(error.kind, StoreErrorKind::RevisionConflict { .. }), "{error}");
+}
+
+#[tokio::test]
+#[ignore = "needs a PostgreSQL server: cargo xtask test"]
+async fn what_is_erased_leaves_no_index_and_gives_its_numbers_back() {
+    let database = Database::create().await;
+    let mut connection = database.connect().await;
+    let config = PostgresConfig::new(database.url());
+    let run = RunRecord {
+        id: RunId::random(),
+        state: RunState::RolledBack,
+        source: "a".to_owned(),
+        fingerprint: "b".to_owned(),
+        parts: Vec::new(),
+        started_at: Timestamp::EPOCH,
+        updated_at: Timestamp::EPOCH,
+        tool: "0".to_owned(),
+        details: RunDetails::default(),
+    };
+    let insert = |id: &str| {
+        format!("INSERT INTO events (stream, revision, id, type) VALUES ('s-{id}', 0, '{id}', 'T') RETURNING position")
+    };
+    let mut writer = open(&config).await;
+    writer.append(&lone_events(0, 10), None).await.unwrap();
+    writer.seal(true).await.unwrap();
+    assert_eq!(number(&mut connection, &insert("a")).await, 11);
+    writer.erase(Some(Position::new(4)), &run).await.unwrap();
+    assert_eq!(number(&mut connection, &insert("a")).await, 5);
+    let made = "SELECT (SELECT count(*) FROM pg_index WHERE indrelid = 'events'::regclass)
+                + (SELECT count(*) FROM pg_trigger WHERE tgrelid = 'events'::regclass)";
+    assert_eq!(number(&mut connection, made).await, 5);
+    writer.erase(None, &run).await.unwrap();
+    assert_eq!(number(&mut connection, made).await, 0);
+    assert_eq!(number(&mut connection, "SELECT count(*) FROM eventlift_stores WHERE state = 'loading'").await, 1);
+    // It can be loaded in ranges again, and sealed.
+    writer.record_run(&run).await.unwrap();
+    let planned = range(0, None, 3);
+    writer.plan_ranges(run.id, &[planned]).await.unwrap();
+    let mut ranges = writer.range_writers(two()).await.unwrap();
+    ranges[0].append(&lone_events(0, 3), run.id, &done(planned, 3), &[]).await.unwrap();
+    drop(ranges);
+    writer.seal(true).await.unwrap();
+    assert_eq!(number(&mut connection, made).await, 5);
+    assert_eq!(number(&mut connection, &insert("a")).await, 4);
+
+    // What refers to the table keeps it from being emptied at once, and its indexes where they are.
+    execute(&mut connection, "CREATE TABLE refers (position bigint REFERENCES events)").await;
+    writer.erase(None, &run).await.unwrap();
+    assert!(writer.is_empty().await.unwrap());
+    writer.append(&lone_events(0, 3), None).await.unwrap();
+    writer.seal(true).await.unwrap();
+    assert_eq!(read(&config).await, lone_events(0, 3));
 }

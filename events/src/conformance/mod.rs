@@ -41,9 +41,11 @@ mod fences;
 mod fields;
 mod json;
 mod loading;
+mod notes;
 mod observe;
 mod progress;
 mod reads;
+mod removal;
 mod runs;
 mod sample;
 mod scale;
@@ -59,8 +61,10 @@ pub mod checks {
     pub use super::appends::*;
     pub use super::fields::*;
     pub use super::loading::*;
+    pub use super::notes::*;
     pub use super::progress::*;
     pub use super::reads::*;
+    pub use super::removal::*;
     pub use super::runs::*;
     pub use super::scale::*;
 }

@@ -84,6 +84,17 @@ macro_rules! __every_check {
             sealing_finds_a_taken_position
             sealing_finds_revisions_out_of_order
             loading_twice_never_doubles_unseen
+            notes_come_in_the_order_of_their_keys
+            notes_are_overwritten_and_struck_out
+            notes_are_kept_apart_by_run_and_book
+            notes_commit_with_their_events
+            heads_are_the_last_revisions
+            a_sealed_store_gives_events_back
+            a_loading_store_gives_events_back
+            sealing_looks_again_after_events_were_withdrawn
+            erasing_to_a_position_leaves_what_was_there
+            erasing_everything_leaves_a_new_store
+            erasing_behind_the_ends_takes_nothing_or_all
             a_payload_of_16_mib_comes_back
             ten_thousand_streams_come_back
             reading_takes_bounded_memory

@@ -461,7 +461,7 @@ impl PostgresFence {
                AND l.mode NOT IN ('AccessShareLock', 'RowShareLock')
              GROUP BY 1, 2, 3, a.xact_start ORDER BY a.xact_start NULLS FIRST, l.pid"
         );
-        let rows: Vec<(Option<i32>, Option<String>, Option<String>, bool)> = sqlx::query_as(AssertSqlSafe(select))
+        let rows: Vec<HolderRow> = sqlx::query_as(AssertSqlSafe(select))
             .bind(&self.config.schema)
             .bind(&self.config.table)
             .fetch_all(connection)
@@ -494,6 +494,9 @@ enum Step<'a> {
 }
 
 const NOW: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::int8";
+
+/// Process, application, since when its transaction runs, whether it is maintenance.
+type HolderRow = (Option<i32>, Option<String>, Option<String>, bool);
 
 /// Somebody who writes to the table, or keeps it from being changed.
 struct Holder {
