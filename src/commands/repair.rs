@@ -212,7 +212,7 @@ fn session(start: &SessionStart, begun: Instant, proved_by: Option<u64>) -> RunS
 /// A run's record with the present rules as those that were applied.
 fn repaired(record: RunRecord, fingerprint: Fingerprint, registry: &Registry, session: RunSession) -> RunRecord {
     let mut details = record.details;
-    pipeline::supersede(&mut details, pipeline::applied_rules(registry), &session.by);
+    pipeline::supersede(&mut details, pipeline::applied_rules(registry), &session.by, Timestamp::now());
     details.add_session(session);
     RunRecord {
         fingerprint: fingerprint.whole,
