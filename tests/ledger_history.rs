@@ -13,7 +13,7 @@ const OTHER: &str = "[current]\nPing = 1\n\n[[rule]]\nname = \"mark\"\ndata = [{
 
 fn line(number: u64, revision: u64, event_type: &str, version: u32, data: &str) -> String {
     format!(
-        "{{\"specversion\":\"1.0\",\"id\":\"event-{number}\",\"source\":\"/test\",\"type\":\"{event_type}\",\"subject\":\"user-1\",\"time\":\"2024-01-01T00:00:00Z\",\"streamrevision\":{revision},\"dataschema\":\"urn:{event_type}:{version}\",\"data\":{data}}}\n"
+        "{{\"specversion\":\"1.0\",\"id\":\"event-{number}\",\"source\":\"/test\",\"type\":\"{event_type}\",\"subject\":\"user-1\",\"time\":\"2024-01-01T00:00:00Z\",\"sequence\":\"{number}\",\"streamrevision\":{revision},\"dataschema\":\"urn:{event_type}:{version}\",\"data\":{data}}}\n"
     )
 }
 

@@ -18,7 +18,8 @@ fn migrated() -> Project {
             _ => "{}",
         };
         text.push_str(&format!(
-            "{{\"specversion\":\"1.0\",\"id\":\"event-{revision}\",\"source\":\"/test\",\"type\":\"{event_type}\",\"subject\":\"cart-1\",\"time\":\"2024-01-01T00:00:00Z\",\"streamrevision\":{revision},\"data\":{data}}}\n"
+            "{{\"specversion\":\"1.0\",\"id\":\"event-{revision}\",\"source\":\"/test\",\"type\":\"{event_type}\",\"subject\":\"cart-1\",\"time\":\"2024-01-01T00:00:00Z\",\"sequence\":\"{}\",\"streamrevision\":{revision},\"data\":{data}}}\n",
+            revision + 1
         ));
     }
     project.write("events.ndjson", text).write("transformers/rules.toml", RULES);
