@@ -203,7 +203,7 @@ fn session(start: &SessionStart, begun: Instant, proved_by: Option<u64>) -> RunS
         counts: Counts::default(),
         millis: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
         result: match proved_by {
-            Some(events) => format!("done, proved by {events} events"),
+            Some(events) => format!("done, proved (events: {events})"),
             None => "done, without proof".to_owned(),
         },
     }
@@ -240,7 +240,7 @@ impl fmt::Display for RepairReport {
         }
         self.rules.iter().try_for_each(|rule| writeln!(f, "{rule}"))?;
         match self.proved_by {
-            Some(events) => writeln!(f, "{events} events in {} come out the same", self.target)?,
+            Some(events) => writeln!(f, "every event in {} comes out the same (events: {events})", self.target)?,
             None => writeln!(f, "nothing was proved; the ledger says so, and that it was {}", self.by)?,
         }
         let migrate = command("migrate", &self.project);
