@@ -53,6 +53,7 @@ pub(super) async fn repair(arguments: &RepairArguments, format: Format) -> Resul
         return Err(PipelineError::from(Refusal::OtherSource { target: target.to_string(), recorded, given }).into());
     }
     let changes = changes_since(&run, &registry);
+    refuse_unchanged(arguments, &changes)?;
     let others: Vec<String> = changes
         .iter()
         .map(|change| change.name().to_owned())
@@ -61,7 +62,6 @@ pub(super) async fn repair(arguments: &RepairArguments, format: Format) -> Resul
     if !others.is_empty() {
         return Err(CommandError::RepairsTooLittle { others });
     }
-    refuse_unchanged(arguments, &changes)?;
     refuse_other_places(target, &run, checkpoint.is_some(), &registry, &options)?;
     let mut report = RepairReport {
         run: run.id.to_string(),
