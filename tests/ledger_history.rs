@@ -72,6 +72,42 @@ fn a_run_says_what_it_was_made_of_and_how_it_went() {
 }
 
 #[test]
+fn a_session_without_an_end_was_broken_off() {
+    let project = project();
+    project.migrate().succeeds();
+    // What a killed process leaves behind.
+    let database = rusqlite::Connection::open(project.path("target.db")).unwrap();
+    let killed = "UPDATE eventlift_runs SET details =
+        json_set(details, '$.sessions[0].ended_at', NULL, '$.sessions[0].result', '')";
+    assert_eq!(database.execute(killed, []).unwrap(), 1);
+    drop(database);
+    project.migrate().succeeds();
+    let text = project.run("runs", ["show"]).succeeds();
+    let states: Vec<&str> = text.lines().filter_map(|line| line.rsplit_once("): ")).map(|(_, state)| state).collect();
+    assert_eq!(states, ["broken off", "done"], "{text}");
+}
+
+#[test]
+fn a_ledger_of_before_tells_only_what_it_knows() {
+    let project = project();
+    project.migrate().succeeds();
+    let database = rusqlite::Connection::open(project.path("target.db")).unwrap();
+    assert_eq!(database.execute("UPDATE eventlift_runs SET details = '{}'", []).unwrap(), 1);
+    drop(database);
+    project.run("check", ["--strict"]).succeeds();
+    project.run("runs", ["show"]).succeeds();
+    project.run("map", ["position", "1"]).succeeds();
+    project.write(
+        "transformers/user_created.toml",
+        RULE.replace("\"/full_name\" }", "\"/whole_name\" }").replace("{\"full", "{\"whole"),
+    );
+    let output = project.run("check", ["--strict"]);
+    assert_eq!(output.code, Some(5));
+    assert!(output.stdout.contains("changed  UserCreated 1 → 2"), "{}", output.stdout);
+    assert!(!output.stdout.contains("full_name"), "{}", output.stdout);
+}
+
+#[test]
 fn a_run_that_fails_says_why_in_one_line() {
     let project = project();
     let bad = line(2, 1, "UserCreated", 1, "{\"no\":1}");
