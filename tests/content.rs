@@ -97,7 +97,7 @@ pub(crate) fn of_sqlite(path: &Path) -> Vec<String> {
 
 fn rows(connection: &Connection, table: &str) -> Vec<String> {
     // Where a compressed file ends depends on where its appends began.
-    const LEFT_OUT: [&str; 6] = ["run", "started_at", "updated_at", "length", "tail", "writing"];
+    const LEFT_OUT: [&str; 7] = ["run", "started_at", "updated_at", "details", "length", "tail", "writing"];
     let is_runs = table == "eventlift_runs";
     let mut statement = connection.prepare(&format!("SELECT * FROM {table}")).unwrap();
     let columns: Vec<(usize, String)> = statement

@@ -29,14 +29,20 @@ mod fold;
 mod fold_kill;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod following;
+mod gate;
 #[cfg(all(feature = "sqlite", feature = "file"))]
 mod going_on;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod history;
 #[cfg(all(feature = "sqlite", feature = "file"))]
 mod laws;
+#[cfg(all(feature = "cli", feature = "jq", feature = "schema", unix))]
+mod ledger_history;
+#[cfg(all(feature = "cli", feature = "jq", feature = "schema", unix))]
+mod map;
 #[cfg(any(feature = "sqlite", feature = "file"))]
 mod memory;
+mod position_map;
 #[cfg(all(feature = "postgres", feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod postgres;
 #[cfg(all(feature = "postgres", feature = "cli", feature = "sqlite", feature = "file", unix))]

@@ -203,6 +203,8 @@ pub struct AppliedRule {
     pub file: Option<String>,
     /// Its source text, where it has one.
     pub text: Option<String>,
+    /// Since when the run has applied it; none where that is not known.
+    pub since: Option<Timestamp>,
 }
 
 /// A rule that a run applied up to some moment, and not any more.

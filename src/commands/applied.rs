@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use eventlift_events::{AppliedRule, RunRecord, RunState, Timestamp};
+use eventlift_events::{AppliedRule, RunRecord, RunState};
 use eventlift_transformers::Registry;
 use serde::Serialize;
 
@@ -51,7 +51,7 @@ impl Applied {
         let changes = changes_since(run, registry);
         let changed_rules = changes.iter().map(|change| AppliedChange {
             change: RuleChangeView::of(change),
-            applied_since: change.before.as_ref().map(|rule| applied_since(run, rule).to_string()),
+            applied_since: change.before.as_ref().and_then(|rule| rule.since).map(|since| since.to_string()),
         });
         Self { run: Some(run.id.to_string()), changed_rules: changed_rules.collect(), note: None }
     }
@@ -81,10 +81,4 @@ pub(super) fn changes_since(run: &RunRecord, registry: &Registry) -> Vec<RuleCha
         })
         .collect();
     rule_changes(&recorded, &present)
-}
-
-/// Since when a run applied a rule: since the one before was replaced, or since the run was started.
-fn applied_since(run: &RunRecord, rule: &AppliedRule) -> Timestamp {
-    let of_name = run.details.superseded.iter().filter(|old| old.rule.name == rule.name);
-    of_name.map(|old| old.until).max().unwrap_or(run.started_at)
 }

@@ -128,7 +128,7 @@ Examples:
     #[command(after_help = "\
 Examples:
   eventlift repair shop                              all rules that have changed since they were applied
-  eventlift repair shop --rule 'UserCreated 1 to 2'  this one, and refuse where others have changed as well
+  eventlift repair shop --rule 'UserCreated 1 → 2'   this one, and refuse where others have changed as well
   eventlift repair shop --without-proof              do not read anything; the ledger says who did that
 
 Every event that is in the target has to come out of the present rules as it is. Writes only to the ledger.")]

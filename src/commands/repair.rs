@@ -53,6 +53,7 @@ pub(super) async fn repair(arguments: &RepairArguments, format: Format) -> Resul
         return Err(PipelineError::from(Refusal::OtherSource { target: target.to_string(), recorded, given }).into());
     }
     let changes = changes_since(&run, &registry);
+    refuse_unchanged(arguments, &changes)?;
     let others: Vec<String> = changes
         .iter()
         .map(|change| change.name().to_owned())
@@ -61,7 +62,6 @@ pub(super) async fn repair(arguments: &RepairArguments, format: Format) -> Resul
     if !others.is_empty() {
         return Err(CommandError::RepairsTooLittle { others });
     }
-    refuse_unchanged(arguments, &changes)?;
     refuse_other_places(target, &run, checkpoint.is_some(), &registry, &options)?;
     let mut report = RepairReport {
         run: run.id.to_string(),
@@ -203,7 +203,7 @@ fn session(start: &SessionStart, begun: Instant, proved_by: Option<u64>) -> RunS
         counts: Counts::default(),
         millis: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
         result: match proved_by {
-            Some(events) => format!("done, proved by {events} events"),
+            Some(events) => format!("done, proved (events: {events})"),
             None => "done, without proof".to_owned(),
         },
     }
@@ -212,7 +212,7 @@ fn session(start: &SessionStart, begun: Instant, proved_by: Option<u64>) -> RunS
 /// A run's record with the present rules as those that were applied.
 fn repaired(record: RunRecord, fingerprint: Fingerprint, registry: &Registry, session: RunSession) -> RunRecord {
     let mut details = record.details;
-    pipeline::supersede(&mut details, pipeline::applied_rules(registry), &session.by);
+    pipeline::supersede(&mut details, pipeline::applied_rules(registry), &session.by, Timestamp::now());
     details.add_session(session);
     RunRecord {
         fingerprint: fingerprint.whole,
@@ -240,7 +240,7 @@ impl fmt::Display for RepairReport {
         }
         self.rules.iter().try_for_each(|rule| writeln!(f, "{rule}"))?;
         match self.proved_by {
-            Some(events) => writeln!(f, "{events} events in {} come out the same", self.target)?,
+            Some(events) => writeln!(f, "every event in {} comes out the same (events: {events})", self.target)?,
             None => writeln!(f, "nothing was proved; the ledger says so, and that it was {}", self.by)?,
         }
         let migrate = command("migrate", &self.project);

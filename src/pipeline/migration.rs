@@ -352,7 +352,7 @@ impl Migration {
                 started_at: now,
                 updated_at: now,
                 tool: env!("CARGO_PKG_VERSION").to_owned(),
-                details: self.details(RunDetails::default()),
+                details: self.details(RunDetails::default(), now),
             };
             return Ok(Opened { record, checkpoint: None, ranges: Vec::new(), resumed: false });
         };
@@ -403,7 +403,7 @@ impl Migration {
             fingerprint: fingerprint.whole,
             parts,
             tool: env!("CARGO_PKG_VERSION").to_owned(),
-            details: self.details(record.details),
+            details: self.details(record.details, Timestamp::now()),
             ..record
         };
         Ok(Opened { record, checkpoint, ranges, resumed: true })
@@ -453,10 +453,10 @@ impl Migration {
     }
 
     /// What the record says for people.
-    fn details(&self, mut details: RunDetails) -> RunDetails {
+    fn details(&self, mut details: RunDetails, now: Timestamp) -> RunDetails {
         details.source = self.source.identity().to_string();
         details.target = self.target.identity().to_string();
-        supersede(&mut details, applied_rules(&self.registry), &self.start.by);
+        supersede(&mut details, applied_rules(&self.registry), &self.start.by, now);
         details
     }
 

@@ -3,7 +3,7 @@
 
 use eventlift_events::{
     Checkpoint, CheckpointStore, EventReader, Needed, Position, PositionRange, ReadRequest, RunId, RunRecord, Scope,
-    StoreError, StoreErrorKind,
+    StoreError, StoreErrorKind, Timestamp,
 };
 use futures_util::StreamExt;
 
@@ -77,7 +77,11 @@ impl<'l> PositionMap<'l> {
 
     /// Whether a reader of the target is needed to know what became of the first positions.
     pub fn needs_target(record: &RunRecord) -> bool {
-        !record.details.superseded.is_empty() || record.details.rules.is_empty()
+        let is_later = |since: Option<Timestamp>| since.is_none_or(|since| since > record.started_at);
+        let details = &record.details;
+        !details.superseded.is_empty()
+            || details.rules.is_empty()
+            || details.rules.iter().any(|rule| is_later(rule.since))
     }
 
     /// The last source position that the run has done.

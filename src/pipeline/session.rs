@@ -122,18 +122,22 @@ pub fn applied_rules(registry: &Registry) -> Vec<AppliedRule> {
             text: text.map(|text| text.text.to_owned()),
             name,
             fingerprint,
+            since: None,
         }
     };
     registry.parts().into_iter().map(rule).collect()
 }
 
-/// Puts rules in place of those that a run applied before. Those that changed, or are gone, are kept as superseded.
-pub fn supersede(details: &mut RunDetails, rules: Vec<AppliedRule>, by: &str) {
-    let until = Timestamp::now();
+/// Puts rules in place of those that a run applied up to now. Those that changed, or are gone, are kept as superseded.
+pub fn supersede(details: &mut RunDetails, mut rules: Vec<AppliedRule>, by: &str, now: Timestamp) {
+    for rule in &mut rules {
+        rule.since = Some(now);
+    }
     for old in std::mem::take(&mut details.rules) {
-        let is_kept = rules.iter().any(|rule| rule.name == old.name && rule.fingerprint == old.fingerprint);
-        if !is_kept {
-            details.superseded.push(SupersededRule { rule: old, until, by: by.to_owned() });
+        let same = rules.iter_mut().find(|rule| rule.name == old.name && rule.fingerprint == old.fingerprint);
+        match same {
+            Some(same) => same.since = old.since,
+            None => details.superseded.push(SupersededRule { rule: old, until: now, by: by.to_owned() }),
         }
     }
     details.rules = rules;
@@ -181,13 +185,16 @@ mod tests {
     #[test]
     fn what_was_applied_is_kept_when_it_changes() {
         let mut details = RunDetails::default();
-        supersede(&mut details, vec![rule("a", "1"), rule("b", "1")], "anna@db1");
-        supersede(&mut details, vec![rule("a", "2"), rule("b", "1")], "ben@db1");
-        supersede(&mut details, vec![rule("a", "2")], "ben@db1");
+        let at = |micros| Timestamp::from_micros(micros).unwrap();
+        supersede(&mut details, vec![rule("a", "1"), rule("b", "1")], "anna@db1", at(1));
+        supersede(&mut details, vec![rule("a", "2"), rule("b", "1")], "ben@db1", at(2));
+        let since: Vec<_> = details.rules.iter().map(|rule| rule.since).collect();
+        assert_eq!(since, [Some(at(2)), Some(at(1))]);
+        supersede(&mut details, vec![rule("a", "2")], "ben@db1", at(3));
         let old: Vec<(&str, &str)> =
             details.superseded.iter().map(|old| (&*old.rule.name, &*old.rule.fingerprint)).collect();
         assert_eq!(old, [("a", "1"), ("b", "1")]);
-        assert_eq!(details.rules, [rule("a", "2")]);
+        assert_eq!(details.rules, [AppliedRule { since: Some(at(2)), ..rule("a", "2") }]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod certificates;
+mod checkpoint_table;
 mod connection;
 mod database;
 mod disturbed;

@@ -1,0 +1,217 @@
+//! `eventlift map`, on the command line.
+
+use super::command_line::{assert_session, eventlift, session};
+use super::project::{FILE_TO_SQLITE, Project};
+
+/// Drops B, splits C into two, keeps A.
+const RULES: &str = "[current]\nA = 1\nB = 1\nC = 1\n\n[[rule]]\nname = \"drop b\"\nmatch = { types = [\"B\"] }\ndrop = true\n\n[[rule]]\nname = \"split c\"\nmatch = { types = [\"C\"] }\nsplit = [{}, { data = [{ set = \"/part\", value = 2 }] }]\n";
+
+/// Events at positions from 1 on, all of one stream. The last refers to others.
+fn migrated() -> Project {
+    let project = Project::new(&format!("{FILE_TO_SQLITE}\n[read_models]\nstore = \"sqlite\"\npath = \"models.db\"\n"));
+    let mut text = String::new();
+    for (revision, event_type) in ["B", "A", "C", "B", "A", "A"].into_iter().enumerate() {
+        let data = match revision {
+            5 => {
+                "{\"cause\":3,\"gone\":4,\"as_text\":\"5\",\"at\":{\"stream\":\"cart-1\",\"revision\":4},\"none\":null,\"n\":1.50}"
+            }
+            _ => "{}",
+        };
+        text.push_str(&format!(
+            "{{\"specversion\":\"1.0\",\"id\":\"event-{revision}\",\"source\":\"/test\",\"type\":\"{event_type}\",\"subject\":\"cart-1\",\"time\":\"2024-01-01T00:00:00Z\",\"sequence\":\"{}\",\"streamrevision\":{revision},\"data\":{data}}}\n",
+            revision + 1
+        ));
+    }
+    project.write("events.ndjson", text).write("transformers/rules.toml", RULES);
+    project.migrate().succeeds();
+    project
+}
+
+fn shown(project: &Project, arguments: &[&str]) -> String {
+    let folder = project.folder().canonicalize().unwrap();
+    let text = session(project.folder(), arguments).replace(folder.to_str().unwrap(), "[folder]");
+    text.replace(project.folder().to_str().unwrap(), "[folder]")
+}
+
+#[test]
+fn positions_and_revisions_are_looked_up() {
+    let project = migrated();
+    assert_session("map_position", &shown(&project, &["map", "position", "0", "1", "2", "3", "4", "5", "6", "7"]));
+    assert_session(
+        "map_position_back",
+        &shown(&project, &["map", "position", "--back", "0", "1", "2", "3", "4", "5", "6"]),
+    );
+    assert_session("map_position_json", &shown(&project, &["map", ".", "position", "3", "4", "--json"]));
+    assert_session("map_revision", &shown(&project, &["map", "revision", "cart-1", "0", "1", "2", "3", "4"]));
+    assert_session("map_revision_json", &shown(&project, &["map", "revision", "cart-1", "2", "--json"]));
+    assert_session("map_revision_missing", &shown(&project, &["map", "revision", "cart-1", "9"]));
+}
+
+#[test]
+fn checkpoints_in_files_are_translated() {
+    let project = migrated();
+    project.write(
+        "positions.csv",
+        "name,position,note\nmail,3,\"a, b\"\nnew,,\nstart,0,\nnone,-1,\nstock,4,\"say \"\"x\"\"\"\nend,6,\n",
+    );
+    assert_session(
+        "map_csv",
+        &shown(&project, &["map", "checkpoints", "--file", "positions.csv", "--column", "position"]),
+    );
+    let out = ["map", "checkpoints", "--file", "positions.csv", "--column", "position", "--out", "new.csv"];
+    assert_session("map_csv_out", &shown(&project, &out));
+    assert_eq!(
+        String::from_utf8(project.read("new.csv")).unwrap(),
+        "name,position,note\nmail,3,\"a, b\"\nnew,,\nstart,0,\nnone,-1,\nstock,3,\"say \"\"x\"\"\"\nend,5,\n"
+    );
+    project.write(
+        "positions.ndjson",
+        "{\"who\" : \"mail\",\"at\":{\"position\":3}}\n{\"at\":{\"position\":\"6\"},\"n\":1.50}\n\n{\"at\":{\"position\":null}}\n",
+    );
+    assert_session(
+        "map_ndjson",
+        &shown(&project, &["map", "checkpoints", "--file", "positions.ndjson", "--pointer", "/at/position"]),
+    );
+}
+
+#[test]
+fn a_file_that_can_not_be_translated_changes_nothing() {
+    let project = migrated();
+    let mut text = String::new();
+    for (name, content, flags) in [
+        ("ahead.csv", "position\n3\n99\n", ["--column", "position"]),
+        ("word.csv", "position\n3\nsoon\n", ["--column", "position"]),
+        ("column.csv", "place\n3\n", ["--column", "position"]),
+        ("twice.csv", "position,position\n3,4\n", ["--column", "position"]),
+        ("ragged.csv", "a,position\n3\n", ["--column", "position"]),
+        ("empty.csv", "", ["--column", "position"]),
+        ("broken.ndjson", "{\"p\":3}\n{\"p\":\n", ["--pointer", "/p"]),
+        ("missing.ndjson", "{\"q\":3}\n", ["--pointer", "/p"]),
+        ("float.ndjson", "{\"p\":3.5}\n", ["--pointer", "/p"]),
+        ("pointer.ndjson", "{\"p\":3}\n", ["--pointer", "p"]),
+        ("every.ndjson", "{\"p\":3}\n", ["--pointer", "/*"]),
+    ] {
+        project.write(name, content).write("out", "as it was");
+        let arguments = [&["map", "checkpoints", "--file", name, "--out", "out"], &flags[..]].concat();
+        text.push_str(&shown(&project, &arguments));
+        assert_eq!(project.read("out"), b"as it was");
+    }
+    text.push_str(&shown(&project, &["map", "checkpoints", "--file", "nothing.csv", "--column", "position"]));
+    text.push_str(&shown(&project, &["map", "checkpoints", "--file", "word.csv"]));
+    text.push_str(&shown(&project, &["map", "checkpoints"]));
+    text.push_str(&shown(&project, &["map", "position", "x"]));
+    text.push_str(&shown(&Project::new(FILE_TO_SQLITE), &["map", "position", "1"]));
+    assert_session("map_bad_input", &text);
+}
+
+fn table(project: &Project, name: &str) {
+    let database = rusqlite::Connection::open(project.path(name)).unwrap();
+    database
+        .execute_batch(
+            "CREATE TABLE subs (name TEXT, position, PRIMARY KEY (name));
+             INSERT INTO subs VALUES ('end', 6), ('mail', 3), ('new', NULL), ('stock', '4'), ('zero', -1);",
+        )
+        .unwrap();
+}
+
+fn rows(project: &Project, name: &str) -> Vec<(String, Option<String>, String)> {
+    let database = rusqlite::Connection::open(project.path(name)).unwrap();
+    let mut query =
+        database.prepare("SELECT name, CAST(position AS TEXT), typeof(position) FROM subs ORDER BY 1").unwrap();
+    let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+    rows.collect::<Result<_, _>>().unwrap()
+}
+
+#[test]
+fn checkpoints_in_a_table_are_translated_once() {
+    let project = migrated();
+    table(&project, "models.db");
+    let before = rows(&project, "models.db");
+    let arguments =
+        ["map", "checkpoints", "--table", "subs", "--column", "position", "--key", "name", "--store", "read_models"];
+    assert_session("map_table", &shown(&project, &arguments));
+    assert_eq!(rows(&project, "models.db"), before);
+    let apply = [&arguments[..], &["--apply"]].concat();
+    assert_session("map_table_apply", &shown(&project, &apply));
+    let row = |name: &str, position: &str, kind: &str| (name.to_owned(), Some(position.to_owned()), kind.to_owned());
+    let after = vec![
+        row("end", "5", "integer"),
+        row("mail", "3", "integer"),
+        ("new".to_owned(), None, "null".to_owned()),
+        row("stock", "3", "text"),
+        row("zero", "-1", "integer"),
+    ];
+    assert_eq!(rows(&project, "models.db"), after);
+    assert_session("map_table_apply_again", &shown(&project, &apply));
+    assert_eq!(rows(&project, "models.db"), after);
+}
+
+#[test]
+fn a_table_that_can_not_be_translated_stays_as_it_is() {
+    let project = migrated();
+    table(&project, "models.db");
+    let flags = |table: &'static str, column: &'static str, key: &'static str| {
+        ["map", "checkpoints", "--table", table, "--column", column, "--key", key, "--store", "read_models", "--apply"]
+    };
+    let mut text = String::new();
+    text.push_str(&shown(&project, &flags("nothing", "position", "name")));
+    text.push_str(&shown(&project, &flags("subs", "nothing", "name")));
+    text.push_str(&shown(&project, &flags("subs", "position", "nothing")));
+    text.push_str(&shown(&project, &flags("subs\"; DROP TABLE subs; --", "position", "name")));
+    text.push_str(&shown(&project, &["map", "checkpoints", "--table", "subs", "--column", "position"]));
+    text.push_str(&shown(
+        &project,
+        &["map", "checkpoints", "--table", "subs", "--column", "p", "--key", "k", "--store", "x"],
+    ));
+    let database = rusqlite::Connection::open(project.path("models.db")).unwrap();
+    let before = rows(&project, "models.db");
+    database
+        .execute_batch(
+            "CREATE TABLE twins (name TEXT, position); INSERT INTO twins VALUES ('a', 6), ('b', 6), ('a', 6)",
+        )
+        .unwrap();
+    text.push_str(&shown(&project, &flags("twins", "position", "name")));
+    database
+        .execute_batch("CREATE TABLE far (name TEXT, position); INSERT INTO far VALUES ('a', 6), ('b', 99)")
+        .unwrap();
+    text.push_str(&shown(&project, &flags("far", "position", "name")));
+    assert_session("map_table_bad_input", &text);
+    assert_eq!(rows(&project, "models.db"), before);
+    let untouched: i64 =
+        database.query_row("SELECT count(*) FROM twins, far WHERE twins.position = 6", [], |row| row.get(0)).unwrap();
+    assert_eq!(untouched, 6);
+}
+
+#[test]
+fn references_inside_events_are_translated() {
+    let project = migrated();
+    let arguments = [
+        "map",
+        "references",
+        "--data",
+        "/cause",
+        "--data",
+        "/gone",
+        "--data",
+        "/as_text",
+        "--data",
+        "/at",
+        "--data",
+        "/none",
+    ];
+    let output = eventlift(project.folder(), &arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let last = text.lines().last().unwrap();
+    let expected = "{\"cause\":2,\"gone\":null,\"as_text\":\"4\",\"at\":{\"stream\":\"cart-1\",\"revision\":3},\"none\":null,\"n\":1.50}";
+    assert!(last.contains(expected), "{last}");
+    assert_eq!(text.lines().count(), 5);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said, "5 events, 4 references: 4 translated, 1 of them to dropped events\n");
+
+    let mut text = String::new();
+    for flags in [&["--data", "/n"][..], &["--data", "x"], &["--data", "/*"], &[]] {
+        text.push_str(&shown(&project, &[&["map", "references"], flags].concat()).replace(last, "[event]"));
+    }
+    assert_session("map_references_bad_input", &text);
+}
