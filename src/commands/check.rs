@@ -29,6 +29,7 @@ pub(super) struct CheckReport {
     /// for.
     problems: Vec<ProblemLine>,
     /// Whether a way back was asked for.
+    #[serde(skip)]
     reverse: bool,
 }
 
