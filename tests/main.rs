@@ -35,6 +35,7 @@ mod history;
 mod laws;
 #[cfg(any(feature = "sqlite", feature = "file"))]
 mod memory;
+mod merges;
 #[cfg(all(feature = "postgres", feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod postgres;
 #[cfg(all(feature = "postgres", feature = "cli", feature = "sqlite", feature = "file", unix))]

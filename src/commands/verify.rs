@@ -18,7 +18,7 @@ use super::output::{Format, Report};
 use super::progress_line::ProgressLine;
 use super::rules::registry;
 use crate::config::Project;
-use crate::pipeline::{self, ByValue, Fingerprint, Heartbeat, PipelineError, Refusal, Stop};
+use crate::pipeline::{self, ByValue, Fingerprint, Heartbeat, MigrationOptions, PipelineError, Refusal, Stop};
 
 /// What a verification found.
 #[derive(Debug, Serialize)]
@@ -185,6 +185,8 @@ async fn verify_events(
         return Err(PipelineError::from(Refusal::Changed { run: run.id.to_string(), changes }).into());
     }
     let checkpoint = ledger.checkpoint(run.id).await?;
+    let closed = pipeline::all_windows_closed(run.id, &*ledger).await?;
+    let options = MigrationOptions { close_windows: closed, ..options };
     drop(ledger);
     let target_name = target.identity().to_string();
 

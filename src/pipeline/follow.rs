@@ -35,6 +35,14 @@ impl Migration {
     /// the source is. A source that can't be read again has nothing to follow: the outcome is that of
     /// [`run`](Migration::run).
     pub async fn follow(mut self, following: Following) -> Result<Outcome, PipelineError> {
+        if let Some(rule) = self.registry.stateful().iter().find(|rule| rule.ends_with_source()) {
+            let problem = format!(
+                "{} closes its windows where the source ends, and a source that is followed has no end; \
+                 `at_end = \"wait\"` keeps them open",
+                rule.name()
+            );
+            return Err(super::error::Refusal::Unfit(problem).into());
+        }
         let outcome = self.run_stages(None).await?;
         if !outcome.done || !self.source.is_rereadable() {
             return Ok(outcome);

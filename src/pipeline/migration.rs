@@ -39,6 +39,8 @@ pub struct MigrationOptions {
     pub transaction_events: NonZeroUsize,
     /// Go on although the transformers, the policies or the source are not those the run was started with.
     pub accept_changes: bool,
+    /// Whether windows of merges that wait for more events are closed where the source ends, too. Decides the result.
+    pub close_windows: bool,
 }
 
 impl Default for MigrationOptions {
@@ -52,6 +54,7 @@ impl Default for MigrationOptions {
             batch_events: BATCH,
             transaction_events: TRANSACTION,
             accept_changes: false,
+            close_windows: false,
         }
     }
 }
@@ -193,6 +196,9 @@ impl Migration {
         let mut sequencer = Sequencer::resume(Arc::clone(&self.registry), record.id, checkpoint, &*self.target).await?;
         self.report(RunState::Loading, sequencer.counts(), sequencer.source());
         self.stream(&mut sequencer, &mut listener).await?;
+        if !self.stop.is_asked() {
+            self.close_open_windows(&mut sequencer, self.options.close_windows, &mut listener).await?;
+        }
         let (counts, source) = (sequencer.counts(), sequencer.source());
         let outcome = Outcome { run: record.id, done: false, resumed, counts, source };
         if self.stop.is_asked() {
@@ -206,6 +212,36 @@ impl Migration {
         self.record(&mut record, RunState::Done).await?;
         self.report(RunState::Done, counts, source);
         Ok(Outcome { done: true, ..outcome })
+    }
+
+    /// Closes the windows of all merges, also of those that wait for more, and appends what they held: once the source
+    /// has ended for good, as at a cut-over. The run can't go on then. How many events were written. Can be repeated.
+    pub async fn close_windows(&mut self) -> Result<u64, PipelineError> {
+        let Opened { record, checkpoint, .. } = self.open().await?;
+        let mut sequencer = Sequencer::resume(Arc::clone(&self.registry), record.id, checkpoint, &*self.target).await?;
+        let before = sequencer.counts().written;
+        self.close_open_windows(&mut sequencer, true, &mut None).await?;
+        Ok(sequencer.counts().written - before)
+    }
+
+    async fn close_open_windows(
+        &mut self,
+        sequencer: &mut Sequencer,
+        all: bool,
+        listener: &mut Option<&mut dyn Appended>,
+    ) -> Result<(), PipelineError> {
+        if !sequencer.closes_windows(all) {
+            return Ok(());
+        }
+        let mut after = None;
+        loop {
+            let mut gathered = Gathered::default();
+            after = sequencer.close_windows(all, after.as_deref(), &*self.target, &mut gathered.events).await?;
+            self.append(sequencer, &mut gathered, listener).await?;
+            if after.is_none() {
+                return Ok(());
+            }
+        }
     }
 
     async fn load_ranges(&mut self, run: RunId, planned: Vec<LoadRange>) -> Result<Loaded, PipelineError> {

@@ -23,6 +23,7 @@ mod stop;
 mod survey;
 mod transform;
 mod verify;
+mod windows;
 
 pub use append::Appended;
 pub use audit::{Audit, Finding};
@@ -41,3 +42,4 @@ pub use stop::{Stop, StopHandle};
 pub use survey::{Covered, Sample, Survey, SurveyOptions, survey};
 pub(crate) use transform::{Origins, lift_batches};
 pub use verify::{ByValue, Difference, Part, Verification, VerifyProgress, compared_by_value, verify, verify_empty};
+pub use windows::all_windows_closed;
