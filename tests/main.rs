@@ -42,6 +42,7 @@ mod ledger_history;
 mod map;
 #[cfg(any(feature = "sqlite", feature = "file"))]
 mod memory;
+mod merges;
 mod position_map;
 #[cfg(all(feature = "postgres", feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod postgres;

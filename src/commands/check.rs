@@ -36,6 +36,7 @@ pub(super) struct CheckReport {
     #[serde(skip)]
     is_strict: bool,
     /// Whether a way back was asked for.
+    #[serde(skip)]
     reverse: bool,
 }
 

@@ -66,6 +66,7 @@ pub(super) struct PlanReport {
     read_models: Vec<ReadModelLine>,
     samples: Vec<SampleView>,
     /// Whether a reverse stream would be possible, where the project asks for one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     reverse: Option<ReverseView>,
     project: String,
     /// The arguments that say which part of the source.

@@ -19,7 +19,7 @@ use super::progress_line::ProgressLine;
 use super::rules::registry;
 use crate::config::Project;
 use crate::pipeline::quarantine::{Apart, Quarantined};
-use crate::pipeline::{self, ByValue, Fingerprint, Heartbeat, PipelineError, Refusal, Stop};
+use crate::pipeline::{self, ByValue, Fingerprint, Heartbeat, MigrationOptions, PipelineError, Refusal, Stop};
 
 /// What a verification found.
 #[derive(Debug, Serialize)]
@@ -193,6 +193,8 @@ async fn verify_events(
     }
     let checkpoint = ledger.checkpoint(run.id).await?;
     let apart = Arc::new(Apart::of(&*ledger, run.id).await?);
+    let closed = pipeline::all_windows_closed(run.id, &*ledger).await?;
+    let options = MigrationOptions { close_windows: closed, ..options };
     drop(ledger);
     let target_name = target.identity().to_string();
 

@@ -42,6 +42,7 @@ pub fn expected_events_apart(
         let mut sequencer = sequencer.holding(apart.holding());
         let request =
             ReadRequest::new(options.scope.clone()).until(until).batch_events(options.batch_events);
+        let at_end = stop.clone();
         let (origins, workers) = (sequencer.origins(), options.workers.get());
         let events = without(source.read(request), apart);
         let mut batches = lift_batches(events, registry, options.policies, origins, workers, stop);
@@ -55,6 +56,21 @@ pub fn expected_events_apart(
             yield events;
             if let Some(error) = failed {
                 Err(error)?;
+            }
+        }
+        let mut after = None;
+        if sequencer.closes_windows(options.close_windows) && !at_end.is_asked() {
+            loop {
+                let mut events = Vec::new();
+                after = sequencer.close_windows(options.close_windows, after.as_deref(), &ledger, &mut events).await?;
+                if let Some(progress) = sequencer.progress() {
+                    ledger.commit(&progress).map_err(PipelineError::Source)?;
+                    sequencer.committed(&progress);
+                }
+                yield events;
+                if after.is_none() {
+                    break;
+                }
             }
         }
     };

@@ -34,6 +34,14 @@ impl Migration {
     /// the source is. A source that can't be read again has nothing to follow: the outcome is that of
     /// [`run`](Migration::run).
     pub async fn follow(self, following: Following) -> Result<Outcome, PipelineError> {
+        if let Some(rule) = self.registry.stateful().iter().find(|rule| rule.ends_with_source()) {
+            let problem = format!(
+                "{} closes its windows where the source ends, and a source that is followed has no end; \
+                 `at_end = \"wait\"` keeps them open",
+                rule.name()
+            );
+            return Err(super::error::Refusal::Unfit(problem).into());
+        }
         let stop = self.stop.clone();
         let mut tail = self.into_tail().await?;
         let mut lookout = Lookout::new(&**tail.source(), following, stop.clone());

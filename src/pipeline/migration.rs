@@ -47,6 +47,8 @@ pub struct MigrationOptions {
     pub quarantine: QuarantineLimits,
     /// Go on although the transformers, the policies or the source are not those the run was started with.
     pub accept_changes: bool,
+    /// Whether windows of merges that wait for more events are closed where the source ends, too. Decides the result.
+    pub close_windows: bool,
 }
 
 impl Default for MigrationOptions {
@@ -62,6 +64,7 @@ impl Default for MigrationOptions {
             onto: None,
             quarantine: QuarantineLimits::default(),
             accept_changes: false,
+            close_windows: false,
         }
     }
 }
@@ -250,6 +253,9 @@ impl Migration {
         let quarantined = sequencer.held().quarantined();
         self.report(RunState::Loading, sequencer.counts(), sequencer.source(), quarantined);
         self.stream(&mut sequencer, &mut listener).await?;
+        if !self.stop.is_asked() {
+            self.close_open_windows(&mut sequencer, self.options.close_windows, &mut listener).await?;
+        }
         let (counts, source, quarantined) = (sequencer.counts(), sequencer.source(), sequencer.held().quarantined());
         let outcome = Outcome { run: record.id, done: false, resumed, counts, source, quarantined };
         if self.stop.is_asked() {
@@ -303,6 +309,36 @@ impl Migration {
         };
         // A run that was taken back has left nothing to go on with.
         Ok(runs.into_iter().rfind(is_ours).filter(|run| run.state != RunState::RolledBack))
+    }
+
+    /// Closes the windows of all merges, also of those that wait for more, and appends what they held: once the source
+    /// has ended for good, as at a cut-over. The run can't go on then. How many events were written. Can be repeated.
+    pub async fn close_windows(&mut self) -> Result<u64, PipelineError> {
+        let Opened { record, checkpoint, .. } = self.open().await?;
+        let mut sequencer = self.sequencer(&record, checkpoint).await?;
+        let before = sequencer.counts().written;
+        self.close_open_windows(&mut sequencer, true, &mut None).await?;
+        Ok(sequencer.counts().written - before)
+    }
+
+    async fn close_open_windows(
+        &mut self,
+        sequencer: &mut Sequencer,
+        all: bool,
+        listener: &mut Option<&mut dyn Appended>,
+    ) -> Result<(), PipelineError> {
+        if !sequencer.closes_windows(all) {
+            return Ok(());
+        }
+        let mut after = None;
+        loop {
+            let mut gathered = Gathered::default();
+            after = sequencer.close_windows(all, after.as_deref(), &*self.target, &mut gathered.events).await?;
+            self.append(sequencer, &mut gathered, listener).await?;
+            if after.is_none() {
+                return Ok(());
+            }
+        }
     }
 
     async fn load_ranges(&mut self, run: RunId, planned: Vec<LoadRange>) -> Result<Loaded, PipelineError> {

@@ -33,6 +33,7 @@ mod tail;
 mod throttle;
 mod transform;
 mod verify;
+mod windows;
 
 pub use append::Appended;
 pub use audit::{Audit, Finding};
@@ -64,3 +65,4 @@ pub(crate) use transform::{Origins, lift_batches};
 pub use verify::{
     ByValue, Difference, Part, Verification, VerifyProgress, compared_by_value, verify, verify_apart, verify_empty,
 };
+pub use windows::all_windows_closed;

@@ -1,21 +1,23 @@
 //! The sequence stage: applies the stateful rules in order, and gives each event its target revision and position.
 
+use std::collections::BTreeMap;
 use std::num::TryFromIntError;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use bytestring::ByteString;
 use eventlift_events::{
-    Checkpoint, CheckpointStore, Counts, Event, EventWriter, Position, PositionRange, Progress, Revision, RunId,
-    StateKey, StreamName,
+    Checkpoint, CheckpointStore, Counts, Event, EventWriter, NoteChange, Position, PositionRange, Progress, Revision,
+    RunId, StateKey, StreamName,
 };
-use eventlift_transformers::{Reason, Registry, Shape, StatefulTransformer, TransformError};
+use eventlift_transformers::{Merged, Reason, Registry, Shape, StatefulTransformer, TransformError};
 
 use super::error::{PipelineError, Refusal};
 use super::onto::Beginning;
 use super::quarantine::Holding;
 use super::state::StreamState;
 use super::transform::{LiftedBatch, Origin, Origins};
+use super::windows;
 
 /// How target revisions come about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,6 +45,10 @@ pub(super) struct Sequencer {
     range: Option<PositionRange>,
     /// Ranges that are new or have grown since the last commit.
     ranges: Vec<PositionRange>,
+    /// Notes that have changed since the last commit, by book and key.
+    notes: BTreeMap<(ByteString, ByteString), Option<Bytes>>,
+    /// Where the source had ended when windows were closed for that.
+    closed_at: Option<Position>,
     committed: Option<Checkpoint>,
     /// What waits in quarantine, and what was given up.
     holding: Holding,
@@ -56,6 +62,8 @@ struct Group {
     source: Option<Event>,
     /// What it failed with.
     failed: Option<PipelineError>,
+    /// What was made of earlier events, and comes before the others.
+    merged: Vec<Merged>,
 }
 
 /// Where released events go.
@@ -84,6 +92,12 @@ impl Sequencer {
             Some(checkpoint) => store.position_at(run, checkpoint.source).await.map_err(PipelineError::Target)?,
             None => None,
         };
+        // Behind an event that left nothing, a range does not go on.
+        let range = range.filter(|range| checkpoint.is_some_and(|checkpoint| holds(range, checkpoint.source)));
+        let closed_at = match registry.stateful().iter().any(|rule| rule.keeps_back()) && checkpoint.is_some() {
+            true => windows::closed_at(run, store).await?,
+            false => None,
+        };
         Ok(Self {
             registry,
             run,
@@ -94,6 +108,8 @@ impl Sequencer {
             target: checkpoint.and_then(|c| c.target),
             range,
             ranges: Vec::new(),
+            notes: BTreeMap::new(),
+            closed_at,
             committed: checkpoint,
             holding: Holding::default(),
         })
@@ -148,6 +164,9 @@ impl Sequencer {
             return self.number_one_to_one(batch, events);
         }
         let (groups, failed) = group(batch);
+        if let (Some(closed), false) = (self.closed_at, groups.is_empty()) {
+            return Err(PipelineError::Refused(Refusal::Unfit(windows::grown(closed))));
+        }
         self.load_state(&groups, store).await?;
         let mut kept = Vec::with_capacity(groups.len());
         let (mut stopped, mut last) = (None, self.source);
@@ -344,21 +363,30 @@ impl Sequencer {
         store: &dyn CheckpointStore,
     ) -> Result<Result<(), PipelineError>, PipelineError> {
         let registry = Arc::clone(&self.registry);
-        let mut changes = Vec::new();
+        let (mut changes, mut windows_changed) = (Vec::new(), Vec::new());
         for rule in registry.stateful() {
             if group.events.iter().any(|event| observes(&**rule, event)) {
                 let key = state_key(&**rule, &group.origin.stream);
                 // An earlier rule may have made it an event that this one observes.
                 self.state.load(std::iter::once(key.clone()), store).await.map_err(PipelineError::Target)?;
                 let mut state = self.state.get(&key).map(|value| value.to_vec()).unwrap_or_default();
+                let was_open = !state.is_empty();
                 if let Err(error) = apply_rule(&**rule, &mut state, group) {
                     return Ok(Err(PipelineError::Transform(Box::new(error))));
+                }
+                if rule.keeps_back() && was_open == state.is_empty() {
+                    let window = windows::window_key(&**rule, &group.origin.stream);
+                    self.state.load(std::iter::once(window.clone()), store).await.map_err(PipelineError::Target)?;
+                    windows_changed.push((Arc::clone(rule), window, group.origin.clone(), !was_open));
                 }
                 changes.push((key, (!state.is_empty()).then(|| Bytes::from(state))));
             }
         }
         for (key, value) in changes {
             self.state.set(&key, value);
+        }
+        for (rule, window, origin, opened) in windows_changed {
+            self.window_changed(&*rule, &window, &origin, opened)?;
         }
         Ok(Ok(()))
     }
@@ -368,7 +396,8 @@ impl Sequencer {
             Numbering::Kept => return Ok(()),
             Numbering::Shifted => self.state.load(groups.iter().map(|g| shift_key(&g.origin.stream)), store).await,
             Numbering::Counted | Numbering::Continued => {
-                let targets = groups.iter().flat_map(|g| &g.events).map(|e| next_key(&e.stream));
+                let merged = groups.iter().flat_map(|g| &g.merged).map(|merged| &merged.event);
+                let targets = groups.iter().flat_map(|g| &g.events).chain(merged).map(|e| next_key(&e.stream));
                 self.state.load(targets, store).await
             }
         };
@@ -394,15 +423,31 @@ impl Sequencer {
     }
 
     fn number_group(&mut self, group: Group, place: Place, events: &mut Vec<Event>) -> Result<(), PipelineError> {
-        let Group { origin, events: parts, .. } = group;
-        let count = parts.len();
-        let first_target = match (place, self.target) {
+        let Group { origin, events: parts, merged, .. } = group;
+        let (before, own) = (merged.len(), parts.len());
+        let count = before + own;
+        let mut collected = Vec::new();
+        let mut all = Vec::with_capacity(count);
+        for Merged { event, sources } in merged {
+            collected.push(sources);
+            all.push(event);
+        }
+        all.extend(parts);
+        let start = match (place, self.target) {
             (Place::Last, Some(last)) => last.major().checked_add(1).map(Position::new).ok_or_else(too_large)?,
             _ => self.target_position(origin.position)?,
         };
-        for (index, mut event) in parts.into_iter().enumerate() {
-            let position = first_target.major().checked_add(index as u64);
-            event.position = position.map(Position::new).ok_or_else(too_large)?;
+        let target_of = |index: usize| {
+            let position = start.major().checked_add(index as u64);
+            position.map(Position::new).ok_or_else(too_large)
+        };
+        let first_target = target_of(before)?;
+        let mut targets = Vec::with_capacity(before);
+        for (index, mut event) in all.into_iter().enumerate() {
+            event.position = target_of(index)?;
+            if index < before {
+                targets.push(event.position);
+            }
             event.revision = self.target_revision(&origin, &event, index)?;
             self.target = Some(event.position);
             events.push(event);
@@ -412,15 +457,133 @@ impl Sequencer {
             let shift = self.number_at(&key)? + as_signed(count)? - 1;
             self.state.set(&key, (shift != 0).then(|| number_bytes(shift)));
         }
-        if count > 0 && (self.numbering != Numbering::Kept || first_target != origin.position) {
-            self.map_position(origin.position, first_target, count as u64);
+        if own > 0 && (self.numbering != Numbering::Kept || first_target != origin.position) {
+            self.map_position(origin.position, first_target, own as u64);
+        }
+        if own == 0 {
+            self.range = None;
+        }
+        for (sources, target) in collected.iter().zip(targets) {
+            self.map_collected(sources, target, origin.position);
         }
         self.source = Some(origin.position);
         self.counts.read += 1;
         self.counts.written += count as u64;
         self.counts.lifted += u64::from(origin.lifted);
         self.counts.dropped += u64::from(count == 0);
-        self.counts.split += u64::from(count > 1);
+        self.counts.split += u64::from(own > 1);
+        // Of what one event is made of, all but one are gone; the one that stands in the last one's place is not counted
+        // as dropped in the first place.
+        let stand_in = u64::from(before > 0 && own == 0);
+        self.counts.dropped = self.counts.dropped.saturating_sub((before as u64).saturating_sub(stand_in));
+        Ok(())
+    }
+
+    /// Maps what a merged event was made of. `last` is the source position that was read last.
+    fn map_collected(&mut self, sources: &[Position], target: Position, last: Position) {
+        for &source in sources {
+            let range = PositionRange { source, source_length: 1, target, target_length: 1 };
+            self.ranges.push(range);
+            if source == last {
+                self.range = Some(range);
+            }
+        }
+    }
+
+    /// Notes that a window has opened or closed. Windows are noted by the position that opened them, and are closed in
+    /// that order.
+    fn window_changed(
+        &mut self,
+        rule: &dyn StatefulTransformer,
+        window: &StateKey,
+        origin: &Origin,
+        opened: bool,
+    ) -> Result<(), PipelineError> {
+        if opened {
+            let key = windows::note_key(rule, origin.position);
+            let value = windows::note_value(rule, &origin.stream);
+            self.state.set(window, Some(Bytes::copy_from_slice(key.as_bytes())));
+            self.notes.insert((ByteString::from_static(windows::OPEN), key), Some(value));
+            return Ok(());
+        }
+        let key = self.state.get(window).and_then(|key| std::str::from_utf8(key).ok()).map(ByteString::from);
+        let key = key.ok_or_else(|| {
+            let problem = format!("the target's ledger has no note of the open window of stream {}", window.stream);
+            PipelineError::Refused(Refusal::Unfit(problem))
+        })?;
+        self.state.set(window, None);
+        self.notes.insert((ByteString::from_static(windows::OPEN), key), None);
+        Ok(())
+    }
+
+    /// Closes open windows behind a note, in the order in which they were opened, some at a time: all, or those that end
+    /// with the source. Nothing that was numbered before may be uncommitted. The note to go on behind; none at the end.
+    pub(super) async fn close_windows(
+        &mut self,
+        all: bool,
+        after: Option<&str>,
+        store: &dyn CheckpointStore,
+        events: &mut Vec<Event>,
+    ) -> Result<Option<ByteString>, PipelineError> {
+        let Some(end) = self.source else { return Ok(None) };
+        let notes =
+            store.notes(self.run, windows::OPEN, after, windows::AT_ONCE).await.map_err(PipelineError::Target)?;
+        let last = notes.last().map(|(key, _)| key.clone());
+        let registry = Arc::clone(&self.registry);
+        for (key, value) in notes {
+            let (name, stream) = windows::read_note(&key, &value)?;
+            let rule = registry.stateful().iter().find(|rule| rule.name() == name);
+            let Some(rule) = rule.filter(|rule| all || rule.ends_with_source()) else { continue };
+            let keys = [state_key(&**rule, &stream), windows::window_key(&**rule, &stream)];
+            self.state.load(keys.iter().cloned(), store).await.map_err(PipelineError::Target)?;
+            let mut state = self.state.get(&keys[0]).map(|value| value.to_vec()).unwrap_or_default();
+            let failed =
+                |reason: Reason| PipelineError::Refused(Refusal::Unfit(format!("{name}: stream {stream}: {reason}")));
+            let merged = rule.finish(&mut state, &stream).map_err(failed)?;
+            self.state.set(&keys[0], (!state.is_empty()).then(|| Bytes::from(state)));
+            self.state.set(&keys[1], None);
+            self.notes.insert((ByteString::from_static(windows::OPEN), key), None);
+            let mark = windows::mark(end, all);
+            self.notes
+                .insert((ByteString::from_static(windows::CLOSED), ByteString::from_static(windows::AT)), Some(mark));
+            self.closed_at = Some(end);
+            if let Some(merged) = merged {
+                self.number_at_end(merged, end, store, events).await?;
+            }
+        }
+        Ok(last)
+    }
+
+    /// Whether there are rules whose windows are closed where the source ends; `all`: whether any has windows.
+    pub(super) fn closes_windows(&self, all: bool) -> bool {
+        self.registry.stateful().iter().any(|rule| rule.keeps_back() && (all || rule.ends_with_source()))
+    }
+
+    /// Gives an event the place behind everything that was numbered so far.
+    async fn number_at_end(
+        &mut self,
+        merged: Merged,
+        end: Position,
+        store: &dyn CheckpointStore,
+        events: &mut Vec<Event>,
+    ) -> Result<(), PipelineError> {
+        let Merged { mut event, sources } = merged;
+        self.state.load(std::iter::once(next_key(&event.stream)), store).await.map_err(PipelineError::Target)?;
+        let Counts { read, written, .. } = self.counts;
+        let behind = match end.minor() {
+            None => end.major().checked_add(1).and_then(|next| next.checked_add(written)?.checked_sub(read)),
+            Some(_) => Some(written),
+        };
+        event.position = behind.map(Position::new).ok_or_else(too_large)?;
+        let (revision, position) = (event.revision, event.position);
+        let (stream, parts) = (event.stream.clone(), 1);
+        let origin = Origin { stream, revision, position, parts, lifted: true };
+        event.revision = self.target_revision(&origin, &event, 0)?;
+        self.target = Some(event.position);
+        self.map_collected(&sources, event.position, end);
+        self.counts.written += 1;
+        self.counts.dropped = self.counts.dropped.saturating_sub(1);
+        events.push(event);
         Ok(())
     }
 
@@ -517,7 +680,7 @@ impl Sequencer {
             checkpoint,
             state: self.state.changes(),
             positions: self.ranges.clone(),
-            notes: self.holding.notes(),
+            notes: self.notes.iter().map(note_change).chain(self.holding.notes()).collect(),
         })
     }
 
@@ -526,8 +689,19 @@ impl Sequencer {
         self.committed = Some(progress.checkpoint);
         self.state.committed();
         self.ranges.clear();
+        self.notes.clear();
         self.holding.committed();
     }
+}
+
+fn note_change(((book, key), value): (&(ByteString, ByteString), &Option<Bytes>)) -> NoteChange {
+    NoteChange { book: book.clone(), key: key.clone(), value: value.clone() }
+}
+
+/// Whether a range maps this source position.
+fn holds(range: &PositionRange, source: Position) -> bool {
+    let offset = source.major().checked_sub(range.source.major());
+    range.source == source || source.minor().is_none() && offset.is_some_and(|offset| offset < range.source_length)
 }
 
 /// The groups of a batch, and the error that the event behind the last one met.
@@ -538,7 +712,7 @@ fn group(batch: LiftedBatch) -> (Vec<Group>, Option<PipelineError>) {
     let groups = origins.into_iter().enumerate().map(|(index, origin)| {
         let events = events.by_ref().take(origin.parts).collect();
         let failed = failures.next_if(|(failed, _)| *failed == index).map(|(_, error)| error);
-        Group { origin, events, source: sources.next(), failed }
+        Group { origin, events, merged: Vec::new(), source: sources.next(), failed }
     });
     (groups.collect(), failed)
 }
@@ -553,7 +727,7 @@ fn apply_rule(rule: &dyn StatefulTransformer, state: &mut Vec<u8>, group: &mut G
         }
         let before = event.clone();
         let mut parts = Vec::with_capacity(1);
-        rule.transform(state, event, &mut parts)
+        rule.collect(state, event, &mut group.merged, &mut parts)
             .and_then(|()| check_shape(rule, &before, &parts))
             .map_err(|reason| TransformError::new(rule.name(), &before, reason))?;
         restore_envelopes(rule, &before, &mut parts);

@@ -3,6 +3,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod definitions;
+mod merge;
 mod operations;
 mod registry;
 mod rule;
@@ -23,6 +24,7 @@ pub use eventlift_language::jq;
 pub use eventlift_language::{CompiledCondition, Condition, Place, Problem, Reason, TestResult};
 #[cfg(feature = "jq")]
 pub use eventlift_language::{JqError, JqFilter, JqLimits};
+pub use merge::Merge;
 pub use operations::{Keys, Operation, OperationError, Operations};
 pub use registry::{
     Coverage, Lift, NoWayBack, NotInvertible, Outcome, Registry, RegistryBuilder, RegistryErrors, RuleText, Step,
@@ -30,5 +32,5 @@ pub use registry::{
 };
 pub use rule::Rule;
 pub use schema::JsonSchema;
-pub use transformer::{Shape, StatefulTransformer, TransformError, Transformer};
+pub use transformer::{Merged, Shape, StatefulTransformer, TransformError, Transformer};
 pub use upcaster::{Schema, Upcaster, Yielded};

@@ -1,6 +1,6 @@
 //! What a transformer is: a pure, synchronous rule from one event to none, one or many.
 
-use eventlift_events::{Event, EventType, SchemaVersion};
+use eventlift_events::{Event, EventType, Position, SchemaVersion, StreamName};
 use eventlift_language::Reason;
 
 /// What rules may do to the numbering of events, known before any runs. The later ones allow what the earlier ones do.
@@ -59,6 +59,44 @@ pub trait StatefulTransformer: Send + Sync {
     /// event, empty at first; empty it to forget the stream. It is committed together with the events. The stream is
     /// the one that the event was read from, wherever a rule before this one moved it.
     fn transform(&self, state: &mut Vec<u8>, event: Event, out: &mut Vec<Event>) -> Result<(), Reason>;
+
+    /// The same, for a rule that keeps events back and makes one of several: what is `closed` stands before `out`, in
+    /// the place of `event`, and no other stateful rule sees it. Only [`transform`](Self::transform), unless overridden.
+    fn collect(
+        &self,
+        state: &mut Vec<u8>,
+        event: Event,
+        closed: &mut Vec<Merged>,
+        out: &mut Vec<Event>,
+    ) -> Result<(), Reason> {
+        let _ = closed;
+        self.transform(state, event, out)
+    }
+
+    /// Whether a state that is not empty holds events back, so that it has to be finished before the run is whole.
+    fn keeps_back(&self) -> bool {
+        false
+    }
+
+    /// Whether what is kept back is given out where the source ends; otherwise it waits for what is still to come.
+    fn ends_with_source(&self) -> bool {
+        false
+    }
+
+    /// Gives out what it has kept back of a stream, and forgets it. Nothing, unless overridden.
+    fn finish(&self, state: &mut Vec<u8>, stream: &StreamName) -> Result<Option<Merged>, Reason> {
+        let _ = (state, stream);
+        Ok(None)
+    }
+}
+
+/// An event that takes the place of several. Its revision and position are given by the pipeline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Merged {
+    /// The event, with id, stream, time and attributes of its own.
+    pub event: Event,
+    /// The source positions of the events that it was made of, ascending.
+    pub sources: Vec<Position>,
 }
 
 /// A rule failed on an event.

@@ -4,18 +4,21 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use eventlift_language::{Given, Place, Problem, Reader, Table, TestResult, problem};
 use toml::de::DeValue;
 
+use super::merge;
 use super::rule::{self, Definition};
 use super::test_case::{TestCase, TestDefaults};
+use crate::merge::Merge;
 use crate::operations::Keys;
 use crate::registry::{Registry, RegistryBuilder};
 use crate::schema::JsonSchema;
 
 const TYPED_KEYS: &[&str] = &["type", "current", "retired", "oldest", "reads", "upcast", "schema", "test"];
-const GENERAL_KEYS: &[&str] = &["current", "reads", "rule", "test"];
+const GENERAL_KEYS: &[&str] = &["current", "reads", "rule", "merge", "test"];
 
 /// What definition files say: types with their versions, upcasters, general rules, JSON Schemas and test cases.
 ///
@@ -56,6 +59,8 @@ const GENERAL_KEYS: &[&str] = &["current", "reads", "rule", "test"];
 /// | `down` | the way back, for [`Registry::inverse`]: operations on the data, or a table, or `false` |
 /// | `jq_events` | a filter from event to events; `yields = [{ type, version }, …]` names other schemas, `moves_streams = true` allows other streams |
 ///
+/// A `[[merge]]` collects `events` of a stream and makes one of them; see [`Merge`].
+///
 /// Test cases have a `name`, a `given` (the data's exact text, or a table of `type`, `version`, `stream`, `id`, `data`,
 /// `metadata`) and either `then` (the same for what is expected; an array for several events, `[]` for none; only what
 /// is said is compared, byte by byte) or `fails_with` (a part of the reason). A `[[test]]` of the file runs through
@@ -65,6 +70,7 @@ pub struct Definitions {
     types: Vec<Declared>,
     rules: Vec<Definition>,
     schemas: Vec<JsonSchema>,
+    merges: Vec<(Arc<Merge>, Place)>,
     /// The versions that the old code reads.
     reads: Vec<(String, u32, Place)>,
     tests: Vec<TestCase>,
@@ -124,6 +130,9 @@ impl Definitions {
         for (event_type, version, place) in &self.reads {
             builder = builder.declare_reads(event_type.clone(), *version, place.clone());
         }
+        for (merge, place) in &self.merges {
+            builder = builder.merge(Arc::clone(merge), place.clone());
+        }
         for definition in &self.rules {
             if let Some(upcaster) = definition.upcaster() {
                 builder = builder.upcaster(upcaster);
@@ -167,6 +176,7 @@ impl Definitions {
                 }
                 self.read_schemas(reader, &mut table, &event_type, files);
                 misplaced(reader, &mut table, "rule", "put general rules into a file without `type`");
+                misplaced(reader, &mut table, "merge", "put merges into a file without `type`");
                 reader.finish(table, "the file of a type", TYPED_KEYS);
             }
         } else {
@@ -174,6 +184,9 @@ impl Definitions {
             self.read_reads(reader, &mut table);
             for general in reader.tables(&mut table, "rule") {
                 self.rules.push(rule::general(reader, general, keys));
+            }
+            for table in reader.tables(&mut table, "merge") {
+                self.merges.extend(merge::merge(reader, table).map(|(merge, place)| (Arc::new(merge), place)));
             }
             misplaced(reader, &mut table, "upcast", "name the event type with `type = \"…\"` at the top of the file");
             reader.finish(table, "the file of general rules", GENERAL_KEYS);

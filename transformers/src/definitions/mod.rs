@@ -6,6 +6,7 @@
 mod actions;
 mod down;
 mod load;
+mod merge;
 mod read_actions;
 mod rule;
 mod template;

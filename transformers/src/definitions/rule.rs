@@ -215,7 +215,7 @@ pub(super) fn general<'i>(reader: &mut Reader<'i>, mut table: Table<'i>, keys: &
     }
 }
 
-fn fingerprint(table: &Table<'_>) -> Fingerprint {
+pub(super) fn fingerprint(table: &Table<'_>) -> Fingerprint {
     let mut entries: Vec<_> = table.entries.iter().map(|(key, value)| (key.get_ref(), value.get_ref())).collect();
     entries.retain(|(key, _)| !NOT_IN_FINGERPRINT.contains(&key.as_ref()));
     entries.sort_by_key(|(key, _)| *key);

@@ -10,6 +10,7 @@ use eventlift_language::{Fingerprint, Place, Problem, problem};
 
 use super::lift::{Compiled, Registry, TypeEntry};
 use super::proofs::{self, Declaration, Proved};
+use crate::merge::Merge;
 use crate::rule::{Matches, Rule, TypePattern};
 use crate::schema::JsonSchema;
 use crate::transformer::{Shape, StatefulTransformer};
@@ -25,6 +26,7 @@ pub struct RegistryBuilder {
     pub(super) rules: Vec<Rule>,
     pub(super) schemas: Vec<JsonSchema>,
     pub(super) stateful: Vec<(Arc<dyn StatefulTransformer>, Place)>,
+    pub(super) merges: Vec<(Arc<Merge>, Place)>,
 }
 
 impl RegistryBuilder {
@@ -93,6 +95,12 @@ impl RegistryBuilder {
 
     pub(crate) fn declare_oldest(mut self, event_type: String, version: u32, place: Place) -> Self {
         self.oldest.push((event_type, version, place));
+        self
+    }
+
+    pub(crate) fn merge(mut self, merge: Arc<Merge>, place: Place) -> Self {
+        self.stateful.push((Arc::clone(&merge) as Arc<dyn StatefulTransformer>, place.clone()));
+        self.merges.push((merge, place));
         self
     }
 

@@ -46,6 +46,7 @@ pub(super) fn prove(builder: &RegistryBuilder) -> Result<Proved, Vec<Problem>> {
     proof.ambiguities(&steps, &mut problems);
     proof.undeclared_types(&mut problems);
     proof.undeclared_in_rules(&mut problems);
+    proof.merges(&mut problems);
     proof.unreachable(&mut problems);
     let in_cycles = proof.cycles(&steps, &mut problems);
     proof.wrong_ends(&steps, &in_cycles, &mut problems);
@@ -282,6 +283,42 @@ impl<'a> Proof<'a> {
                 let hint = did_you_mean(event_type, known())
                     .unwrap_or_else(|| format!("declare the current version of {event_type}"));
                 problems.push(Problem::new(&rule.place, message).hint(hint));
+            }
+        }
+    }
+
+    /// Merges collect types that are in use, each by one merge, and make a current version of one.
+    fn merges(&self, problems: &mut Vec<Problem>) {
+        let mut collected: BTreeMap<&EventType, &Place> = BTreeMap::new();
+        for (merge, place) in &self.builder.merges {
+            let (into, version) = &merge.into;
+            let mut note = |message: String, hint: &str| {
+                problems.push(Problem::new(place, format!("{}: {message}", merge.name)).hint(hint));
+            };
+            for (event_type, takes) in merge.types() {
+                match self.declared.get(event_type) {
+                    None if self.declared.is_empty() => {}
+                    Some(declared) if !declared.retired => {}
+                    None => {
+                        note(format!("it collects {event_type}, which is not declared"), "declare its current version")
+                    }
+                    Some(_) => note(
+                        format!("it collects {event_type}, which no chain ends at: the type is retired"),
+                        "name the types that its events become",
+                    ),
+                }
+                let Some(other) = collected.insert(event_type, place).filter(|_| takes) else { continue };
+                note(format!("{event_type} is collected already by the merge at {other}"), "collect each type once");
+            }
+            let current = self.declared.get(into).map(|declared| declared.current);
+            match current {
+                None if self.declared.is_empty() => {}
+                None => note(format!("it makes {into}, which is not declared"), "declare its current version"),
+                Some(current) if current == Some(*version) => {}
+                Some(_) => note(
+                    format!("it makes {into} version {version}, which is not the current one"),
+                    "merges come after all upcasters, so they make current versions",
+                ),
             }
         }
     }
