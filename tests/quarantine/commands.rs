@@ -106,7 +106,7 @@ fn regex_free(said: &str) -> String {
             }
             None => line.to_owned(),
         };
-        let line = cut(line, "since 2");
+        let line = cut(&cut(line, "of what run "), "since ");
         cut(&line, "\"since\": \"")
     });
     lines.collect::<Vec<_>>().join("\n") + "\n"
