@@ -306,7 +306,11 @@ impl fmt::Display for RetryReport {
             writeln!(f, "the rules have changed, and leave what is in {} as it is", self.target)?;
         }
         let Self { streams, events, written, .. } = self;
-        writeln!(f, "{streams} streams go on: {events} events were lifted and became {written}")?;
+        match streams {
+            1 => write!(f, "1 stream goes on")?,
+            streams => write!(f, "{streams} streams go on")?,
+        }
+        writeln!(f, ": {events} held events were lifted and became {written}")?;
         for QuarantinedStream { stream, failed, held, .. } in &self.failing {
             writeln!(f, "{stream} fails again, on event {}, with {} events behind it", failed.id, held - 1)?;
             writeln!(f, "  by {}: {}", failed.rule, failed.reason)?;

@@ -279,10 +279,12 @@ impl fmt::Display for VerifyReport {
 impl EventsView {
     fn write_left_out(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.quarantined.events > 0 {
-            writeln!(f, "  {}, and were left out", self.quarantined)?;
+            writeln!(f, "  {}, and left out", self.quarantined)?;
         }
-        if self.discarded > 0 {
-            writeln!(f, "  {} events were given up, and were left out", self.discarded)?;
+        match self.discarded {
+            0 => {}
+            1 => writeln!(f, "  1 event was given up, and was left out")?,
+            events => writeln!(f, "  {events} events were given up, and were left out")?,
         }
         match self.compared_by_stream {
             true => writeln!(f, "  streams were compared, not positions: events were lifted later, behind the others"),

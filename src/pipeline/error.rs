@@ -238,7 +238,9 @@ impl PipelineError {
                 Refusal::QuarantineOfMoves => {
                     "set failed_events = \"stop\" under [policy] in eventlift.toml, or take the rules apart that move events"
                 }
-                Refusal::NothingInQuarantine(_) => "`eventlift quarantine list` shows what is in quarantine",
+                Refusal::NothingInQuarantine(_) => {
+                    "once a run has filled the target, `eventlift quarantine list` shows what is in quarantine"
+                }
                 Refusal::Uncovered { .. } => {
                     "add definitions for them, or let them pass with `unknown_types` or `unknown_versions` under [policy]"
                 }

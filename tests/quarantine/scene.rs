@@ -48,7 +48,7 @@ pub(crate) fn rules(kind: Kind, poison: &Poison) -> Arc<Registry> {
     let builder = match kind {
         Kind::OneToOne | Kind::Stateful => builder.rule(Rule::new("changes", "1", move |event: Event| {
             fails(&event)?;
-            Ok(if event.revision.0 % 2 == 0 { changed(event) } else { event })
+            Ok(if event.revision.0.is_multiple_of(2) { changed(event) } else { event })
         })),
         Kind::Shifting => builder.rule(Rule::new("splits and drops", "1", move |event: Event| {
             fails(&event)?;
