@@ -1,5 +1,6 @@
 //! A project: `eventlift.toml` and the folders beside it.
 
+mod check_settings;
 mod control_file;
 mod rebuild_settings;
 mod retry_settings;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use eventlift_transformers::Keys;
 use serde::Deserialize;
 
+use crate::checks::CheckSettings;
 use crate::pipeline::{Policies, RetryPolicy, ThrottleSettings};
 use crate::serve::Schedule;
 use crate::stores::{InvalidStore, ReadModelConfig, StoreConfig};
@@ -50,6 +52,8 @@ pub struct Project {
     pub retry: RetryPolicy,
     /// How fast a run may be.
     pub throttle: ThrottleSettings,
+    /// What is checked before and behind a migration.
+    pub checks: CheckSettings,
     /// What is built when, in the order of the names.
     pub schedules: Vec<Schedule>,
     /// Named secrets, and the environment variables that hold them.
@@ -83,6 +87,10 @@ struct Written {
     retry: retry_settings::Written,
     #[serde(default)]
     throttle: throttle_settings::Written,
+    #[serde(default)]
+    checks: check_settings::Written,
+    #[serde(default)]
+    check: Vec<check_settings::WrittenCheck>,
     #[serde(default)]
     schedule: BTreeMap<String, schedules::Written>,
     #[serde(default)]
@@ -179,6 +187,7 @@ impl Project {
             rebuild: written.rebuild.settings(folder).map_err(wrong_value)?,
             retry: written.retry.policy().map_err(wrong_value)?,
             throttle: written.throttle.settings().map_err(wrong_value)?,
+            checks: written.checks.settings(written.check).map_err(wrong_value)?,
             schedules: schedules::read(written.schedule).map_err(wrong_value)?,
             keys: written.keys,
         })

@@ -41,7 +41,7 @@ pub use rehearsal::{Rehearsal, RehearsalOptions, rehearse};
 pub use retry::{Heartbeat, MayPass, NextTry, RetryPolicy, go_on};
 pub use starting_point::StartingPoint;
 pub use stop::{Stop, StopHandle};
-pub use survey::{Covered, Sample, Survey, SurveyOptions, survey};
+pub use survey::{Covered, Look, Sample, Survey, SurveyOptions, survey, survey_looking};
 pub use throttle::{
     Controller, Limits, LoadQuery, Moment, Size, StoreSide, Throttle, ThrottleSettings, ThrottleState, Window,
 };

@@ -4,6 +4,8 @@
 mod asked;
 #[cfg(any(feature = "sqlite", feature = "file"))]
 mod configured;
+#[cfg(any(feature = "sqlite", feature = "file"))]
+mod fitness;
 #[cfg(feature = "file")]
 pub mod file;
 #[cfg(any(feature = "sqlite", feature = "file"))]
@@ -19,3 +21,5 @@ pub mod sqlite;
 pub use asked::{Answer, Cell};
 #[cfg(any(feature = "sqlite", feature = "file"))]
 pub use configured::{InvalidStore, KINDS, KeptAs, READ_MODEL_KINDS, ReadModelConfig, StoreConfig};
+#[cfg(any(feature = "sqlite", feature = "file"))]
+pub use fitness::Room;

@@ -30,6 +30,7 @@ mod connection;
 mod decode;
 mod encode;
 mod failure;
+mod fitness;
 mod identity;
 mod layout;
 mod ledger;
