@@ -16,6 +16,6 @@ pub(crate) use database::as_file;
 pub(crate) use database::open_to_read;
 pub(crate) use database::temporary_database;
 pub use failure::{backend, store_error};
-pub use progress::{checkpoint, commit, notes, position_at, positions, state, write_notes};
+pub use progress::{checkpoint, commit, forget, notes, position_at, positions, state, write_notes};
 pub use runs::{record_run, runs};
-pub use schema::{create, exists};
+pub use schema::{create, exists, is_current};

@@ -8,6 +8,7 @@ use eventlift_events::{
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
 use super::runs::unreadable;
+use super::schema;
 
 /// Stores a run's progress. The caller's transaction makes it one with the events.
 pub fn commit(connection: &Connection, progress: &Progress) -> Result<()> {
@@ -102,6 +103,10 @@ pub fn notes(
     after: Option<&str>,
     limit: usize,
 ) -> Result<Vec<(ByteString, Bytes)>> {
+    // A ledger that is only looked at may be an earlier version's.
+    if !schema::has_notes(connection)? {
+        return Ok(Vec::new());
+    }
     let mut statement = connection.prepare_cached(
         "SELECT key, value FROM eventlift_notes WHERE run = ?1 AND book = ?2 AND (?3 IS NULL OR key > ?3)
          ORDER BY key LIMIT ?4",
@@ -125,6 +130,14 @@ pub fn write_notes(connection: &Connection, run: RunId, changes: &[NoteChange]) 
             Some(value) => set.execute(params![run, &**book, &**key, &value[..]])?,
             None => strike.execute(params![run, &**book, &**key])?,
         };
+    }
+    Ok(())
+}
+
+/// Forgets a run's progress: its checkpoint, state and positions. Its record and its notes stay.
+pub fn forget(connection: &Connection, run: RunId) -> Result<()> {
+    for table in ["eventlift_checkpoints", "eventlift_state", "eventlift_positions"] {
+        connection.execute(&format!("DELETE FROM {table} WHERE run = ?1"), [run.to_string()])?;
     }
     Ok(())
 }

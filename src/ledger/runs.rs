@@ -4,11 +4,16 @@ use eventlift_events::{RunRecord, Timestamp};
 use rusqlite::types::Type;
 use rusqlite::{Connection, Result, Row, params};
 
+use super::schema;
+
 /// All runs, the latest last.
 pub fn runs(connection: &Connection) -> Result<Vec<RunRecord>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT id, state, source, fingerprint, parts, started_at, updated_at, tool, details FROM eventlift_runs ORDER BY number",
-    )?;
+    // A ledger that is only looked at may be an earlier version's.
+    let details = if schema::has_details(connection)? { "details" } else { "'{}'" };
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT id, state, source, fingerprint, parts, started_at, updated_at, tool, {details} FROM eventlift_runs
+         ORDER BY number"
+    ))?;
     let records = statement.query_map([], run_record)?;
     records.collect()
 }

@@ -54,16 +54,33 @@ CREATE TABLE IF NOT EXISTS eventlift_notes (
 /// Creates the tables that are not there yet.
 pub fn create(connection: &Connection) -> Result<()> {
     connection.execute_batch(TABLES)?;
-    // A ledger of an earlier version has no such column.
-    let has_details: bool = connection.query_row(
-        "SELECT EXISTS (SELECT 1 FROM pragma_table_info('eventlift_runs') WHERE name = 'details')",
-        [],
-        |row| row.get(0),
-    )?;
-    if !has_details {
+    if !has_details(connection)? {
         connection.execute_batch("ALTER TABLE eventlift_runs ADD COLUMN details TEXT NOT NULL DEFAULT '{}'")?;
     }
     Ok(())
+}
+
+/// Whether a ledger has all tables and columns of this version: one that an earlier version made may not.
+pub fn is_current(connection: &Connection) -> Result<bool> {
+    Ok(has_details(connection)? && has_notes(connection)?)
+}
+
+/// Whether runs have details.
+pub(super) fn has_details(connection: &Connection) -> Result<bool> {
+    connection.query_row(
+        "SELECT EXISTS (SELECT 1 FROM pragma_table_info('eventlift_runs') WHERE name = 'details')",
+        [],
+        |row| row.get(0),
+    )
+}
+
+/// Whether there can be notes.
+pub(super) fn has_notes(connection: &Connection) -> Result<bool> {
+    connection.query_row(
+        "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'eventlift_notes')",
+        [],
+        |row| row.get(0),
+    )
 }
 
 /// Whether the database has a ledger.

@@ -1,15 +1,19 @@
 //! The file that is written, the database beside it, and the steps in which an append becomes part of both.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use eventlift_events::{Event, Position, Progress, Revision, StoreError, StoreErrorKind, StoreIdentity};
+use eventlift_events::{
+    Event, Position, Progress, Revision, RunRecord, StoreError, StoreErrorKind, StoreIdentity, StreamName,
+};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::committed;
 use super::compression;
 use super::config::{Compression, FileConfig};
+use super::cut;
 use super::encode::Encoder;
 use super::mapping::{Mapping, Role};
 use super::reader::{FileReader, display, io_error};
@@ -176,6 +180,88 @@ impl Appender {
         Ok(())
     }
 
+    /// The last revision of each of these streams, in their order: by the index where there is one, otherwise by reading
+    /// the file.
+    pub(super) fn heads(&mut self, streams: &[StreamName]) -> Result<Vec<Option<Revision>>, StoreError> {
+        self.clean_up()?;
+        if matches!(self.target, Target::StandardOutput) {
+            return Err(self.unsupported("look up streams in", "what is written to standard output can't be looked up"));
+        }
+        if self.indexed {
+            let head = |stream| sidecar::head(&self.connection, stream).map(|head| head.map(Revision));
+            let heads: rusqlite::Result<Vec<_>> = streams.iter().map(head).collect();
+            return heads.map_err(|error| ledger::store_error("read", &self.identity.display, error));
+        }
+        let mut heads: HashMap<&StreamName, Option<Revision>> = streams.iter().map(|stream| (stream, None)).collect();
+        if !heads.is_empty() {
+            self.reader()?.read_committed(self.state.length, &mut |batch| {
+                for event in &batch {
+                    if let Some(head) = heads.get_mut(&event.stream) {
+                        *head = (*head).max(Some(event.revision));
+                    }
+                }
+                true
+            })?;
+        }
+        Ok(streams.iter().map(|stream| heads.get(stream).copied().flatten()).collect())
+    }
+
+    /// Cuts the file off behind a position, and forgets the progress of the run whose record is stored.
+    pub(super) fn erase(&mut self, after: Option<Position>, run: &RunRecord) -> Result<(), StoreError> {
+        const ACTION: &str = "take events out of";
+        self.clean_up()?;
+        let Target::File(file) = &mut self.target else {
+            return Err(self.unsupported(ACTION, "what is written to standard output can't be taken back"));
+        };
+        let display = self.identity.display.clone();
+        let kept = match after {
+            None => Kept::NOTHING,
+            Some(after) if self.state.last_position.is_none_or(|last| last <= after) => Kept::of(&self.state),
+            Some(after) => {
+                let (lines, last_position) = lines_up_to(&self.config, self.compression, &self.state, after)?;
+                let length = cut::length_of(file, self.state.length, lines, self.compression)
+                    .map_err(|error| io_error(ACTION, &display, error))?;
+                let Some(length) = length else {
+                    let problem = format!("position {after} lies within a compressed part of it, which can't be cut");
+                    let error = StoreError::new(ACTION, &display, StoreErrorKind::Unsupported(problem));
+                    return Err(error.hint("take out all of its events, or name a target that is not compressed"));
+                };
+                Kept { length, lines, last_position }
+            }
+        };
+        let tail = cut::tail(file, kept.length).map_err(|error| io_error(ACTION, &display, error))?;
+        let is_empty = kept.lines == 0;
+        let next = State {
+            length: kept.length,
+            lines: kept.lines,
+            tail: sidecar::tail_hash(&tail),
+            last_position: kept.last_position,
+            sealed: self.state.sealed && !is_empty,
+            sparse: self.state.sparse && !is_empty,
+            writing: true,
+        };
+        let failed = |error| ledger::store_error(ACTION, &display, error);
+        let transaction =
+            Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate).map_err(failed)?;
+        sidecar::set_state(&transaction, &next).map_err(failed)?;
+        if self.indexed {
+            sidecar::cut_index(&transaction, next.lines).map_err(failed)?;
+        }
+        ledger::forget(&transaction, run.id).map_err(failed)?;
+        ledger::record_run(&transaction, run).map_err(failed)?;
+        // Whatever is behind the committed length is cut off by whoever opens the file next: so this comes first.
+        transaction.commit().map_err(failed)?;
+        self.indexed &= !is_empty;
+        self.state = next;
+        self.tail = tail;
+        self.unclean = true;
+        self.clean_up()
+    }
+
+    fn unsupported(&self, action: &'static str, problem: &str) -> StoreError {
+        StoreError::new(action, &self.identity.display, StoreErrorKind::Unsupported(problem.to_owned()))
+    }
+
     /// Whether these events can only be told from events that are there with the index: the file is sealed, or their
     /// positions don't simply go on.
     fn needs_index(&self, events: &[Event]) -> bool {
@@ -333,6 +419,41 @@ impl Appender {
     }
 }
 
+/// What stays of a file.
+struct Kept {
+    length: u64,
+    lines: u64,
+    last_position: Option<Position>,
+}
+
+impl Kept {
+    const NOTHING: Self = Self { length: 0, lines: 0, last_position: None };
+
+    fn of(state: &State) -> Self {
+        Self { length: state.length, lines: state.lines, last_position: state.last_position }
+    }
+}
+
+/// How many lines hold positions up to this one, and the position of the last of them.
+fn lines_up_to(
+    config: &FileConfig,
+    compression: Compression,
+    state: &State,
+    after: Position,
+) -> Result<(u64, Option<Position>), StoreError> {
+    let reader = FileReader::open(FileConfig { compression, ..config.clone() })?;
+    let (mut lines, mut last) = (0, None);
+    reader.read_committed(state.length, &mut |batch| {
+        let kept = batch.iter().take_while(|event| event.position <= after);
+        for event in kept {
+            lines += 1;
+            last = Some(event.position);
+        }
+        batch.last().is_some_and(|event| event.position <= after)
+    })?;
+    Ok((lines, last))
+}
+
 impl Drop for Appender {
     fn drop(&mut self) {
         if matches!(self.target, Target::File(_)) && !self.unclean {
@@ -428,7 +549,14 @@ fn open_database(beside: &Path, display: &str, holds_bytes: bool) -> Result<(Con
     let failed = |error| ledger::store_error("open", display, error).at(beside.display());
     let connection = sidecar::open(beside).map_err(failed)?;
     match sidecar::find(&connection).map_err(failed)? {
-        Found::State(state) => Ok((connection, state)),
+        Found::State(state) => {
+            if !ledger::is_current(&connection).map_err(failed)? {
+                connection.execute_batch("BEGIN IMMEDIATE").map_err(failed)?;
+                ledger::create(&connection).map_err(failed)?;
+                connection.execute_batch("COMMIT").map_err(failed)?;
+            }
+            Ok((connection, state))
+        }
         Found::Nothing if holds_bytes => Err(foreign(display)),
         Found::Nothing => {
             let state = State::empty();

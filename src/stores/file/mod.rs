@@ -36,6 +36,7 @@ mod committed;
 mod compression;
 mod config;
 mod continuity;
+mod cut;
 mod decode;
 mod encode;
 mod mapping;

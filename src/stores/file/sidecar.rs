@@ -205,6 +205,14 @@ pub(super) fn index_line(connection: &Connection, line: u64, event: &Event) -> R
     Ok(())
 }
 
+/// Takes all lines behind this one out of the index; the index itself goes where none is left.
+pub(super) fn cut_index(connection: &Connection, lines: u64) -> Result<()> {
+    if lines == 0 {
+        return connection.execute_batch("DROP TABLE eventlift_index");
+    }
+    connection.execute("DELETE FROM eventlift_index WHERE line > ?1", [lines.cast_signed()]).map(|_| ())
+}
+
 /// Builds one of the two unique indexes; says on which lines it fails.
 pub(super) fn create_index(connection: &Connection, key: IndexKey) -> Result<std::result::Result<(), Repeat>> {
     let (name, columns) = match key {

@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use eventlift_events::{
     ByteString, Capabilities, Checkpoint, CheckpointStore, Event, EventWriter, Guarantees, NoteChange, Position,
-    PositionRange, Progress, RunId, RunRecord, StateKey, StoreError, StoreErrorKind, StoreIdentity,
+    PositionRange, Progress, Revision, RunId, RunRecord, StateKey, StoreError, StoreErrorKind, StoreIdentity,
+    StreamName,
 };
 use rusqlite::Connection;
 
@@ -105,6 +106,23 @@ impl EventWriter for FileWriter {
 
     async fn seal(&mut self, dense: bool) -> Result<(), StoreError> {
         self.with(move |appender| appender.seal(dense)).await
+    }
+
+    async fn heads(&self, streams: &[StreamName]) -> Result<Vec<Option<Revision>>, StoreError> {
+        let streams = streams.to_vec();
+        self.with(move |appender| appender.heads(&streams)).await
+    }
+
+    async fn withdraw(&mut self, _from: &[(StreamName, Revision)], _progress: &Progress) -> Result<(), StoreError> {
+        let problem = "a file only grows at its end, so events can't be taken out of the middle of it".to_owned();
+        let error =
+            StoreError::new("take events out of", &self.identity.display, StoreErrorKind::Unsupported(problem));
+        Err(error.hint("name a target that is a database, or one that is migrated anew"))
+    }
+
+    async fn erase(&mut self, after: Option<Position>, run: &RunRecord) -> Result<(), StoreError> {
+        let run = run.clone();
+        self.with(move |appender| appender.erase(after, &run)).await
     }
 
     async fn is_empty(&self) -> Result<bool, StoreError> {

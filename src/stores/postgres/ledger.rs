@@ -86,6 +86,28 @@ impl Ledger {
         .map(|_| ())
     }
 
+    /// Remembers that the store is loading again, as a new one is.
+    pub(super) async fn unseal(&self, connection: &mut PgConnection) -> Result<()> {
+        let stores = self.table("stores");
+        sqlx::query(AssertSqlSafe(format!(
+            "UPDATE {stores} SET state = 'loading', revisions = 'dense', sealed_at = NULL WHERE store = $1"
+        )))
+        .bind(&self.store)
+        .execute(connection)
+        .await
+        .map(|_| ())
+    }
+
+    /// Forgets a run's progress: its checkpoint, state, positions and ranges. Its record and its notes stay.
+    pub(super) async fn forget(&self, connection: &mut PgConnection, run: RunId) -> Result<()> {
+        for name in ["checkpoints", "state", "positions", "ranges"] {
+            let delete = format!("DELETE FROM {} WHERE store = $1 AND run = $2", self.table(name));
+            let query = sqlx::query(AssertSqlSafe(delete)).bind(&self.store).bind(run.to_string());
+            query.execute(&mut *connection).await?;
+        }
+        Ok(())
+    }
+
     /// All runs, the latest last.
     pub(super) async fn runs(&self, connection: &mut PgConnection) -> Result<Vec<RunRecord>> {
         let runs = self.table("runs");

@@ -43,6 +43,7 @@ mod range_writer;
 mod read_models;
 mod reader;
 mod relation;
+mod removal;
 mod seal;
 mod selection;
 mod session;

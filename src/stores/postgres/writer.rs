@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use eventlift_events::{
     ByteString, Bytes, Capabilities, Checkpoint, CheckpointStore, Event, EventWriter, LoadRange, NoteChange, Position,
-    PositionRange, Progress, RangeWriter, RunId, RunRecord, StateKey, StoreError, StoreErrorKind, StoreIdentity,
+    PositionRange, Progress, RangeWriter, Revision, RunId, RunRecord, StateKey, StoreError, StoreErrorKind,
+    StoreIdentity, StreamName,
 };
 use sqlx::AssertSqlSafe;
 
@@ -18,6 +19,7 @@ use super::layout::{self, EventsTable};
 use super::ledger::Ledger;
 use super::proof::Proof;
 use super::range_writer::PostgresRangeWriter;
+use super::removal;
 use super::seal;
 use super::session::{Session, roll_back};
 
@@ -53,10 +55,12 @@ pub(super) struct Loaded {
 impl Loaded {
     /// Of a table just opened.
     fn of(session: &Session) -> Self {
-        match session.was_empty {
-            true => Self { proof: Proof::default(), last: Some(None) },
-            false => Self::unknown(),
-        }
+        if session.was_empty { Self::empty() } else { Self::unknown() }
+    }
+
+    /// Of a table without events.
+    fn empty() -> Self {
+        Self { proof: Proof::default(), last: Some(None) }
     }
 
     pub(super) fn unknown() -> Self {
@@ -204,6 +208,45 @@ impl EventWriter for PostgresWriter {
             }
         }
         held.settle(Ok(writers)).await
+    }
+
+    async fn heads(&self, streams: &[StreamName]) -> Result<Vec<Option<Revision>>, StoreError> {
+        let mut held = self.held().await?;
+        let Session { connection, row, .. } = &mut held.open.session;
+        let result = removal::heads(connection, &self.table.relation, streams, row.is_sealed).await;
+        held.settle(result.map_err(|e| self.failed("read", e))).await
+    }
+
+    async fn withdraw(&mut self, from: &[(StreamName, Revision)], progress: &Progress) -> Result<(), StoreError> {
+        const ACTION: &str = "take events out of";
+        let mut held = self.held().await?;
+        // What was seen of them while they were loaded proves nothing any more.
+        *lock(&self.loaded) = Loaded::unknown();
+        let fence = held.open.session.fence();
+        let connection = &mut held.open.session.connection;
+        let result = async {
+            fence.begin(connection, ACTION).await?;
+            removal::withdraw(connection, &self.table.relation, from).await.map_err(|e| self.failed(ACTION, e))?;
+            fence.ledger.commit(connection, progress).await.map_err(|e| self.failed(ACTION, e))?;
+            fence.commit(connection, ACTION).await
+        };
+        let result = result.await;
+        held.settle(result).await
+    }
+
+    async fn erase(&mut self, after: Option<Position>, run: &RunRecord) -> Result<(), StoreError> {
+        let mut held = self.held().await?;
+        *lock(&self.loaded) = Loaded::unknown();
+        let result = removal::erase(&mut held.open.session, after, run).await;
+        if let Ok(erased) = &result
+            && erased.is_empty
+        {
+            held.open.session.row.is_sealed = false;
+            held.open.session.row.is_sparse = false;
+            self.is_sparse.store(false, Ordering::Relaxed);
+            *lock(&self.loaded) = Loaded::empty();
+        }
+        held.settle(result.map(|_| ())).await
     }
 
     async fn is_empty(&self) -> Result<bool, StoreError> {

@@ -99,6 +99,11 @@ pub(super) fn set_sparse(connection: &Connection) -> Result<()> {
     connection.execute("INSERT OR REPLACE INTO eventlift_store VALUES ('revisions', 'sparse')", []).map(|_| ())
 }
 
+/// Forgets that revisions may have gaps here.
+pub(super) fn set_dense(connection: &Connection) -> Result<()> {
+    connection.execute("DELETE FROM eventlift_store WHERE name = 'revisions'", []).map(|_| ())
+}
+
 /// The statement that [`insert`] runs.
 pub(super) const INSERT: &str = "INSERT INTO events VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
 

@@ -8,12 +8,16 @@
 //! And read models and snapshots, in the same database or another: [`SqliteReadModels`].
 
 mod config;
+mod fence;
 mod layout;
+mod passing;
 mod read_models;
 mod reader;
+mod removal;
 mod writer;
 
 pub use config::SqliteConfig;
+pub use fence::SqliteFence;
 pub use read_models::SqliteReadModels;
 pub use reader::SqliteReader;
 pub use writer::SqliteWriter;

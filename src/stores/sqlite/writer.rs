@@ -13,7 +13,9 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, pa
 
 use super::config::SqliteConfig;
 use super::layout::{self, Content, INDEXES, INSERT, RowNumbers};
+use super::passing;
 use super::reader::{blocking, capabilities};
+use super::removal;
 use crate::ledger;
 use crate::stores::local_file::{self, WriterLock};
 
@@ -73,9 +75,12 @@ impl SqliteWriter {
             }
         }
         prepare(&connection, content).map_err(failed)?;
-        if content == Content::Nothing {
+        let is_new = content == Content::Nothing;
+        // What an earlier version made lacks tables of this one.
+        if is_new || !ledger::is_current(&connection).map_err(failed)? {
+            let create = if is_new { layout::create } else { ledger::create };
             connection.execute_batch("BEGIN IMMEDIATE").map_err(failed)?;
-            layout::create(&connection).map_err(failed)?;
+            create(&connection).map_err(failed)?;
             connection.execute_batch("COMMIT").map_err(failed)?;
         }
         let sparse = layout::is_sparse(&connection).map_err(failed)?;
@@ -147,6 +152,25 @@ impl EventWriter for SqliteWriter {
 
     async fn seal(&mut self, dense: bool) -> Result<(), StoreError> {
         self.with(move |database| database.seal(dense)).await
+    }
+
+    async fn heads(&self, streams: &[StreamName]) -> Result<Vec<Option<Revision>>, StoreError> {
+        let streams = streams.to_vec();
+        self.with(move |database| {
+            let heads = removal::heads(&database.connection, &streams, database.sealed);
+            heads.map_err(|e| ledger::store_error("read", &database.display, e))
+        })
+        .await
+    }
+
+    async fn withdraw(&mut self, from: &[(StreamName, Revision)], progress: &Progress) -> Result<(), StoreError> {
+        let (from, progress) = (from.to_vec(), progress.clone());
+        self.with(move |database| database.withdraw(&from, &progress)).await
+    }
+
+    async fn erase(&mut self, after: Option<Position>, run: &RunRecord) -> Result<(), StoreError> {
+        let run = run.clone();
+        self.with(move |database| database.erase(after, &run)).await
     }
 
     async fn is_empty(&self) -> Result<bool, StoreError> {
@@ -226,6 +250,7 @@ impl Database {
         let display = &self.display;
         let failed = |e| ledger::store_error("append to", display, e);
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+        let passing = passing::begin(&transaction).map_err(failed)?;
         if self.sealed {
             insert_checked(&transaction, display, events, self.sparse)?;
         } else {
@@ -234,7 +259,35 @@ impl Database {
         if let Some(progress) = progress {
             ledger::commit(&transaction, progress).map_err(failed)?;
         }
+        passing.end(&transaction).map_err(failed)?;
         transaction.commit().map_err(failed)
+    }
+
+    fn withdraw(&mut self, from: &[(StreamName, Revision)], progress: &Progress) -> Result<(), StoreError> {
+        let failed = |e| ledger::store_error("take events out of", &self.display, e);
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+        let passing = passing::begin(&transaction).map_err(failed)?;
+        removal::withdraw(&transaction, from, self.sealed).map_err(failed)?;
+        ledger::commit(&transaction, progress).map_err(failed)?;
+        passing.end(&transaction).map_err(failed)?;
+        transaction.commit().map_err(failed)
+    }
+
+    fn erase(&mut self, after: Option<Position>, run: &RunRecord) -> Result<(), StoreError> {
+        let failed = |e| ledger::store_error("take events out of", &self.display, e);
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+        let passing = passing::begin(&transaction).map_err(failed)?;
+        let is_empty = removal::erase(&transaction, after).map_err(failed)?;
+        ledger::forget(&transaction, run.id).map_err(failed)?;
+        ledger::record_run(&transaction, run).map_err(failed)?;
+        passing.end(&transaction).map_err(failed)?;
+        transaction.commit().map_err(failed)?;
+        if is_empty {
+            self.sealed = false;
+            self.sparse = false;
+            set_journal(&self.connection, "TRUNCATE").map_err(failed)?;
+        }
+        Ok(())
     }
 
     fn seal(&mut self, dense: bool) -> Result<(), StoreError> {
@@ -346,7 +399,7 @@ fn position_taken(event: &Event, display: &str) -> StoreError {
     StoreError::new("append to", display, StoreErrorKind::BadInput(taken)).at(place(event))
 }
 
-fn stream_head(connection: &Connection, stream: &StreamName) -> rusqlite::Result<Option<Revision>> {
+pub(super) fn stream_head(connection: &Connection, stream: &StreamName) -> rusqlite::Result<Option<Revision>> {
     let head: Option<i64> = connection
         .prepare_cached("SELECT max(revision) FROM events WHERE stream = ?1")?
         .query_row([stream.as_str()], |row| row.get(0))?;
