@@ -29,14 +29,19 @@ pub async fn record(
     ledger: &mut dyn CheckpointStore,
     run: RunId,
 ) -> Result<(), StoreError> {
-    let key = format!("{REPORT}{:020} {}", Timestamp::now().micros(), report.when.as_str());
-    let mut notes = vec![note(key.into(), Some(report))?];
+    let mut notes = vec![note_of(report)?];
     if holds {
         let checks: Vec<String> = report.failed().into_iter().map(str::to_owned).collect();
         let hold = (!checks.is_empty()).then(|| Hold { at: report.at.clone(), checks });
         notes.push(note(ByteString::from_static(HOLD), hold.as_ref())?);
     }
     ledger.write_notes(run, &notes).await
+}
+
+/// A report as a note, for the run that is about to begin.
+pub fn note_of(report: &CheckReport) -> Result<NoteChange, StoreError> {
+    let key = format!("{REPORT}{:020} {}", Timestamp::now().micros(), report.when.as_str());
+    note(key.into(), Some(report))
 }
 
 /// Why a run must not be cut over to; none where it may.

@@ -139,6 +139,9 @@ impl Checks<'_> {
 
     /// Reads the whole source; none where it can't be read again.
     async fn scan_source(&self) -> Result<Option<Surveyed>, PipelineError> {
+        if self.source.is_standard_stream() {
+            return Ok(None);
+        }
         let reader = self.source.reader().await.map_err(PipelineError::Source)?;
         if !reader.is_rereadable() {
             return Ok(None);

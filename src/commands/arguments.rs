@@ -46,8 +46,8 @@ pub struct Arguments {
 pub enum Command {
     /// Make a starter project, from a store's own contents where given one.
     Init(InitArguments),
-    /// Compile every definition, run their test cases, prove the chains. Needs no store.
-    Check(ProjectArguments),
+    /// Compile every definition, run their test cases, prove the chains. Needs no store, unless asked to look at them.
+    Check(CheckArguments),
     /// Read the source and show what a migration would do. Writes nothing.
     Plan(PlanArguments),
     /// Upcast and append. Resumes by itself.
@@ -134,6 +134,44 @@ pub struct MigrateArguments {
     /// before and at the end.
     #[arg(long)]
     pub follow: bool,
+    /// Don't make this check; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub skip_check: Vec<String>,
+}
+
+/// What to check.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  eventlift check shop                           the definitions and their test cases
+  eventlift check shop --stores                  and what would be checked before a migration
+  eventlift check shop --stores --when cutover   and what would be checked before a cut-over
+
+Writes nothing.")]
+pub struct CheckArguments {
+    /// Which project.
+    #[command(flatten)]
+    pub project: ProjectArguments,
+    /// Make the checks of the stores as well: those of eventlift and those under [[check]] in eventlift.toml.
+    #[arg(long)]
+    pub stores: bool,
+    /// Which of them: those before a migration, those behind it, or those of a cut-over.
+    #[arg(long, value_name = "TIME", default_value = "before", requires = "stores")]
+    pub when: CheckTime,
+    /// Don't make this check; may be repeated.
+    #[arg(long, value_name = "NAME", requires = "stores")]
+    pub skip_check: Vec<String>,
+}
+
+/// When checks are made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub enum CheckTime {
+    /// Before a migration.
+    Before,
+    /// Behind it.
+    After,
+    /// When writers are about to be switched.
+    Cutover,
 }
 
 /// How fast a project's run is to be from now on.

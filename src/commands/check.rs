@@ -6,11 +6,13 @@ use eventlift_language::TestResult;
 use eventlift_transformers::Registry;
 use serde::Serialize;
 
-use super::arguments::ProjectArguments;
+use super::arguments::{CheckArguments, CheckTime};
+use super::checks::{CheckOptions, run_checks};
 use super::error::{CommandError, ExitCode};
 use super::output::Report;
 use super::read_models::projections;
 use super::rules::definitions;
+use crate::checks::{CheckReport as StoreReport, When};
 use crate::config::{ConfigError, Project};
 
 /// How the definitions fared.
@@ -27,6 +29,8 @@ pub(super) struct CheckReport {
     failed: usize,
     /// What is wrong with `eventlift.toml` in the light of the definitions.
     problems: Vec<ProblemLine>,
+    /// What came of the checks of the stores; none where they were not made.
+    stores: Option<StoreReport>,
 }
 
 /// What is wrong.
@@ -45,13 +49,25 @@ struct TestLine {
 }
 
 /// Checks the definitions of a project.
-pub(super) async fn check(arguments: &ProjectArguments) -> Result<CheckReport, CommandError> {
-    let project = Project::load(&arguments.project)?;
+pub(super) async fn check(arguments: &CheckArguments) -> Result<CheckReport, CommandError> {
+    let project = Project::load(&arguments.project.project)?;
     let definitions = definitions(&project)?;
     let registry = definitions.register(Registry::builder()).build()?;
     let projections = projections(&project)?;
     let mut results = definitions.test(&registry);
     results.extend(projections.test());
+    let stores = match arguments.stores {
+        false => None,
+        true => {
+            let when = match arguments.when {
+                CheckTime::Before => When::Before,
+                CheckTime::After => When::After,
+                CheckTime::Cutover => When::Cutover,
+            };
+            let options = CheckOptions { skip: arguments.skip_check.clone(), ..CheckOptions::default() };
+            Some(run_checks(&project, when, options).await?)
+        }
+    };
     let passed = results.iter().filter(|result| result.passed()).count();
     Ok(CheckReport {
         rules: registry.rule_count(),
@@ -62,6 +78,7 @@ pub(super) async fn check(arguments: &ProjectArguments) -> Result<CheckReport, C
         passed,
         tests: results.into_iter().map(TestLine::from).collect(),
         problems: problems(&project, &projections.names()).into_iter().map(ProblemLine::from).collect(),
+        stores,
     })
 }
 
@@ -86,9 +103,23 @@ impl From<TestResult> for TestLine {
     }
 }
 
+fn moment(when: When) -> &'static str {
+    match when {
+        When::Before => "before",
+        When::After => "behind",
+        When::Cutover => "at the cut-over of",
+    }
+}
+
 impl Report for CheckReport {
     fn exit_code(&self) -> ExitCode {
-        if self.failed == 0 && self.problems.is_empty() { ExitCode::Done } else { ExitCode::Project }
+        if self.failed > 0 || !self.problems.is_empty() {
+            return ExitCode::Project;
+        }
+        match self.stores.as_ref().is_none_or(StoreReport::passed) {
+            true => ExitCode::Done,
+            false => ExitCode::Refused,
+        }
     }
 }
 
@@ -117,6 +148,9 @@ impl fmt::Display for CheckReport {
         for ProblemLine { message, hint } in &self.problems {
             write!(f, "\nerror: {message}")?;
             hint.iter().try_for_each(|hint| write!(f, "\nhint: {hint}"))?;
+        }
+        if let Some(stores) = &self.stores {
+            write!(f, "\n{} the migration:\n{stores}", moment(stores.when))?;
         }
         Ok(())
     }
