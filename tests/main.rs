@@ -10,6 +10,8 @@ mod bad_input;
 mod command_line;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod configuration;
+#[cfg(all(feature = "cli", feature = "sqlite", feature = "file", feature = "jq", feature = "schema", unix))]
+mod checks;
 #[cfg(all(feature = "sqlite", feature = "file"))]
 mod content;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
@@ -70,3 +72,5 @@ mod sqlite_read_models;
 mod sqlite_store;
 #[cfg(all(feature = "cli", feature = "jq", feature = "schema"))]
 mod starter;
+#[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
+mod throttle;
