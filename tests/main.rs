@@ -6,12 +6,12 @@
 mod bad_folds;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod bad_input;
+#[cfg(all(feature = "cli", feature = "sqlite", feature = "file", feature = "jq", feature = "schema", unix))]
+mod checks;
 #[cfg(all(feature = "cli", feature = "jq", feature = "schema"))]
 mod command_line;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod configuration;
-#[cfg(all(feature = "cli", feature = "sqlite", feature = "file", feature = "jq", feature = "schema", unix))]
-mod checks;
 #[cfg(all(feature = "sqlite", feature = "file"))]
 mod content;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]

@@ -26,8 +26,7 @@ const PRIVILEGES: &str = "privileges";
 const CLOCKS: &str = "clocks";
 
 /// The names of the checks that eventlift makes by itself, in their order.
-pub const BUILT_IN: [&str; 8] =
-    [COVERED, CONSISTENT, SCHEMAS, FIRST_EVENTS, TIMES, ROOM, PRIVILEGES, CLOCKS];
+pub const BUILT_IN: [&str; 8] = [COVERED, CONSISTENT, SCHEMAS, FIRST_EVENTS, TIMES, ROOM, PRIVILEGES, CLOCKS];
 
 /// A clock that differs by less is right, in microseconds.
 const SKEW: i64 = 5_000_000;
@@ -38,10 +37,8 @@ pub(super) fn surveyed(survey: &Survey, policies: Policies) -> Vec<CheckResult> 
     let covered = match refused.first() {
         None => CheckResult::pass(COVERED),
         Some(_) => {
-            let names: Vec<String> = refused
-                .iter()
-                .map(|covered| format!("{} version {}", covered.event_type, covered.version))
-                .collect();
+            let names: Vec<String> =
+                refused.iter().map(|covered| format!("{} version {}", covered.event_type, covered.version)).collect();
             let events = refused.iter().map(|covered| covered.tally.events).sum();
             CheckResult::fail(COVERED, format_args!("nothing covers {}", names.join(", ")))
                 .of(events)
@@ -97,10 +94,7 @@ fn room_for(needed: Option<u64>, free: Option<u64>) -> CheckResult {
 }
 
 /// Whether the stores' users may do what is needed.
-pub(super) async fn privileges(
-    source: &StoreConfig,
-    target: Option<&StoreConfig>,
-) -> Result<CheckResult, StoreError> {
+pub(super) async fn privileges(source: &StoreConfig, target: Option<&StoreConfig>) -> Result<CheckResult, StoreError> {
     let mut missing = source.missing_privileges(false).await?;
     if let Some(target) = target {
         missing.extend(target.missing_privileges(true).await?);

@@ -60,7 +60,13 @@ impl Found {
 impl EventLooks {
     /// What looks at the events of a store at a time; those of the source are also compared with the JSON Schemas of the
     /// registry, since what rules yield is while it is lifted.
-    pub fn new(settings: &CheckSettings, when: When, subject: Subject, registry: Arc<Registry>, skip: &[String]) -> Self {
+    pub fn new(
+        settings: &CheckSettings,
+        when: When,
+        subject: Subject,
+        registry: Arc<Registry>,
+        skip: &[String],
+    ) -> Self {
         let is_own = |check: &&Check| check.subject == subject && matches!(check.test, Test::Jq(_));
         let checks: Vec<Check> =
             settings.at(when).filter(is_own).filter(|check| !skip.contains(&check.name)).cloned().collect();

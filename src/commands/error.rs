@@ -164,7 +164,9 @@ pub enum CommandError {
         limit: f64,
     },
     /// A process still writes to the target.
-    #[error("failed to get hold of {target}: a process still writes to it, {seconds:.0} s after it was asked to hand over")]
+    #[error(
+        "failed to get hold of {target}: a process still writes to it, {seconds:.0} s after it was asked to hand over"
+    )]
     NotHandedOver {
         /// The target.
         target: String,

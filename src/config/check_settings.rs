@@ -7,9 +7,7 @@ use eventlift_events::EventType;
 use serde::Deserialize;
 
 use super::WrongValue;
-use crate::checks::{
-    BUILT_IN, Check, CheckSettings, Expectation, JqCheck, OnFailure, Severity, Subject, Test, When,
-};
+use crate::checks::{BUILT_IN, Check, CheckSettings, Expectation, JqCheck, OnFailure, Severity, Subject, Test, When};
 
 /// `[checks]` as it is written.
 #[derive(Default, Deserialize)]
@@ -76,12 +74,7 @@ impl Written {
             None => defaults.statement_timeout,
             Some(text) => duration(&text)?,
         };
-        Ok(CheckSettings {
-            on_failure: self.on_failure,
-            statement_timeout,
-            first_types,
-            checks: read,
-        })
+        Ok(CheckSettings { on_failure: self.on_failure, statement_timeout, first_types, checks: read })
     }
 }
 

@@ -91,9 +91,8 @@ impl WrittenWindow {
             Some(names) => names.iter().map(|name| day(&place, name)).collect::<Result<_, _>>()?,
         };
         let name = self.time_zone.as_deref().unwrap_or("UTC");
-        let zone = TimeZone::get(name).map_err(|_| {
-            wrong("window", format!("{place}: there is no time zone {name:?}"), &zone_hint(name))
-        })?;
+        let zone = TimeZone::get(name)
+            .map_err(|_| wrong("window", format!("{place}: there is no time zone {name:?}"), &zone_hint(name)))?;
         let limits = limits(&place, self.events_per_second, self.megabytes_per_second)?;
         if limits == Limits::default() {
             let hint = "events_per_second = 0 is a pause";

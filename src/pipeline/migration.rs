@@ -4,8 +4,8 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, OnceLock};
 
 use eventlift_events::{
-    Checkpoint, Counts, EventReader, EventWriter, LoadRange, NoteChange, Position, ReadRequest, RunDetails, RunId, RunRecord,
-    RunState, Scope, Timestamp,
+    Checkpoint, Counts, EventReader, EventWriter, LoadRange, NoteChange, Position, ReadRequest, RunDetails, RunId,
+    RunRecord, RunState, Scope, Timestamp,
 };
 use eventlift_transformers::{Registry, Shape};
 use futures_util::StreamExt;

@@ -4,10 +4,10 @@
 mod asked;
 #[cfg(any(feature = "sqlite", feature = "file"))]
 mod configured;
-#[cfg(any(feature = "sqlite", feature = "file"))]
-mod fitness;
 #[cfg(feature = "file")]
 pub mod file;
+#[cfg(any(feature = "sqlite", feature = "file"))]
+mod fitness;
 #[cfg(any(feature = "sqlite", feature = "file"))]
 pub(crate) mod local_file;
 #[cfg(feature = "postgres")]

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod certificates;
+mod checks;
 mod connection;
 mod database;
 mod disturbed;

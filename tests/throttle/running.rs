@@ -82,7 +82,11 @@ async fn a_pause_holds_until_it_is_taken_back_and_a_stop_ends_it() {
         tokio::time::sleep(Duration::from_secs(3600)).await;
         assert_eq!(progress.borrow().counts.read, 0);
         assert!(throttle.state().paused);
-        if stops { stop_handle.stop() } else { handle.wish(Wish::default()) }
+        if stops {
+            stop_handle.stop()
+        } else {
+            handle.wish(Wish::default())
+        }
         let outcome = running.await.unwrap().unwrap();
         assert_eq!(outcome.done, !stops);
         // What was read when it was stopped is committed.
@@ -138,11 +142,7 @@ fn a_run_that_follows_hands_over_its_target_and_stays_done() {
     assert_eq!(ended, HandedOver::Ended);
     let output = child.wait_with_output().unwrap();
     let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((output.status.code(), &said["state"], &said["handed_over"]), (
-        Some(0),
-        &"done".into(),
-        &true.into(),
-    ));
+    assert_eq!((output.status.code(), &said["state"], &said["handed_over"]), (Some(0), &"done".into(), &true.into(),));
     // The request is gone, and nothing says that a run is at work.
     let control = String::from_utf8(project.read(".eventlift/control.json")).unwrap();
     assert!(control.contains("\"hand_over\": null"), "{control}");
@@ -192,7 +192,7 @@ fn a_control_file_that_is_none_or_of_another_run_is_not_listened_to() {
     project.migrate().succeeds();
     project.run("throttle", ["--show"]).fails(
         8,
-        "error: failed to read PROJECT/.eventlift/control.json: EOF while parsing a value at line 1 column 23",
+        "error: failed to read PROJECT/.eventlift/control.json: EOF while parsing a value at line 1 column 22",
     );
     let other = r#"{ "run": "6f0e5f4c-6f0e-4f4c-8f0e-6f0e5f4c6f0e", "wish": { "paused": true } }"#;
     project.write(".eventlift/control.json", other);
@@ -205,7 +205,10 @@ fn a_wrong_throttle_is_named_with_its_line() {
         ("events_per_second = -1", "9: [throttle] events_per_second: it is no number of at least 0"),
         ("target_latency = \"fast\"", "9: [throttle] target_latency: \"fast\" is no length of time"),
         ("query = { sql = \" \", at_most = 1 }", "9: [throttle] query: `sql` is empty"),
-        ("window = [{ from = \"8\", to = \"9:00\", events_per_second = 0 }]", "9: [[throttle.window]] 1 from: \"8\" is no time of the day"),
+        (
+            "window = [{ from = \"8\", to = \"9:00\", events_per_second = 0 }]",
+            "9: [[throttle.window]] 1 from: \"8\" is no time of the day",
+        ),
         ("window = [{ from = \"08:00\", to = \"09:00\" }]", "9: [[throttle.window]] 1: it limits nothing"),
         (
             "window = [{ from = \"08:00\", to = \"09:00\", days = [\"mo\"], events_per_second = 0 }]",

@@ -115,8 +115,7 @@ impl EventWriter for FileWriter {
 
     async fn withdraw(&mut self, _from: &[(StreamName, Revision)], _progress: &Progress) -> Result<(), StoreError> {
         let problem = "a file only grows at its end, so events can't be taken out of the middle of it".to_owned();
-        let error =
-            StoreError::new("take events out of", &self.identity.display, StoreErrorKind::Unsupported(problem));
+        let error = StoreError::new("take events out of", &self.identity.display, StoreErrorKind::Unsupported(problem));
         Err(error.hint("name a target that is a database, or one that is migrated anew"))
     }
 

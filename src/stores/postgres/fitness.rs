@@ -86,7 +86,8 @@ impl PostgresConfig {
     }
 
     fn missing(&self, rights: Rights, database: &str, to_write: bool) -> Vec<(String, String)> {
-        let (has_schema, has_table, has_ledger, may_use, may_create, may_select, may_insert, may_create_schema) = rights;
+        let (has_schema, has_table, has_ledger, may_use, may_create, may_select, may_insert, may_create_schema) =
+            rights;
         let (schema, user) = (Quoted(&self.schema), self.server.user());
         let user = Quoted(&user);
         let table = format!("{schema}.{}", Quoted(&self.table));

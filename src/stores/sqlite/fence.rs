@@ -116,9 +116,9 @@ impl Fence for SqliteFence {
     async fn confirm(&mut self, run: RunId) -> Result<(), StoreError> {
         // It need not be waited for longer than it stands.
         let patience = match self.standing().await? {
-            Some(FenceNotice { expires_at: Some(end), .. }) => {
-                Duration::from_micros(end.micros().saturating_sub(eventlift_events::Timestamp::now().micros()).max(0) as u64)
-            }
+            Some(FenceNotice { expires_at: Some(end), .. }) => Duration::from_micros(
+                end.micros().saturating_sub(eventlift_events::Timestamp::now().micros()).max(0) as u64,
+            ),
             _ => Duration::ZERO,
         };
         self.with(move |gate| {
@@ -217,8 +217,8 @@ fn set(transaction: &Transaction<'_>, display: &str, notice: &FenceNotice) -> Re
     {
         return Err(another(ACTION, display, &found.notice));
     }
-    let json = serde_json::to_string(notice)
-        .map_err(|e| failed(rusqlite::Error::ToSqlConversionFailure(Box::new(e))))?;
+    let json =
+        serde_json::to_string(notice).map_err(|e| failed(rusqlite::Error::ToSqlConversionFailure(Box::new(e))))?;
     transaction.execute_batch(TABLE).map_err(failed)?;
     let expires_at = notice.expires_at.map(|end| end.micros());
     transaction
@@ -231,8 +231,10 @@ fn set(transaction: &Transaction<'_>, display: &str, notice: &FenceNotice) -> Re
     let is_expired = format!("SELECT coalesce({NOW} >= ?1, 0)");
     if transaction.query_row(&is_expired, [expires_at], |row| row.get(0)).map_err(failed)? {
         let expired = "it would have expired already, by the clock of this machine".to_owned();
-        return Err(Failed::Store(StoreError::new(ACTION, display, StoreErrorKind::Unexpected(expired))
-            .hint("give it more time, or set the clock")));
+        return Err(Failed::Store(
+            StoreError::new(ACTION, display, StoreErrorKind::Unexpected(expired))
+                .hint("give it more time, or set the clock"),
+        ));
     }
     Ok(())
 }
@@ -270,12 +272,9 @@ fn confirm(transaction: &Transaction<'_>, display: &str, run: RunId) -> Result<(
         return Err(another(ACTION, display, &found.notice));
     }
     let notice = FenceNotice { expires_at: None, ..found.notice };
-    let json = serde_json::to_string(&notice)
-        .map_err(|e| failed(rusqlite::Error::ToSqlConversionFailure(Box::new(e))))?;
-    transaction
-        .execute("UPDATE eventlift_fence SET notice = ?1, expires_at = NULL", [json])
-        .map(|_| ())
-        .map_err(failed)
+    let json =
+        serde_json::to_string(&notice).map_err(|e| failed(rusqlite::Error::ToSqlConversionFailure(Box::new(e))))?;
+    transaction.execute("UPDATE eventlift_fence SET notice = ?1, expires_at = NULL", [json]).map(|_| ()).map_err(failed)
 }
 
 fn lift(transaction: &Transaction<'_>, display: &str, run: RunId) -> Result<(), Failed> {
@@ -296,8 +295,10 @@ fn lift(transaction: &Transaction<'_>, display: &str, run: RunId) -> Result<(), 
 
 fn another(action: &'static str, display: &str, notice: &FenceNotice) -> Failed {
     let holder = format!("run {} has fenced it since {}", notice.run, notice.set_at);
-    Failed::Store(StoreError::new(action, display, StoreErrorKind::Locked(holder))
-        .hint("end that run's cut-over, or roll it back, first"))
+    Failed::Store(
+        StoreError::new(action, display, StoreErrorKind::Locked(holder))
+            .hint("end that run's cut-over, or roll it back, first"),
+    )
 }
 
 /// The fence that is there, expired or not; none where a trigger of it is missing.
@@ -316,10 +317,8 @@ fn found(connection: &Connection, display: &str, action: &'static str) -> Result
         return Ok(None);
     }
     let select = format!("SELECT notice, ifnull({NOW} >= expires_at, 0) FROM eventlift_fence");
-    let row: Option<(String, bool)> = connection
-        .query_row(&select, [], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()
-        .map_err(failed)?;
+    let row: Option<(String, bool)> =
+        connection.query_row(&select, [], |row| Ok((row.get(0)?, row.get(1)?))).optional().map_err(failed)?;
     let Some((notice, is_expired)) = row else { return Ok(None) };
     let notice = serde_json::from_str(&notice).map_err(|problem| {
         let problem = format!("its fence has a notice that can't be read ({problem})");

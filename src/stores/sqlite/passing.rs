@@ -15,7 +15,9 @@ pub(super) struct Passing {
 /// Opens the fence for the caller's transaction.
 pub(super) fn begin(transaction: &Connection) -> Result<Passing> {
     let is_fenced: bool = transaction
-        .prepare_cached("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'eventlift_fence')")?
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'eventlift_fence')",
+        )?
         .query_row([], |row| row.get(0))?;
     if is_fenced {
         transaction.execute("UPDATE eventlift_fence SET passing = 1", [])?;

@@ -10,11 +10,7 @@ use super::writer::stream_head;
 
 /// The last revision of each of these streams, in their order. With an index each stream is looked up by itself; without
 /// one the table is read once.
-pub(super) fn heads(
-    connection: &Connection,
-    streams: &[StreamName],
-    is_sealed: bool,
-) -> Result<Vec<Option<Revision>>> {
+pub(super) fn heads(connection: &Connection, streams: &[StreamName], is_sealed: bool) -> Result<Vec<Option<Revision>>> {
     if is_sealed {
         return streams.iter().map(|stream| stream_head(connection, stream)).collect();
     }
