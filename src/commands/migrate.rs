@@ -19,7 +19,7 @@ use super::output::{ErrorView, Format, Report, command};
 use super::progress_line::ProgressLine;
 use super::rebuild::ProjectionLine;
 use super::rules::registry;
-use crate::checks::{CheckReport, Checks, Surveyed, Verdict, When, note_of};
+use crate::checks::{CheckReport, CheckResult, Checks, Surveyed, Verdict, When, note_of};
 use crate::config::Project;
 use crate::pipeline::{
     Heartbeat, MayPass, Migration, MigrationOptions, PipelineError, Refusal, StartingPoint, Stop, StopHandle, Survey,
@@ -44,8 +44,9 @@ pub(super) struct MigrateReport {
     pub(super) seconds: f64,
     /// How often it went on by itself after a store could not be reached.
     pub(super) retries: u32,
-    /// What came of the checks before it, of a new run, and behind it, where some are configured.
-    checks: Vec<CheckReport>,
+    /// What came of the checks before it, of a new run, and behind it, where some are configured: those that did not
+    /// pass. The ledger keeps all of them.
+    checks: Vec<CheckResult>,
     /// What became of the run where checks behind it failed.
     #[serde(skip)]
     consequence: Option<Consequence>,
@@ -244,7 +245,7 @@ impl Work<'_> {
             written_now: outcome.counts.written - done_before.written,
             seconds: self.begun.elapsed().as_secs_f64(),
             retries: 0,
-            checks: self.before.get().cloned().into_iter().collect(),
+            checks: self.before.get().map(not_passed).unwrap_or_default(),
             consequence: None,
             handed_over: false,
             read_models,
@@ -339,9 +340,13 @@ impl Work<'_> {
             Some(Consequence::RolledBack) => (report.state, report.exit_code) = ("rolled_back", ExitCode::Refused),
             Some(_) => report.exit_code = ExitCode::Refused,
         }
-        report.checks.push(checks);
+        report.checks.extend(not_passed(&checks));
         Ok(())
     }
+}
+
+fn not_passed(report: &CheckReport) -> Vec<CheckResult> {
+    report.results.iter().filter(|result| result.verdict != Verdict::Pass).cloned().collect()
 }
 
 /// What the arguments and the project say about a run.
@@ -450,10 +455,8 @@ impl fmt::Display for MigrateReport {
         if self.state == "done" && self.exit_code == ExitCode::Stopped {
             writeln!(f, "the events are in; the read models are what they were, the same command goes on")?;
         }
-        for result in self.checks.iter().flat_map(|report| &report.results) {
-            if result.verdict != Verdict::Pass {
-                writeln!(f, "{result}")?;
-            }
+        for result in &self.checks {
+            writeln!(f, "{result}")?;
         }
         if let Some(consequence) = self.consequence {
             return write!(f, "checks failed: {}", consequence.text());
