@@ -1,5 +1,6 @@
 //! A project: `eventlift.toml` and the folders beside it.
 
+mod check_settings;
 mod control_file;
 mod cutover_settings;
 mod quarantine_settings;
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 use eventlift_transformers::Keys;
 use serde::Deserialize;
 
+use crate::checks::CheckSettings;
 use crate::pipeline::quarantine::QuarantineLimits;
 use crate::pipeline::{Policies, RetryPolicy, ThrottleSettings};
 use crate::serve::Schedule;
@@ -62,6 +64,8 @@ pub struct Project {
     pub throttle: ThrottleSettings,
     /// Whether the way back has to be possible.
     pub reverse: ReverseSettings,
+    /// What is checked before and behind a migration.
+    pub checks: CheckSettings,
     /// What is built when, in the order of the names.
     pub schedules: Vec<Schedule>,
     /// Named secrets, and the environment variables that hold them.
@@ -101,6 +105,10 @@ struct Written {
     throttle: throttle_settings::Written,
     #[serde(default)]
     reverse: ReverseSettings,
+    #[serde(default)]
+    checks: check_settings::Written,
+    #[serde(default)]
+    check: Vec<check_settings::WrittenCheck>,
     #[serde(default)]
     schedule: BTreeMap<String, schedules::Written>,
     #[serde(default)]
@@ -200,6 +208,7 @@ impl Project {
             retry: written.retry.policy().map_err(wrong_value)?,
             cutover: written.cutover.settings().map_err(wrong_value)?,
             throttle: written.throttle.settings().map_err(wrong_value)?,
+            checks: written.checks.settings(written.check).map_err(wrong_value)?,
             schedules: schedules::read(written.schedule).map_err(wrong_value)?,
             keys: written.keys,
         })

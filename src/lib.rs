@@ -73,6 +73,8 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+#[cfg(any(feature = "sqlite", feature = "file"))]
+pub mod checks;
 #[cfg(feature = "cli")]
 pub mod commands;
 #[cfg(any(feature = "sqlite", feature = "file"))]

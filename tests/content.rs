@@ -115,6 +115,8 @@ fn rows(connection: &Connection, table: &str) -> Vec<String> {
         format!("{table}: {}", values.collect::<Vec<_>>().join(" "))
     };
     let mut lines: Vec<String> = statement.query_map([], |row| Ok(text(row))).unwrap().map(Result::unwrap).collect();
+    // What was checked, and when, is of no consequence.
+    lines.retain(|line| !line.starts_with("eventlift_notes: book=checks "));
     if table != "events" {
         lines.sort();
     }

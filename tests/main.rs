@@ -6,6 +6,8 @@
 mod bad_folds;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod bad_input;
+#[cfg(all(feature = "cli", feature = "sqlite", feature = "file", feature = "jq", feature = "schema", unix))]
+mod checks;
 #[cfg(all(feature = "cli", feature = "jq", feature = "schema"))]
 mod command_line;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
@@ -83,4 +85,6 @@ mod sqlite_read_models;
 mod sqlite_store;
 #[cfg(all(feature = "cli", feature = "jq", feature = "schema"))]
 mod starter;
+#[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
+mod throttle;
 mod way_back;

@@ -48,14 +48,16 @@ pub struct Arguments {
 pub enum Command {
     /// Make a starter project, from a store's own contents where given one.
     Init(InitArguments),
-    /// Compile every definition, run their test cases, prove the chains. Needs no store.
+    /// Compile every definition, run their test cases, prove the chains. Needs no store, unless asked to look at them.
     #[command(after_help = "\
 Examples:
-  eventlift check shop             the definitions alone decide
-  eventlift check shop --strict    fails as well where they are not those that the target was filled with
-  eventlift check shop --json      for a script
+  eventlift check shop                           the definitions and their test cases
+  eventlift check shop --strict                  fails as well where the target was filled with others
+  eventlift check shop --stores                  and what would be checked before a migration
+  eventlift check shop --stores --when cutover   and what would be checked before a cut-over
+  eventlift check shop --json                    for a script
 
-Where the target has a ledger that can be looked at, rules that were applied and have changed since are shown.")]
+Writes nothing. Where the target has a ledger that can be looked at, rules that were applied and have changed since are shown.")]
     Check(CheckArguments),
     /// Read the source and show what a migration would do. Writes nothing.
     Plan(PlanArguments),
@@ -143,17 +145,6 @@ pub struct ProjectArguments {
     /// The folder of eventlift.toml.
     #[arg(default_value = ".")]
     pub project: PathBuf,
-}
-
-/// Which project, and how strictly.
-#[derive(Debug, Args)]
-pub struct CheckArguments {
-    /// Which project.
-    #[command(flatten)]
-    pub project: ProjectArguments,
-    /// Fail (exit code 5) where rules that were applied have changed: `migrate` would be refused.
-    #[arg(long)]
-    pub strict: bool,
 }
 
 /// Which runs.
@@ -383,6 +374,40 @@ pub struct MigrateArguments {
     /// before and at the end.
     #[arg(long)]
     pub follow: bool,
+    /// Don't make this check; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub skip_check: Vec<String>,
+}
+
+/// What to check.
+#[derive(Debug, Args)]
+pub struct CheckArguments {
+    /// Which project.
+    #[command(flatten)]
+    pub project: ProjectArguments,
+    /// Fail (exit code 5) where rules that were applied have changed: `migrate` would be refused.
+    #[arg(long)]
+    pub strict: bool,
+    /// Make the checks of the stores as well: those of eventlift and those under [[check]] in eventlift.toml.
+    #[arg(long)]
+    pub stores: bool,
+    /// Which of them: those before a migration, those behind it, or those of a cut-over.
+    #[arg(long, value_name = "TIME", default_value = "before", requires = "stores")]
+    pub when: CheckTime,
+    /// Don't make this check; may be repeated.
+    #[arg(long, value_name = "NAME", requires = "stores")]
+    pub skip_check: Vec<String>,
+}
+
+/// When checks are made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub enum CheckTime {
+    /// Before a migration.
+    Before,
+    /// Behind it.
+    After,
+    /// When writers are about to be switched.
+    Cutover,
 }
 
 /// How fast a project's run is to be from now on.

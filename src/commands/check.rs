@@ -8,11 +8,13 @@ use eventlift_transformers::{NoWayBack, Registry};
 use serde::Serialize;
 
 use super::applied::Applied;
-use super::arguments::CheckArguments;
+use super::arguments::{CheckArguments, CheckTime};
+use super::checks::{CheckOptions, run_checks};
 use super::error::{CommandError, ExitCode};
 use super::output::Report;
 use super::read_models::projections;
 use super::rules::definitions;
+use crate::checks::{CheckReport as StoreReport, When};
 use crate::config::{ConfigError, Project};
 
 /// How the definitions fared.
@@ -38,6 +40,8 @@ pub(super) struct CheckReport {
     /// Whether a way back was asked for.
     #[serde(skip)]
     reverse: bool,
+    /// What came of the checks of the stores; none where they were not made.
+    stores: Option<StoreReport>,
 }
 
 /// What is wrong.
@@ -71,6 +75,18 @@ pub(super) async fn check(arguments: &CheckArguments) -> Result<CheckReport, Com
     }
     results.extend(projections.test());
     problems.extend(wrong_in_project(&project, &projections.names()).into_iter().map(ProblemLine::from));
+    let stores = match arguments.stores {
+        false => None,
+        true => {
+            let when = match arguments.when {
+                CheckTime::Before => When::Before,
+                CheckTime::After => When::After,
+                CheckTime::Cutover => When::Cutover,
+            };
+            let options = CheckOptions { skip: arguments.skip_check.clone(), ..CheckOptions::default() };
+            Some(run_checks(&project, when, options).await?)
+        }
+    };
     let passed = results.iter().filter(|result| result.passed()).count();
     Ok(CheckReport {
         rules: registry.rule_count(),
@@ -84,6 +100,7 @@ pub(super) async fn check(arguments: &CheckArguments) -> Result<CheckReport, Com
         is_strict: arguments.strict,
         problems,
         reverse: project.reverse.enabled,
+        stores,
     })
 }
 
@@ -114,9 +131,19 @@ impl From<TestResult> for TestLine {
     }
 }
 
+fn moment(when: When) -> &'static str {
+    match when {
+        When::Before => "before",
+        When::After => "behind",
+        When::Cutover => "at the cut-over of",
+    }
+}
+
 impl Report for CheckReport {
     fn exit_code(&self) -> ExitCode {
-        match (self.failed == 0 && self.problems.is_empty(), self.is_strict && !self.applied.changed_rules.is_empty()) {
+        let are_others = self.is_strict && !self.applied.changed_rules.is_empty();
+        let stores_fail = self.stores.as_ref().is_some_and(|stores| !stores.passed());
+        match (self.failed == 0 && self.problems.is_empty(), are_others || stores_fail) {
             (false, _) => ExitCode::Project,
             (true, true) => ExitCode::Refused,
             (true, false) => ExitCode::Done,
@@ -171,6 +198,9 @@ impl fmt::Display for CheckReport {
         for ProblemLine { message, hint } in &self.problems {
             write!(f, "\nerror: {message}")?;
             hint.iter().try_for_each(|hint| write!(f, "\nhint: {hint}"))?;
+        }
+        if let Some(stores) = &self.stores {
+            write!(f, "\n{} the migration:\n{stores}", moment(stores.when))?;
         }
         self.write_applied(f)
     }

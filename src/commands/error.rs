@@ -3,6 +3,7 @@
 use eventlift_events::{StoreError, StoreErrorKind};
 use eventlift_transformers::{DefinitionErrors, NotInvertible, RegistryErrors};
 
+use crate::checks::CheckReport;
 use crate::config::ConfigError;
 use crate::cutover::CutOverError;
 use crate::pipeline::PipelineError;
@@ -149,6 +150,17 @@ pub enum CommandError {
         path: String,
         /// Why.
         source: std::io::Error,
+    },
+    /// Checks have failed before anything was written.
+    #[error("refused to run: {failed} of {made} checks failed\n{0}", failed = .0.failed().len(), made = .0.results.len())]
+    ChecksFailed(CheckReport),
+    /// A name that no check has.
+    #[error("failed to find a check named {name:?}: there are {}", .known.join(", "))]
+    UnknownCheck {
+        /// The name.
+        name: String,
+        /// The names there are.
+        known: Vec<String>,
     },
     /// A file can't be read.
     #[error("failed to read {path}: {source}")]
@@ -317,6 +329,13 @@ impl CommandError {
             Self::CutOver(error) => error.hint(),
             Self::NotInvertible(missing) => missing.0.first().and_then(|first| first.hint.clone()),
             Self::Serve(error) => error.hint(),
+            Self::ChecksFailed(report) => {
+                let name = report.failed().first().copied().unwrap_or("NAME").to_owned();
+                Some(format!("nothing was written; a check that may be left out is skipped with --skip-check {name:?}"))
+            }
+            Self::UnknownCheck { name, known } => {
+                eventlift_language::problem::did_you_mean(name, known.iter().map(|known| &**known))
+            }
             Self::NotHandedOver { .. } => Some(
                 "only a `migrate --follow` of the same project folder that has caught up hands over; stop the process \
                  with SIGTERM, or give it longer"
@@ -376,7 +395,8 @@ impl CommandError {
             | Self::ReadModelsMoved { .. } => ExitCode::Refused,
             Self::Serve(ServeError::Ledger(error)) => of_store(error),
             Self::Serve(_) | Self::Write { .. } | Self::Read { .. } | Self::Exists(_) => ExitCode::Store,
-            Self::WrongLimit { .. } => ExitCode::Usage,
+            Self::WrongLimit { .. } | Self::UnknownCheck { .. } => ExitCode::Usage,
+            Self::ChecksFailed(_) => ExitCode::Refused,
             Self::BesideEvents(error) => error.exit_code(),
             Self::Usage(_) | Self::UnknownRun { .. } => ExitCode::Usage,
             Self::Untranslatable { .. } | Self::NoSuchRevision { .. } => ExitCode::Source,

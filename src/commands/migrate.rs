@@ -9,6 +9,7 @@ use eventlift_transformers::{Registry, Shape};
 use serde::Serialize;
 
 use super::arguments::{MigrateArguments, MigrationArguments};
+use super::checks::{Consequence, conclude, refuse_unknown};
 use super::control::Listening;
 use super::cutover::refuse_after_cut_over;
 use super::error::{CommandError, ExitCode};
@@ -19,11 +20,12 @@ use super::output::{ErrorView, Format, Report, command};
 use super::progress_line::ProgressLine;
 use super::rebuild::ProjectionLine;
 use super::rules::registry;
+use crate::checks::{CheckReport, CheckResult, Checks, Surveyed, Verdict, When, note_of};
 use crate::config::Project;
 use crate::pipeline::quarantine::Quarantined;
 use crate::pipeline::{
     Heartbeat, MayPass, Migration, MigrationOptions, PipelineError, Refusal, SessionStart, StartingPoint, Stop,
-    StopHandle, Survey, SurveyOptions, survey,
+    StopHandle, Survey, SurveyOptions,
 };
 use crate::stores::StoreConfig;
 
@@ -46,6 +48,12 @@ pub(super) struct MigrateReport {
     pub(super) seconds: f64,
     /// How often it went on by itself after a store could not be reached.
     pub(super) retries: u32,
+    /// What came of the checks before it, of a new run, and behind it, where some are configured: those that did not
+    /// pass. The ledger keeps all of them.
+    checks: Vec<CheckResult>,
+    /// What became of the run where checks behind it failed.
+    #[serde(skip)]
+    consequence: Option<Consequence>,
     /// Whether it ended because another command asked for its target.
     pub(super) handed_over: bool,
     /// What became of the read models and snapshots.
@@ -82,6 +90,7 @@ async fn migrate_project(
     arguments: &MigrateArguments,
     format: Format,
 ) -> Result<MigrateReport, CommandError> {
+    refuse_unknown(project, &arguments.skip_check)?;
     let registry = Arc::new(registry(project)?);
     if project.source.is_same(target) {
         let store = project.source.reader().await?.identity().to_string();
@@ -93,6 +102,7 @@ async fn migrate_project(
         project,
         target,
         arguments: &arguments.migration,
+        skip: &arguments.skip_check,
         format,
         registry,
         options: migration_options(&arguments.migration, project),
@@ -102,10 +112,15 @@ async fn migrate_project(
         begun: Instant::now(),
         start: OnceLock::new(),
         proof: OnceLock::new(),
+        before: OnceLock::new(),
+        was_done: OnceLock::new(),
     };
     let attempt = |heartbeat| work.attempt(heartbeat);
     let (mut report, retries) = going_on(&project.retry, format, &work.stop, attempt, || work.reach()).await?;
     report.retries = retries;
+    if report.state == "done" && !target.is_standard_stream() && project.checks.at(When::After).next().is_some() {
+        work.check_behind(&mut report).await?;
+    }
     if arguments.follow && report.state == "done" && report.exit_code == ExitCode::Done {
         follow(&work, &mut report).await?;
     }
@@ -117,6 +132,8 @@ pub(super) struct Work<'a> {
     pub(super) project: &'a Project,
     pub(super) target: &'a StoreConfig,
     pub(super) arguments: &'a MigrationArguments,
+    /// The names of checks that are not made.
+    skip: &'a [String],
     pub(super) format: Format,
     registry: Arc<Registry>,
     options: MigrationOptions,
@@ -128,6 +145,10 @@ pub(super) struct Work<'a> {
     pub(super) start: OnceLock<StartingPoint>,
     /// What the source was proved to hold, once it was.
     proof: OnceLock<Survey>,
+    /// What came of the checks before a new run.
+    before: OnceLock<CheckReport>,
+    /// Whether the run was done before.
+    was_done: OnceLock<bool>,
 }
 
 impl Work<'_> {
@@ -154,7 +175,16 @@ impl Work<'_> {
         let start = migration.starting_point().await?;
         let first_start = *self.start.get_or_init(|| start);
         let done_before = first_start.counts();
+        if self.was_done.get().is_none() {
+            let last = migration.target().runs().await?.pop();
+            // Only one attempt runs at a time, so that there is none yet.
+            let _ = self.was_done.set(last.is_some_and(|run| run.state == RunState::Done));
+        }
         self.prove(&migration, start).await?;
+        let migration = match (self.before.get(), start.is_first_event()) {
+            (Some(report), true) => migration.noting(vec![note_of(report)?]),
+            _ => migration,
+        };
         let proof = self.proof.get();
         let total = proof.map(|proof| proof.events() + proof.after.map_or(0, |_| done_before.read));
         let source = migration.source();
@@ -224,6 +254,8 @@ impl Work<'_> {
             quarantined: outcome.quarantined,
             seconds: self.begun.elapsed().as_secs_f64(),
             retries: 0,
+            checks: self.before.get().map(not_passed).unwrap_or_default(),
+            consequence: None,
             handed_over: false,
             read_models,
             read_models_error: failed.as_ref().map(ErrorView::of),
@@ -238,8 +270,12 @@ impl Work<'_> {
     /// Proves once what the run will do, where the source can be read for that.
     async fn prove(&self, migration: &Migration, start: StartingPoint) -> Result<(), CommandError> {
         let (source, options) = (migration.source(), &self.options);
-        if !source.is_rereadable() || self.proof.get().is_some() {
+        if self.proof.get().is_some() {
             return Ok(());
+        }
+        let checks = self.checks();
+        if !source.is_rereadable() {
+            return self.check_before(&checks, None, start).await;
         }
         let mut proving = ProgressLine::new(self.format, "proving", None, 0);
         let survey_options = SurveyOptions {
@@ -250,9 +286,9 @@ impl Work<'_> {
             policies: options.policies,
             gaps_are_found_later: self.registry.shape() == Shape::OneToOne,
         };
-        let proof = survey(&**source, &self.registry, &survey_options, &self.stop, |read| proving.set(read)).await;
+        let surveyed = checks.survey(&**source, &survey_options, |read| proving.set(read)).await;
         proving.end();
-        let proof = proof?;
+        let Surveyed { survey: proof, looks } = surveyed?;
         if !proof.complete {
             return Ok(());
         }
@@ -263,10 +299,63 @@ impl Work<'_> {
             let scope = self.arguments.scope.to_string();
             return Err(CommandError::NothingInScope { source_name, scope });
         }
+        let surveyed = Surveyed { survey: proof.clone(), looks };
+        self.check_before(&checks, Some(surveyed), start).await?;
         // Only one attempt runs at a time, so that there is none yet.
         let _ = self.proof.set(proof);
         Ok(())
     }
+
+    fn checks(&self) -> Checks<'_> {
+        Checks {
+            settings: &self.project.checks,
+            policies: self.project.policies,
+            scope: self.options.scope.clone(),
+            source: &self.project.source,
+            target: Some(self.target),
+            read_models: self.project.read_models.as_ref(),
+            registry: Arc::clone(&self.registry),
+            skip: self.skip,
+            stop: &self.stop,
+        }
+    }
+
+    /// Makes the checks before a new run, and refuses it where some fail. A run that goes on has passed them.
+    async fn check_before(
+        &self,
+        checks: &Checks<'_>,
+        surveyed: Option<Surveyed>,
+        start: StartingPoint,
+    ) -> Result<(), CommandError> {
+        if !start.is_first_event() || self.before.get().is_some() {
+            return Ok(());
+        }
+        let report = checks.run(When::Before, surveyed).await?;
+        if !report.passed() {
+            return Err(CommandError::ChecksFailed(report));
+        }
+        // As above.
+        let _ = self.before.set(report);
+        Ok(())
+    }
+
+    /// Makes the checks behind the run, and does what is configured where some fail.
+    async fn check_behind(&self, report: &mut MigrateReport) -> Result<(), CommandError> {
+        let checks = self.checks().run(When::After, None).await?;
+        let was_done = self.was_done.get().copied().unwrap_or(true);
+        report.consequence = conclude(self.project, &checks, !was_done).await?;
+        match report.consequence {
+            None => {}
+            Some(Consequence::RolledBack) => (report.state, report.exit_code) = ("rolled_back", ExitCode::Refused),
+            Some(_) => report.exit_code = ExitCode::Refused,
+        }
+        report.checks.extend(not_passed(&checks));
+        Ok(())
+    }
+}
+
+fn not_passed(report: &CheckReport) -> Vec<CheckResult> {
+    report.results.iter().filter(|result| result.verdict != Verdict::Pass).cloned().collect()
 }
 
 /// What the arguments and the project say about a run.
@@ -378,6 +467,12 @@ impl fmt::Display for MigrateReport {
         }
         if self.state == "done" && self.exit_code == ExitCode::Stopped {
             writeln!(f, "the events are in; the read models are what they were, the same command goes on")?;
+        }
+        for result in &self.checks {
+            writeln!(f, "{result}")?;
+        }
+        if let Some(consequence) = self.consequence {
+            return write!(f, "checks failed: {}", consequence.text());
         }
         if self.handed_over {
             writeln!(f, "handed over: another command asked for the target")?;

@@ -4,6 +4,7 @@
 mod applied;
 mod arguments;
 mod check;
+mod checks;
 mod compared;
 mod control;
 mod cutover;
@@ -37,6 +38,7 @@ mod throttle;
 mod verify;
 
 pub use arguments::{Arguments, Command, MapCommand, RunsCommand};
+pub use checks::{CheckOptions, run_checks};
 pub use control::{HandedOver, ask_to_hand_over};
 pub use error::{CommandError, ExitCode};
 pub use output::{Format, print_error, print_report};
@@ -64,7 +66,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
     let format = Format::of(arguments.json);
     let outcome = match arguments.command {
         Command::Init(init_arguments) => init(&init_arguments).await.map(|r| print_report(format, &r)),
-        Command::Check(project) => check(&project).await.map(|r| print_report(format, &r)),
+        Command::Check(arguments) => check(&arguments).await.map(|r| print_report(format, &r)),
         Command::Plan(plan_arguments) => plan(&plan_arguments, format).await.map(|r| print_report(format, &r)),
         Command::Migrate(migration) => migrate(&migration, format).await.map(|r| print_report(format, &r)),
         Command::Verify(migration) => verify(&migration, format).await.map(|r| print_report(format, &r)),

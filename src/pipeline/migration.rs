@@ -4,8 +4,8 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, OnceLock};
 
 use eventlift_events::{
-    Checkpoint, Counts, EventReader, EventWriter, LoadRange, Position, ReadRequest, RunDetails, RunId, RunRecord,
-    RunState, Scope, Timestamp,
+    Checkpoint, Counts, EventReader, EventWriter, LoadRange, NoteChange, Position, ReadRequest, RunDetails, RunId,
+    RunRecord, RunState, Scope, Timestamp,
 };
 use eventlift_transformers::{Registry, Shape};
 use futures_util::StreamExt;
@@ -98,6 +98,7 @@ pub struct Migration {
     options: MigrationOptions,
     pub(super) stop: Stop,
     throttle: Throttle,
+    notes: Vec<NoteChange>,
     progress: watch::Sender<Progress>,
     /// The source's last position, once it is followed.
     pub(super) head: Option<Position>,
@@ -135,6 +136,7 @@ impl Migration {
             options,
             stop: Stop::never(),
             throttle: Throttle::off(),
+            notes: Vec::new(),
             progress,
             head: None,
             following: false,
@@ -158,6 +160,11 @@ impl Migration {
     /// The same, no faster than that.
     pub fn throttled(self, throttle: Throttle) -> Self {
         Self { throttle, ..self }
+    }
+
+    /// The same, with notes that the run keeps from its beginning on.
+    pub fn noting(self, notes: Vec<NoteChange>) -> Self {
+        Self { notes, ..self }
     }
 
     /// Where it reads.
@@ -236,6 +243,10 @@ impl Migration {
         self.report(RunState::Loading, counts, at, Quarantined::default());
         self.record(&mut record, &session, RunState::Loading).await?;
         self.throttle.begins(record.id);
+        if !self.notes.is_empty() {
+            let notes = std::mem::take(&mut self.notes);
+            self.target.write_notes(record.id, &notes).await.map_err(PipelineError::Target)?;
+        }
         if checkpoint.is_none() && listener.is_none() && self.options.onto.is_none() {
             self.report(RunState::Loading, ranges::sum(&ranges), None, Quarantined::default());
             checkpoint = match self.load_ranges(record.id, ranges).await? {

@@ -56,7 +56,7 @@ pub use session::{SessionStart, applied_rules, supersede};
 pub use starting_point::StartingPoint;
 pub use still_agrees::still_agrees;
 pub use stop::{Stop, StopHandle};
-pub use survey::{Covered, Sample, Survey, SurveyOptions, survey};
+pub use survey::{Covered, Look, Sample, Survey, SurveyOptions, survey, survey_looking};
 pub use tail::Tail;
 pub use throttle::{
     Controller, Limits, LoadQuery, Moment, Size, StoreSide, Throttle, ThrottleSettings, ThrottleState, Window,

@@ -66,6 +66,25 @@ pub struct SurveyOptions {
     pub gaps_are_found_later: bool,
 }
 
+/// Looks at every event of a source while it is surveyed.
+pub trait Look: Send {
+    /// Takes the next event, in the order of the source.
+    fn look(&mut self, event: &Event);
+}
+
+/// Surveys a source as [`survey`] does, and shows every event to `look`: then the source is read, though it could count
+/// by itself. So one scan feeds whoever wants to see the events.
+pub async fn survey_looking(
+    reader: &dyn EventReader,
+    registry: &Registry,
+    options: &SurveyOptions,
+    stop: &Stop,
+    seen: impl FnMut(u64),
+    look: &mut dyn Look,
+) -> Result<Survey, PipelineError> {
+    surveyed(reader, registry, options, stop, seen, Some(look)).await
+}
+
 /// Surveys a source. A store that can count by itself and guarantees its own order is asked, any other is read whole
 /// and audited, in bounded memory. `seen` hears how many events were read.
 pub async fn survey(
@@ -73,9 +92,20 @@ pub async fn survey(
     registry: &Registry,
     options: &SurveyOptions,
     stop: &Stop,
-    mut seen: impl FnMut(u64),
+    seen: impl FnMut(u64),
 ) -> Result<Survey, PipelineError> {
-    if options.samples == 0 && options.limit.is_none() && needs_no_audit(reader, options) {
+    surveyed(reader, registry, options, stop, seen, None).await
+}
+
+async fn surveyed(
+    reader: &dyn EventReader,
+    registry: &Registry,
+    options: &SurveyOptions,
+    stop: &Stop,
+    mut seen: impl FnMut(u64),
+    mut look: Option<&mut dyn Look>,
+) -> Result<Survey, PipelineError> {
+    if look.is_none() && !options.reads_everything(reader) {
         let census = reader.census(&options.scope, None).await.map_err(PipelineError::Source)?;
         if let Some(census) = census {
             let head = reader.head().await.map_err(PipelineError::Source)?;
@@ -103,6 +133,9 @@ pub async fn survey(
         read += batch.len() as u64;
         seen(read);
         for event in batch {
+            if let Some(look) = &mut look {
+                look.look(&event);
+            }
             count(&mut types, event, options.samples);
         }
         if !complete || stop.is_asked() {
@@ -123,6 +156,13 @@ pub async fn survey(
     };
     let types = types.into_iter().map(|(schema, (tally, samples))| covered(registry, schema, tally, samples)).collect();
     Ok(Survey { types, head, finding, complete, after: options.after })
+}
+
+impl SurveyOptions {
+    /// Whether a survey reads every event, and does not only ask the store to count them.
+    pub fn reads_everything(&self, reader: &dyn EventReader) -> bool {
+        self.samples > 0 || self.limit.is_some() || !needs_no_audit(reader, self)
+    }
 }
 
 fn needs_no_audit(reader: &dyn EventReader, options: &SurveyOptions) -> bool {

@@ -9,6 +9,8 @@ mod configured;
 #[cfg(feature = "file")]
 pub mod file;
 #[cfg(any(feature = "sqlite", feature = "file"))]
+mod fitness;
+#[cfg(any(feature = "sqlite", feature = "file"))]
 pub(crate) mod local_file;
 #[cfg(feature = "postgres")]
 pub mod postgres;
@@ -23,3 +25,5 @@ pub use asked::{Answer, Cell};
 pub use checkpoint_table::{CheckpointChange, CheckpointDatabase, CheckpointRow, CheckpointRows, CheckpointTable};
 #[cfg(any(feature = "sqlite", feature = "file"))]
 pub use configured::{InvalidStore, KINDS, KeptAs, READ_MODEL_KINDS, ReadModelConfig, StoreConfig};
+#[cfg(any(feature = "sqlite", feature = "file"))]
+pub use fitness::Room;

@@ -3,6 +3,7 @@
 mod bad_input;
 mod certificates;
 mod checkpoint_table;
+mod checks;
 mod connection;
 mod database;
 mod disturbed;

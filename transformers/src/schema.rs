@@ -50,10 +50,16 @@ impl JsonSchema {
     /// Checks an event's data. Fails with the first violation: type, version, path and what is wrong.
     #[cfg(feature = "schema")]
     pub(crate) fn check(&self, event: &Event) -> Result<(), Reason> {
+        self.follow("the result", event)
+    }
+
+    /// The same; `subject` is what the event is called.
+    #[cfg(feature = "schema")]
+    pub(crate) fn follow(&self, subject: &str, event: &Event) -> Result<(), Reason> {
         let context = |path: &str, what: &dyn std::fmt::Display| {
             let (event_type, version) = (&event.event_type, event.version);
             Reason::new(format_args!(
-                "the result breaks the JSON Schema of {event_type} version {version} at {}: {what}",
+                "{subject} breaks the JSON Schema of {event_type} version {version} at {}: {what}",
                 location(path)
             ))
             .hint(format_args!("the schema is at {}", self.place))
@@ -69,6 +75,12 @@ impl JsonSchema {
     #[cfg(not(feature = "schema"))]
     pub(crate) fn check(&self, _: &Event) -> Result<(), Reason> {
         // Cannot be called: without the feature no schema can be made.
+        Ok(())
+    }
+
+    #[cfg(not(feature = "schema"))]
+    pub(crate) fn follow(&self, _: &str, _: &Event) -> Result<(), Reason> {
+        // Likewise.
         Ok(())
     }
 }

@@ -18,6 +18,10 @@ const KEPT: Duration = Duration::from_millis(50);
 const SAVED: Duration = Duration::from_secs(1);
 /// The longest wait after which everything is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// No wait is shorter: timers are no finer, and what comes too late is made up for.
+const SHORTEST_WAIT: Duration = Duration::from_millis(1);
+/// What is lost by rounding, in seconds.
+const NOTHING: f64 = 1e-6;
 /// Bytes in a megabyte.
 const MEGABYTE: f64 = 1e6;
 
@@ -130,8 +134,8 @@ impl Controller {
             *credit = (*credit + rate * passed).min(needed + rate * KEPT.as_secs_f64());
             wait = wait.max((needed - *credit) / rate);
         }
-        if wait > 0.0 {
-            return Some(Duration::from_secs_f64(wait.min(LOOK_AGAIN.as_secs_f64())));
+        if wait > NOTHING {
+            return Some(Duration::from_secs_f64(wait).clamp(SHORTEST_WAIT, LOOK_AGAIN));
         }
         for ((credit, rate), cost) in self.credit.iter_mut().zip(rates).zip(costs) {
             *credit -= if rate.is_some() { cost } else { 0.0 };

@@ -12,6 +12,9 @@ const LARGEST_SIZE: f64 = 1_000_000.0;
 const AIM: f64 = 0.9;
 /// What a new measurement counts in the average.
 const WEIGHT: f64 = 0.3;
+/// Where breaks are longer than this, measurements are rare, and each counts more.
+const RARE: f64 = 1.0;
+const RARE_WEIGHT: f64 = 0.8;
 /// The longest break between two transactions.
 const LONGEST_BREAK: f64 = 10.0;
 /// A break shorter than this is none.
@@ -56,7 +59,8 @@ impl LatencyKeeper {
             return;
         }
         let took = took.as_secs_f64();
-        let average = self.average.map_or(took, |average| average + WEIGHT * (took - average));
+        let weight = if self.pause > RARE { RARE_WEIGHT } else { WEIGHT };
+        let average = self.average.map_or(took, |average| average + weight * (took - average));
         self.average = Some(average);
         let ratio = self.target * AIM / average.max(f64::EPSILON);
         if ratio < 1.0 {

@@ -8,8 +8,8 @@ mod controller;
 mod latency;
 mod load;
 mod settings;
-mod throttle;
+mod waiting;
 
 pub use controller::{Controller, Moment, Size, ThrottleState};
 pub use settings::{Limits, LoadQuery, StoreSide, ThrottleSettings, Window};
-pub use throttle::Throttle;
+pub use waiting::Throttle;

@@ -32,6 +32,7 @@ mod decode;
 mod encode;
 mod failure;
 mod fence;
+mod fitness;
 mod identity;
 mod layout;
 mod ledger;

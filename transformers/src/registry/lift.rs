@@ -201,6 +201,12 @@ impl Registry {
         self.schemas.len()
     }
 
+    /// Why an event, as it is, breaks the JSON Schema of its type and version; none where it follows it, or where there
+    /// is none.
+    pub fn broken_schema(&self, event: &Event) -> Option<Reason> {
+        self.schemas.get(&Schema::of(event))?.follow("the event", event).err()
+    }
+
     /// Whether there are no rules at all. Types may still be declared.
     pub fn is_empty(&self) -> bool {
         self.parts.is_empty()
