@@ -15,6 +15,7 @@ use super::output::{Format, Report, command};
 use super::progress_line::ProgressLine;
 use super::rules::registry;
 use super::stand_by::StandBy;
+use crate::checks;
 use crate::config::Project;
 use crate::cutover::Attendant;
 use crate::cutover::{
@@ -60,7 +61,8 @@ pub(super) async fn cutover(arguments: &CutOverArguments, format: Format) -> Res
     let target_config = project.require_target()?;
     let run = require_done(target_config).await?;
     let registry = Arc::new(registry(&project)?);
-    let mut attendant = StandBy::new(&project, target_config, run.id.to_string(), format);
+    let mut attendant =
+        StandBy::new(&project, target_config, arguments.migration.scope.scope(), run.id.to_string(), format);
     let fence = source_fence(&project, &attendant, arguments.fenced).await?;
     let target_fence = target_config.fence().await?.map(FenceBy::Store);
 
@@ -75,6 +77,7 @@ pub(super) async fn cutover(arguments: &CutOverArguments, format: Format) -> Res
     line.end();
     let mut tail = tail?;
     refuse_quarantined(tail.target_mut(), run.id).await?;
+    refuse_held(tail.target_mut(), run.id).await?;
     let readers = (project.source.reader().await?, target_config.reader().await?);
     let apart = Arc::new(Apart::of(tail.target_mut(), run.id).await?);
     let verification = GrowingVerification::new(readers.0, readers.1, registry, options, apart, stop).await?;
@@ -113,7 +116,7 @@ pub(super) fn milliseconds(duration: Duration) -> f64 {
 /// How the source of a project is fenced. Fails where nothing says how.
 pub(super) async fn source_fence(
     project: &Project,
-    attendant: &StandBy,
+    attendant: &StandBy<'_>,
     is_fenced: bool,
 ) -> Result<FenceBy, CommandError> {
     if is_fenced {
@@ -158,6 +161,17 @@ async fn refuse_quarantined(target: &dyn eventlift_events::EventWriter, run: Run
         hint:
             "`eventlift quarantine list` says why; correct the rule and `eventlift quarantine retry`, or discard them"
                 .to_owned(),
+    }
+    .into())
+}
+
+/// Refuses to cut over where checks behind the migration have failed.
+async fn refuse_held(target: &dyn eventlift_events::EventWriter, run: RunId) -> Result<(), CommandError> {
+    let Some(hold) = checks::held(target, run).await? else { return Ok(()) };
+    Err(CutOverError::Refused {
+        problem: format!("checks behind the migration have failed at {}: {}", hold.at, hold.checks.join(", ")),
+        hint: "`eventlift check --stores --when after` makes them again; `eventlift migrate` takes note of what comes of them"
+            .to_owned(),
     }
     .into())
 }

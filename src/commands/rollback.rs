@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use eventlift_events::{RunRecord, RunState};
+use eventlift_events::{RunRecord, RunState, Scope};
 use serde::Serialize;
 
 use super::arguments::RollbackArguments;
@@ -45,7 +45,7 @@ pub(super) async fn rollback(arguments: &RollbackArguments, format: Format) -> R
         None => None,
     };
     let is_switched = record.as_ref().is_some_and(|record| record.step >= CutOverStep::Confirmed);
-    let mut attendant = StandBy::new(&project, target, run.id.to_string(), format);
+    let mut attendant = StandBy::new(&project, target, Scope::All, run.id.to_string(), format);
     let source_fence = match project.source.fence().await? {
         _ if attendant.has_hooks(Moment::Lift) => FenceBy::Hooks,
         Some(fence) => FenceBy::Store(fence),
@@ -76,7 +76,7 @@ async fn before(
     target: &StoreConfig,
     run: RunRecord,
     mut source_fence: FenceBy,
-    attendant: &mut StandBy,
+    attendant: &mut StandBy<'_>,
     is_sure: bool,
 ) -> Result<RollbackReport, CommandError> {
     let mut report = RollbackReport {
@@ -113,7 +113,7 @@ async fn after(
     target: &StoreConfig,
     (run, record): (RunRecord, CutOver),
     source_fence: FenceBy,
-    attendant: &mut StandBy,
+    attendant: &mut StandBy<'_>,
     arguments: &RollbackArguments,
 ) -> Result<RollbackReport, CommandError> {
     let target_fence = match (target.fence().await?, arguments.fenced) {

@@ -1,15 +1,18 @@
 //! The user's part of a cut-over: hooks, checks, and what is said of every step.
 
+use std::io::Write;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use eventlift_events::Scope;
 use tokio::process::Command;
 
+use super::checks::{CheckOptions, run_checks};
 use super::output::Format;
-use crate::config::{CutOverSettings, Hook, HookAction, HookStore, Project};
+use crate::checks::{Verdict, When};
+use crate::config::{Hook, HookAction, HookStore, Project};
 use crate::cutover::{Attendant, Boundary, CutOverStep, Failure, Moment};
 use crate::stores::StoreConfig;
 
@@ -17,35 +20,34 @@ use crate::stores::StoreConfig;
 const SAID: usize = 2_000;
 
 /// Stands by a cut-over for a project.
-pub(super) struct StandBy {
-    settings: CutOverSettings,
-    source: StoreConfig,
-    target: StoreConfig,
-    folder: PathBuf,
+pub(super) struct StandBy<'a> {
+    project: &'a Project,
+    target: &'a StoreConfig,
+    /// What is migrated.
+    scope: Scope,
     run: String,
     format: Format,
     begun: Instant,
 }
 
-impl StandBy {
-    pub(super) fn new(project: &Project, target: &StoreConfig, run: String, format: Format) -> Self {
-        Self {
-            settings: project.cutover.clone(),
-            source: project.source.clone(),
-            target: target.clone(),
-            folder: project.folder.clone(),
-            run,
-            format,
-            begun: Instant::now(),
-        }
+impl<'a> StandBy<'a> {
+    pub(super) fn new(
+        project: &'a Project,
+        target: &'a StoreConfig,
+        scope: Scope,
+        run: String,
+        format: Format,
+    ) -> Self {
+        Self { project, target, scope, run, format, begun: Instant::now() }
     }
 
-    fn hooks_of(&self, moment: Moment) -> &[Hook] {
+    fn hooks_of(&self, moment: Moment) -> &'a [Hook] {
+        let settings = &self.project.cutover;
         match moment {
-            Moment::Fence => &self.settings.fence,
-            Moment::Lift => &self.settings.lift,
-            Moment::Switch => &self.settings.switch,
-            Moment::SwitchBack => &self.settings.switch_back,
+            Moment::Fence => &settings.fence,
+            Moment::Lift => &settings.lift,
+            Moment::Switch => &settings.switch,
+            Moment::SwitchBack => &settings.switch_back,
         }
     }
 
@@ -67,8 +69,8 @@ impl StandBy {
 
     async fn run_sql(&self, sql: &str, on: HookStore) -> Result<(), Failure> {
         let store = match on {
-            HookStore::Source => &self.source,
-            HookStore::Target => &self.target,
+            HookStore::Source => &self.project.source,
+            HookStore::Target => self.target,
         };
         store.execute(sql).await.map_err(|error| Failure(error.to_string()))
     }
@@ -77,7 +79,7 @@ impl StandBy {
         let Some((program, arguments)) = command.split_first() else { return Ok(()) };
         let started = Command::new(program)
             .args(arguments)
-            .current_dir(&self.folder)
+            .current_dir(&self.project.folder)
             .env("EVENTLIFT_RUN", &self.run)
             .env("EVENTLIFT_MOMENT", moment.as_str())
             .stdin(Stdio::null())
@@ -104,7 +106,7 @@ impl StandBy {
         let body = serde_json::json!({
             "moment": moment.as_str(),
             "run": self.run,
-            "source": self.source.to_string(),
+            "source": self.project.source.to_string(),
             "target": self.target.to_string(),
         });
         let token = match bearer_env {
@@ -151,7 +153,7 @@ fn host(url: &str) -> &str {
 }
 
 #[async_trait]
-impl Attendant for StandBy {
+impl Attendant for StandBy<'_> {
     async fn hooks(&mut self, moment: Moment) -> Result<(), Failure> {
         for hook in self.hooks_of(moment) {
             self.run(moment, hook).await?;
@@ -164,7 +166,12 @@ impl Attendant for StandBy {
     }
 
     async fn checks(&mut self) -> Result<(), Failure> {
-        Ok(())
+        let options = CheckOptions { scope: self.scope.clone(), ..CheckOptions::default() };
+        let report = run_checks(self.project, When::Cutover, options).await;
+        let report = report.map_err(|error| Failure(error.to_string()))?;
+        let failed = report.results.iter().filter(|result| result.verdict == Verdict::Fail);
+        let failed: Vec<String> = failed.map(ToString::to_string).collect();
+        if failed.is_empty() { Ok(()) } else { Err(Failure(failed.join("; "))) }
     }
 
     fn reached(&mut self, boundary: Boundary) -> ControlFlow<()> {
@@ -175,7 +182,6 @@ impl Attendant for StandBy {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the command line tells what it is doing")]
 fn say(step: CutOverStep, since: Duration) {
     let what = match step {
         CutOverStep::Lifted => "the fence is lifted: writers use the source",
@@ -192,7 +198,8 @@ fn say(step: CutOverStep, since: Duration) {
         CutOverStep::BackSwitched => "writers are switched back to the source",
         CutOverStep::RolledBack => "writers use the source again",
     };
-    eprintln!("{:8.3} s  {what}", since.as_secs_f64());
+    // Where standard error is closed, nobody hears it.
+    let _ = writeln!(std::io::stderr(), "{:8.3} s  {what}", since.as_secs_f64());
 }
 
 #[cfg(test)]

@@ -266,6 +266,7 @@ impl Work<'_> {
     async fn switch(&mut self) -> Result<(), CutOverError> {
         if self.record.step < CutOverStep::Switched {
             let begun = Instant::now();
+            self.close_windows().await?;
             if let Err(failure) = self.attendant.hooks(Moment::Switch).await {
                 return Err(self.take_the_switch_back(failure).await);
             }
@@ -274,6 +275,24 @@ impl Work<'_> {
             self.done(CutOverStep::Switched, begun).await?;
         }
         self.done(CutOverStep::Done, Instant::now()).await
+    }
+
+    /// Merges that waited for more have all that comes. Behind the confirmed fence, since a run can't go on then.
+    async fn close_windows(&mut self) -> Result<(), CutOverError> {
+        if !self.tail.close_windows().await? {
+            return Ok(());
+        }
+        self.record.target_end = self.tail.checkpoint().and_then(|checkpoint| checkpoint.target);
+        self.record.record(self.tail.target_mut(), self.run).await?;
+        // What an earlier try had compared, this one has not.
+        if self.fenced.is_none() {
+            return Ok(());
+        }
+        self.verification.close_windows(self.record.target_end).await?;
+        match self.verification.differing_buckets() {
+            0 => Ok(()),
+            buckets => Err(CutOverError::Differs { buckets }),
+        }
     }
 
     async fn take_the_switch_back(&mut self, failure: Failure) -> CutOverError {

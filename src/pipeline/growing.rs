@@ -79,6 +79,12 @@ impl GrowingVerification {
         try_join(expected.advance(until.source, stop.clone()), found.advance(until.target)).await.map(|_| ())
     }
 
+    /// The same where all windows of merges were closed at the end of the source, up to the last event of the target.
+    pub async fn close_windows(&mut self, target: Option<Position>) -> Result<(), PipelineError> {
+        self.expected.close_windows().await?;
+        self.found.advance(target).await
+    }
+
     /// How many events were compared.
     pub fn compared(&self) -> VerifyProgress {
         VerifyProgress { expected: self.expected.read, found: self.found.read }
@@ -121,6 +127,24 @@ impl ExpectedSide {
             }
         }
         Ok(())
+    }
+}
+
+impl ExpectedSide {
+    async fn close_windows(&mut self) -> Result<(), PipelineError> {
+        let mut after = None;
+        loop {
+            let mut events = Vec::new();
+            after = self.sequencer.close_windows(true, after.as_deref(), &self.ledger, &mut events).await?;
+            if let Some(progress) = self.sequencer.progress() {
+                self.ledger.commit(&progress).map_err(PipelineError::Source)?;
+                self.sequencer.committed(&progress);
+            }
+            self.read += self.buckets.add(&events);
+            if after.is_none() {
+                return Ok(());
+            }
+        }
     }
 }
 

@@ -332,7 +332,7 @@ impl Migration {
         Ok(sequencer.counts().written - before)
     }
 
-    async fn close_open_windows(
+    pub(super) async fn close_open_windows(
         &mut self,
         sequencer: &mut Sequencer,
         all: bool,

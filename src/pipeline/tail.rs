@@ -57,6 +57,14 @@ impl Tail {
         &mut *self.migration.target
     }
 
+    /// Closes the windows of all merges, also of those that wait for more: the source has ended for good, and the run can't
+    /// go on then. Returns whether there were any. Can be repeated.
+    pub async fn close_windows(&mut self) -> Result<bool, PipelineError> {
+        let before = self.checkpoint();
+        self.migration.close_open_windows(&mut self.sequencer, true, &mut None).await?;
+        Ok(self.checkpoint() != before)
+    }
+
     /// Ends the session, with what it failed with if it has.
     pub async fn close(mut self, failed: Option<PipelineError>) -> Result<Outcome, PipelineError> {
         let outcome = failed.map_or(Ok(self.outcome()), Err);
