@@ -19,7 +19,8 @@ use crate::checks;
 use crate::config::Project;
 use crate::cutover::Attendant;
 use crate::cutover::{
-    CutOver, CutOverError, CutOverOptions, CutOverParts, CutOverStep, FenceBy, Moment, WritersUse, cut_over,
+    CutOver, CutOverError, CutOverOptions, CutOverOutcome, CutOverParts, CutOverStep, FenceBy, Moment, WritersUse,
+    cut_over, finish_switch,
 };
 use crate::pipeline::quarantine::{Apart, quarantined_streams};
 use crate::pipeline::{GrowingVerification, Migration, is_reverse};
@@ -63,14 +64,30 @@ pub(super) async fn cutover(arguments: &CutOverArguments, format: Format) -> Res
     let registry = Arc::new(registry(&project)?);
     let mut attendant =
         StandBy::new(&project, target_config, arguments.migration.scope.scope(), run.id.to_string(), format);
-    let fence = source_fence(&project, &attendant, arguments.fenced).await?;
-    let target_fence = target_config.fence().await?.map(FenceBy::Store);
-
     ask_to_hand_over(&project, HAND_OVER).await?;
     let options = migration_options(&arguments.migration, &project);
     let stop = stop_on_signals();
-    let (source, target) = (project.source.reader().await?, target_config.writer().await?);
+    let (source, mut target) = (project.source.reader().await?, target_config.writer().await?);
     let (source_name, target_name) = (source.identity().to_string(), target.identity().to_string());
+    let report = |outcome: CutOverOutcome| CutOverReport {
+        run: run.id.to_string(),
+        source: source_name.clone(),
+        target: target_name.clone(),
+        step: outcome.record.step,
+        was_done: outcome.was_done,
+        pause_ms: outcome.pause.map(milliseconds),
+        steps: outcome.steps.iter().map(|(step, took)| StepView { step: *step, ms: milliseconds(*took) }).collect(),
+        drained: outcome.drained,
+        verified: outcome.verified,
+        switched_at: outcome.record.switched_at,
+        project: folder.display().to_string(),
+    };
+    if let Some(outcome) = finish_switch(&mut *target, run.id, &mut attendant).await? {
+        return Ok(report(outcome));
+    }
+    let fence = source_fence(&project, &attendant, arguments.fenced).await?;
+    let target_fence = target_config.fence().await?.map(FenceBy::Store);
+
     let migration = Migration::new(source, target, Arc::clone(&registry), options.clone()).stop_on(stop.clone());
     let line = ProgressLine::new(format, "catching up", None, 0);
     let tail = migration.into_tail().await;
@@ -93,20 +110,7 @@ pub(super) async fn cutover(arguments: &CutOverArguments, format: Format) -> Res
         ..CutOverOptions::default()
     };
     let parts = CutOverParts { tail, verification, fence, target_fence, attendant: &mut attendant, options };
-    let outcome = cut_over(parts).await?;
-    Ok(CutOverReport {
-        run: run.id.to_string(),
-        source: source_name,
-        target: target_name,
-        step: outcome.record.step,
-        was_done: outcome.was_done,
-        pause_ms: outcome.pause.map(milliseconds),
-        steps: outcome.steps.iter().map(|(step, took)| StepView { step: *step, ms: milliseconds(*took) }).collect(),
-        drained: outcome.drained,
-        verified: outcome.verified,
-        switched_at: outcome.record.switched_at,
-        project: folder.display().to_string(),
-    })
+    Ok(report(cut_over(parts).await?))
 }
 
 pub(super) fn milliseconds(duration: Duration) -> f64 {

@@ -121,7 +121,7 @@ async fn after(
         (Some(fence), false) => FenceBy::Store(fence),
         (None, false) => return Err(CutOverError::NoFence { store: target.to_string() }.into()),
     };
-    let reverse = match record.step < CutOverStep::BackSwitched {
+    let reverse = match record.step < CutOverStep::BackDrained {
         true => reverse_tail(project, target, &run, &record).await?,
         false => Err("it is over already".to_owned()),
     };

@@ -1,6 +1,5 @@
 //! The way back: what was written to the target since the switch is carried to the source, and writers are switched back.
 
-use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use eventlift_events::{
@@ -8,9 +7,10 @@ use eventlift_events::{
 };
 use futures_util::StreamExt;
 
-use super::attendant::{Attendant, Boundary, Moment};
+use super::attendant::{Attendant, Moment};
 use super::error::CutOverError;
 use super::fencing::{FenceBy, hooks};
+use super::forward::reach;
 use super::record::{CutOver, CutOverStep};
 use crate::pipeline::Tail;
 
@@ -25,7 +25,7 @@ pub struct BackParts<'a> {
     pub target_events: std::sync::Arc<dyn EventReader>,
     /// The run.
     pub run: RunRecord,
-    /// The stream from the target to the source, caught up; or why there is none.
+    /// The stream from the target to the source, caught up; or why there is none. Not needed once it is drained.
     pub reverse: Result<Tail, String>,
     /// The source's fence.
     pub source_fence: FenceBy,
@@ -68,7 +68,8 @@ pub async fn go_back(parts: BackParts<'_>) -> Result<BackOutcome, CutOverError> 
     if way.record.step == CutOverStep::RolledBack {
         return Ok(way.outcome(true));
     }
-    if way.record.step < CutOverStep::BackSwitched {
+    // From there on writers may use the source, and nothing can come to the target.
+    if way.record.step < CutOverStep::BackDrained {
         way.make_ready().await?;
     }
     way.switch().await?;
@@ -172,15 +173,10 @@ impl Way<'_> {
     }
 
     async fn done(&mut self, step: CutOverStep) -> Result<(), CutOverError> {
-        let attendant = &mut *self.parts.attendant;
-        let mut reach = |recorded| match attendant.reached(Boundary { step, recorded }) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(CutOverError::Ended { step, recorded }),
-        };
-        reach(false)?;
+        reach(self.parts.attendant, step, false)?;
         self.record.step = step;
         self.record.record(&mut *self.parts.target, self.run).await?;
-        reach(true)
+        reach(self.parts.attendant, step, true)
     }
 
     fn outcome(self, was_done: bool) -> BackOutcome {

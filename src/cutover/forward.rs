@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use eventlift_events::{CheckpointStore, FenceNotice, Position, RunId, Timestamp};
+use eventlift_events::{CheckpointStore, EventWriter, FenceNotice, Position, RunId, Timestamp};
 
 use super::attendant::{Attendant, Boundary, Failure, Moment};
 use super::error::CutOverError;
@@ -128,6 +128,49 @@ pub async fn cut_over(parts: CutOverParts<'_>) -> Result<CutOverOutcome, CutOver
     }
     cut_over.switch().await?;
     Ok(cut_over.outcome(false))
+}
+
+/// Goes on with a cut-over that was ended in the middle of the switch, when writers may use the target already: the hooks run
+/// again, and it is over. None where that is not so, and [`cut_over`] has to do the rest, or all of it.
+pub async fn finish_switch(
+    target: &mut dyn EventWriter,
+    run: RunId,
+    attendant: &mut dyn Attendant,
+) -> Result<Option<CutOverOutcome>, CutOverError> {
+    let Some(mut record) = CutOver::of(target, run).await? else { return Ok(None) };
+    let is_in_the_middle = matches!(record.step, CutOverStep::Confirmed | CutOverStep::Switched);
+    // Up to the last event that was carried over, everything can still be done in order.
+    let is_written_to = is_in_the_middle && target.last_position().await? != record.target_end;
+    if record.step != CutOverStep::Done && !is_written_to {
+        return Ok(None);
+    }
+    let was_done = record.step == CutOverStep::Done;
+    let mut steps = Vec::new();
+    if !was_done {
+        for step in [CutOverStep::Switched, CutOverStep::Done] {
+            let begun = Instant::now();
+            if step == CutOverStep::Switched {
+                let switched = attendant.hooks(Moment::Switch).await;
+                switched.map_err(|failure| CutOverError::HalfSwitched { failure })?;
+                record.switched_at.get_or_insert_with(Timestamp::now);
+            }
+            reach(attendant, step, false)?;
+            record.step = step;
+            record.problem = None;
+            record.record(target, run).await?;
+            steps.push((step, begun.elapsed()));
+            reach(attendant, step, true)?;
+        }
+    }
+    Ok(Some(CutOverOutcome { record, was_done, pause: None, steps, drained: 0, verified: 0 }))
+}
+
+/// Tells who stands by, and ends it where they say so.
+pub(super) fn reach(attendant: &mut dyn Attendant, step: CutOverStep, recorded: bool) -> Result<(), CutOverError> {
+    match attendant.reached(Boundary { step, recorded }) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(CutOverError::Ended { step, recorded }),
+    }
 }
 
 struct Work<'a> {
@@ -324,17 +367,12 @@ impl Work<'_> {
 
     /// Records that a step was done.
     async fn done(&mut self, step: CutOverStep, begun: Instant) -> Result<(), CutOverError> {
-        let attendant = &mut *self.attendant;
-        let mut reach = |recorded| match attendant.reached(Boundary { step, recorded }) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(CutOverError::Ended { step, recorded }),
-        };
-        reach(false)?;
+        reach(self.attendant, step, false)?;
         self.record.step = step;
         let ledger: &mut dyn CheckpointStore = self.tail.target_mut();
         self.record.record(ledger, self.run).await?;
         self.steps.push((step, begun.elapsed()));
-        reach(true)
+        reach(self.attendant, step, true)
     }
 
     fn outcome(self, was_done: bool) -> CutOverOutcome {

@@ -12,5 +12,5 @@ pub use attendant::{Attendant, Boundary, Failure, Moment};
 pub use back::{BackOutcome, BackParts, go_back, take_out};
 pub use error::CutOverError;
 pub use fencing::FenceBy;
-pub use forward::{CutOverOptions, CutOverOutcome, CutOverParts, cut_over};
+pub use forward::{CutOverOptions, CutOverOutcome, CutOverParts, cut_over, finish_switch};
 pub use record::{CUT_OVER_BOOK, CutOver, CutOverStep, WritersUse};

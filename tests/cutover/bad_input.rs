@@ -35,8 +35,7 @@ fn without_a_migration_there_is_nothing_to_switch_to() {
 #[test]
 fn a_store_without_a_fence_needs_hooks_or_a_word() {
     let project = Project::new(crate::project::FILE_TO_SQLITE);
-    let event =
-        r#"{"specversion":"1.0","id":"1","source":"x","type":"A","subject":"a-1","time":"2024-05-01T12:00:00Z"}"#;
+    let event = r#"{"specversion":"1.0","id":"1","source":"x","type":"A","subject":"a-1","time":"2024-05-01T12:00:00Z","dataschema":"urn:schema:A:1","sequence":"00000000000000000000","streamrevision":0}"#;
     project.write("events.ndjson", format!("{event}\n"));
     story::succeeds(&project, "migrate", &[]);
     project.run("cutover", NOTHING).fails(
@@ -113,7 +112,8 @@ fn what_has_no_way_back_is_listed_and_stays() {
     let refused = project.run("rollback", NOTHING);
     assert_eq!(refused.code, Some(5), "{}", refused.stderr);
     assert!(
-        refused.stderr.contains("1 events were written to") && refused.stderr.contains(&written.id),
+        refused.stderr.contains("1 events were written to")
+            && refused.stderr.contains("UserRenamed RUN (user-1, revision 7)"),
         "{}",
         refused.stderr
     );

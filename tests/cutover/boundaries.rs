@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use eventlift::Project;
 use eventlift::cutover::{
     Attendant, BackOutcome, BackParts, Boundary, CutOver, CutOverError, CutOverOptions, CutOverOutcome, CutOverParts,
-    CutOverStep, Failure, FenceBy, Moment, cut_over, go_back,
+    CutOverStep, Failure, FenceBy, Moment, cut_over, finish_switch, go_back,
 };
 use eventlift::events::{CheckpointStore, RunState};
 use eventlift::pipeline::{GrowingVerification, Migration, MigrationOptions, Onto, Stop, is_reverse};
@@ -117,7 +117,12 @@ impl<W: World> Scene<W> {
     pub(crate) async fn cut_over(&self, stand: &mut Stand) -> Result<CutOverOutcome, CutOverError> {
         let project = self.loaded();
         let target = project.target.as_ref().unwrap();
-        let (source, writer) = (project.source.reader().await.unwrap(), target.writer().await.unwrap());
+        let (source, mut writer) = (project.source.reader().await.unwrap(), target.writer().await.unwrap());
+        if let Some(run) = writer.runs().await.unwrap().into_iter().rfind(|run| !is_reverse(run))
+            && let Some(outcome) = finish_switch(&mut *writer, run.id, stand).await?
+        {
+            return Ok(outcome);
+        }
         let options = self.migration_options();
         let migration = Migration::new(Arc::clone(&source), writer, self.registry(), options.clone());
         let tail = migration.into_tail().await.unwrap();
@@ -148,12 +153,15 @@ impl<W: World> Scene<W> {
         let options = MigrationOptions { onto, ..self.migration_options() };
         let back = Arc::new(self.registry().inverse().unwrap());
         let (from, to) = (target.reader().await.unwrap(), project.source.writer().await.unwrap());
-        let reverse = Migration::new(Arc::clone(&from), to, back, options).into_tail().await.unwrap();
+        let reverse = match record.step < CutOverStep::BackDrained {
+            true => Ok(Migration::new(Arc::clone(&from), to, back, options).into_tail().await.unwrap()),
+            false => Err("it is drained".to_owned()),
+        };
         let parts = BackParts {
             target: writer,
             target_events: from,
             run,
-            reverse: Ok(reverse),
+            reverse,
             source_fence: FenceBy::Store(project.source.fence().await.unwrap().unwrap()),
             target_fence: FenceBy::Store(target.fence().await.unwrap().unwrap()),
             attendant: stand,

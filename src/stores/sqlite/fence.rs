@@ -27,6 +27,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LAST_PAUSE: Duration = Duration::from_millis(250);
 /// How long others are waited for who have the database when a fence is lifted.
 const LIFTING: Duration = Duration::from_secs(10);
+/// How long a look at it waits for others: it keeps nobody waiting.
+const LOOKING: Duration = Duration::from_secs(10);
 
 const TABLE: &str = "
 CREATE TABLE IF NOT EXISTS eventlift_fence (
@@ -81,7 +83,7 @@ impl SqliteFence {
         let path = config.existing()?.to_owned();
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(ledger::as_file(&path), flags).map_err(failed)?;
-        connection.busy_timeout(ATTEMPT).map_err(failed)?;
+        connection.busy_timeout(LOOKING).map_err(failed)?;
         if !matches!(layout::content(&connection).map_err(failed)?, Content::Loading | Content::Sealed) {
             let foreign = "it holds no events in eventlift's layout".to_owned();
             return Err(StoreError::new("fence", &display, StoreErrorKind::Unexpected(foreign))
@@ -139,7 +141,7 @@ impl Fence for SqliteFence {
         self.with(|gate| {
             let found = found(&gate.connection, &gate.display, "read the fence of").map_err(|failed| match failed {
                 Failed::Store(error) => error,
-                Failed::Busy => gate.busy("read the fence of", ATTEMPT),
+                Failed::Busy => gate.busy("read the fence of", LOOKING),
             })?;
             Ok(found.filter(|found| !found.is_expired).map(|found| found.notice))
         })
@@ -188,10 +190,10 @@ impl Gate {
         work: impl Fn(&Transaction<'_>, &str) -> Result<(), Failed>,
     ) -> Result<(), Failed> {
         let failed = |e| failed(action, &self.display, e);
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-        work(&transaction, &self.display)?;
-        // Readers may hold it up; rolled back, it lets the next ones in.
-        transaction.commit().map_err(failed)
+        self.connection.busy_timeout(ATTEMPT).map_err(failed)?;
+        let done = transacted(&mut self.connection, &self.display, failed, work);
+        self.connection.busy_timeout(LOOKING).map_err(failed)?;
+        done
     }
 
     fn busy(&self, action: &'static str, patience: Duration) -> StoreError {
@@ -200,6 +202,18 @@ impl Gate {
         StoreError::new(action, &self.display, StoreErrorKind::Unavailable(Box::new(problem)))
             .hint("end long transactions of whoever writes to it or reads from it, and try again")
     }
+}
+
+fn transacted(
+    connection: &mut Connection,
+    display: &str,
+    failed: impl Fn(rusqlite::Error) -> Failed,
+    work: impl Fn(&Transaction<'_>, &str) -> Result<(), Failed>,
+) -> Result<(), Failed> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
+    work(&transaction, display)?;
+    // Readers may hold it up; rolled back, it lets the next ones in.
+    transaction.commit().map_err(failed)
 }
 
 fn failed(action: &'static str, display: &str, error: rusqlite::Error) -> Failed {
