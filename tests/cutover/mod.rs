@@ -2,7 +2,7 @@
 //! eventlift.
 
 mod bad_input;
-mod boundaries;
+pub(crate) mod boundaries;
 pub(crate) mod story;
 pub(crate) mod world;
 

@@ -5,6 +5,7 @@ mod certificates;
 mod checkpoint_table;
 mod checks;
 mod connection;
+mod cutover;
 mod database;
 mod disturbed;
 mod docs;
