@@ -59,7 +59,7 @@ async fn attempt(work: &Work<'_>, heartbeat: Heartbeat) -> Result<Outcome, Comma
                     if now.state == RunState::Done {
                         heartbeat.caught_up();
                     }
-                    line.following(now.counts.read, now.lag());
+                    line.following(&now);
                 }
             }
         }

@@ -3,9 +3,11 @@
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
+use eventlift_events::Timestamp;
 use indicatif::{HumanCount, ProgressBar, ProgressState, ProgressStyle};
 
 use super::output::{Format, say_error};
+use crate::pipeline::Progress;
 
 /// How often a line is printed where there is no terminal.
 const LINES_EVERY: Duration = Duration::from_secs(10);
@@ -63,15 +65,18 @@ impl ProgressLine {
     }
 
     /// Says how many events are done, and how many are known to be there that are not.
-    pub(super) fn following(&mut self, done: u64, lag: Option<u64>) {
-        match (&mut *self, lag) {
+    pub(super) fn following(&mut self, now: &Progress) {
+        let done = now.counts.read;
+        let seconds =
+            now.lag_time(Timestamp::now()).map(|lag| format!(", {:.1} s", lag.as_secs_f64())).unwrap_or_default();
+        match (&mut *self, now.lag()) {
             (Self::Bar(bar), Some(lag)) => {
-                bar.set_message(format!("following, {} behind:", HumanCount(lag)));
+                bar.set_message(format!("following, {}{seconds} behind:", HumanCount(lag)));
                 bar.set_position(done);
             }
             (Self::Lines { last, .. }, Some(lag)) if last.elapsed() >= LINES_EVERY => {
                 *last = Instant::now();
-                say_error(format_args!("following: {done} events, {lag} behind"));
+                say_error(format_args!("following: {done} events, {lag}{seconds} behind"));
             }
             (Self::Lines { .. }, Some(_)) => {}
             _ => self.set(done),

@@ -95,7 +95,7 @@ async fn attempt(
                 Ok(()) = progress.changed() => {
                     let now = *progress.borrow_and_update();
                     heartbeat.progressed(now.counts.read);
-                    line.following(now.counts.read, now.lag());
+                    line.following(&now);
                 }
             }
         }

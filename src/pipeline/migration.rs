@@ -102,6 +102,8 @@ pub struct Migration {
     progress: watch::Sender<Progress>,
     /// The source's last position, once it is followed.
     pub(super) head: Option<Position>,
+    /// When the event that was appended last was recorded.
+    recorded_at: Option<Timestamp>,
     /// Whether it is only followed now: the run is done.
     pub(super) following: bool,
     /// Set once the source was seen to hold the event that the run ended at.
@@ -139,6 +141,7 @@ impl Migration {
             notes: Vec::new(),
             progress,
             head: None,
+            recorded_at: None,
             following: false,
             found_end: OnceLock::new(),
             start: SessionStart::now("migrate"),
@@ -508,7 +511,14 @@ impl Migration {
     }
 
     pub(super) fn report(&self, state: RunState, counts: Counts, source: Option<Position>, quarantined: Quarantined) {
-        self.progress.send_replace(Progress { state, counts, source, head: self.head, quarantined });
+        self.progress.send_replace(Progress {
+            state,
+            counts,
+            source,
+            head: self.head,
+            recorded_at: self.recorded_at,
+            quarantined,
+        });
     }
 
     /// Runs the stages, from behind what the sequencer has numbered, until the source ends, the run is asked to stop, or
@@ -567,6 +577,7 @@ impl Migration {
                 append_once(&mut *self.target, &gathered.events, &progress).await.map_err(PipelineError::Target)?;
                 self.throttle.appended(begun, size);
                 sequencer.committed(&progress);
+                self.recorded_at = gathered.events.last().map(|event| event.recorded_at).or(self.recorded_at);
                 let Checkpoint { source, counts, .. } = progress.checkpoint;
                 let state = if self.following { RunState::Done } else { RunState::Loading };
                 self.report(state, counts, Some(source), sequencer.held().quarantined());

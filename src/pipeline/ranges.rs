@@ -309,6 +309,7 @@ impl Board {
             counts: sum(&ranges),
             source: None,
             head: None,
+            recorded_at: None,
             quarantined: Quarantined { streams, events: streams },
         });
     }

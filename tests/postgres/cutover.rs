@@ -37,7 +37,8 @@ impl Postgres {
 
 impl World for Postgres {
     fn toml(&self) -> String {
-        let section = |name, side| format!("[{name}]\nurl = {:?}\nschema = \"{}\"\n", self.database.url(), schema(side));
+        let section =
+            |name, side| format!("[{name}]\nurl = {:?}\nschema = \"{}\"\n", self.database.url(), schema(side));
         section("source", Side::Source) + &section("target", Side::Target)
     }
 
