@@ -324,7 +324,7 @@ fn misspelt_keys() {
     );
     project.write("transformers/user.toml", USER_RULE);
     project.write("eventlift.toml", FILE_TO_SQLITE.replace("[target]", "[traget]"));
-    project.migrate().fails(3, "error: failed to read PROJECT/eventlift.toml:6: unknown field `traget`, expected one of `source`, `target`, `read_models`, `policy`, `transformers`, `projections`, `rebuild`, `retry`, `reverse`, `schedule`, `keys`\n\
+    project.migrate().fails(3, "error: failed to read PROJECT/eventlift.toml:6: unknown field `traget`, expected one of `source`, `target`, `read_models`, `policy`, `quarantine`, `transformers`, `projections`, `rebuild`, `retry`, `cutover`, `throttle`, `reverse`, `checks`, `check`, `schedule`, `keys`\n\
          hint: did you mean `target`?");
     project.write("eventlift.toml", FILE_TO_SQLITE.replace("path = \"target", "pth = \"target"));
     project.migrate().fails(
@@ -339,7 +339,7 @@ fn misspelt_keys() {
          hint: did you mean `sqlite`?",
     );
     project.write("eventlift.toml", format!("{FILE_TO_SQLITE}\n[policy]\nunknown_type = \"fail\"\n"));
-    project.migrate().fails(3, "error: failed to read PROJECT/eventlift.toml:11: unknown field `unknown_type`, expected one of `unknown_types`, `unknown_versions`, `revisions`\n\
+    project.migrate().fails(3, "error: failed to read PROJECT/eventlift.toml:11: unknown field `unknown_type`, expected one of `unknown_types`, `unknown_versions`, `revisions`, `failed_events`\n\
          hint: did you mean `unknown_types`?");
     project.write("eventlift.toml", format!("{FILE_TO_SQLITE}\n[policy]\nunknown_types = \"stop\"\n"));
     project

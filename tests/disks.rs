@@ -117,7 +117,7 @@ fn content_of(target: &Path) -> Vec<String> {
 fn full(project: &Project, disk: &Disk, undisturbed: &[String], target: &str, message: &str) {
     let source = project.read("events.ndjson");
     for _ in 0..2 {
-        let again = project.migrate();
+        let again = project.run("migrate", ["--skip-check", "room"]);
         assert_eq!((again.code, again.stderr.trim_end()), (Some(8), message));
     }
     assert!(project.read("events.ndjson") == source);
@@ -133,6 +133,10 @@ fn a_disk_that_is_full() {
     let Some((project, disk, calm)) = on_a_disk(FILE_TO_SQLITE, "target.db", "2m") else {
         return in_a_namespace("disks::a_disk_that_is_full");
     };
+    // What can be known beforehand is said beforehand.
+    let refused = project.migrate();
+    assert_eq!(refused.code, Some(5), "{}", refused.stderr);
+    assert!(refused.stderr.contains("FAILED  room: the source takes"), "{}", refused.stderr);
     full(
         &project,
         &disk,

@@ -361,7 +361,7 @@ fn every_operation_is_described_and_shown() {
 #[test]
 fn every_exit_code_is_explained() {
     let codes: Vec<u8> = ExitCode::ALL.iter().map(|code| *code as u8).collect();
-    assert_eq!(codes, (0..=10).collect::<Vec<u8>>());
+    assert_eq!(codes, (0..=11).collect::<Vec<u8>>());
     let help = fs::read_to_string(repository().join("tests/snapshots/help.snap")).unwrap();
     let page = page("docs/operating.md");
     for code in codes {

@@ -32,7 +32,7 @@ Exit codes:
   2  the command line is not understood    7  a rule or a fold failed, or nothing covers an event
   3  the project or its rules are wrong    8  a store can't be read or written
   4  the source is broken                  9  stopped on request; the same command goes on
- 10  done, but events are in quarantine"
+ 10  done, but events are in quarantine   11  the cut-over was given up"
 )]
 pub struct Arguments {
     /// Print one JSON object on standard output, for machines.
