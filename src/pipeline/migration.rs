@@ -244,7 +244,10 @@ impl Migration {
         let session = Session::begin(&mut record.details, &self.start, counts);
         let at = checkpoint.map(|checkpoint| checkpoint.source);
         self.report(RunState::Loading, counts, at, Quarantined::default());
-        self.record(&mut record, &session, RunState::Loading).await?;
+        // A run that was done stays so while it goes on: its target is sealed, and right up to the checkpoint.
+        let was_done = record.state == RunState::Done;
+        let while_going_on = |state| if was_done { RunState::Done } else { state };
+        self.record(&mut record, &session, while_going_on(RunState::Loading)).await?;
         self.throttle.begins(record.id);
         if !self.notes.is_empty() {
             let notes = std::mem::take(&mut self.notes);
@@ -275,7 +278,7 @@ impl Migration {
         if self.stop.is_asked() {
             return Ok(outcome);
         }
-        self.record(&mut record, &session, RunState::Sealing).await?;
+        self.record(&mut record, &session, while_going_on(RunState::Sealing)).await?;
         self.report(RunState::Sealing, counts, source, quarantined);
         self.target.seal(self.is_dense()).await.map_err(PipelineError::Target)?;
         self.record(&mut record, &session, RunState::Done).await?;
