@@ -18,6 +18,7 @@ use super::output::{Format, Report};
 use super::progress_line::ProgressLine;
 use super::rules::registry;
 use crate::config::Project;
+use crate::cutover::{CutOver, CutOverStep};
 use crate::pipeline::quarantine::{Apart, Quarantined};
 use crate::pipeline::{self, ByValue, Fingerprint, Heartbeat, MigrationOptions, PipelineError, Refusal, Stop};
 
@@ -192,7 +193,10 @@ async fn verify_events(
         return Err(PipelineError::from(Refusal::Changed { run: run.id.to_string(), changes }).into());
     }
     let checkpoint = ledger.checkpoint(run.id).await?;
-    let apart = Arc::new(Apart::of(&*ledger, run.id).await?);
+    // Since a cut-over, writers use the target.
+    let cut_over = CutOver::of(&*ledger, run.id).await?.filter(|record| record.step >= CutOverStep::Confirmed);
+    let end = cut_over.and_then(|record| record.target_end);
+    let apart = Arc::new(Apart::of(&*ledger, run.id).await?.up_to(end));
     let closed = pipeline::all_windows_closed(run.id, &*ledger).await?;
     let options = MigrationOptions { close_windows: closed, ..options };
     drop(ledger);

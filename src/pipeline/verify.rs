@@ -152,7 +152,7 @@ pub async fn verify_apart(
             Arc::clone(&apart),
             stop.clone(),
         ),
-        found: target_events(&*target),
+        found: target_events(&*target, apart.end()),
     };
 
     let mut progress = VerifyProgress::default();
@@ -213,7 +213,7 @@ pub(super) fn comparable(
 /// Compares a target with a source that held nothing.
 pub async fn verify_empty(target: &dyn EventReader) -> Result<Verification, PipelineError> {
     let (mut found, mut first) = (0, None);
-    let mut batches = target_events(target);
+    let mut batches = target_events(target, None);
     while let Some(batch) = batches.next().await {
         let batch = batch?;
         found += batch.len() as u64;
@@ -269,8 +269,11 @@ struct Sides {
     found: BoxStream<'static, Result<Vec<Event>, PipelineError>>,
 }
 
-fn target_events(target: &dyn EventReader) -> BoxStream<'static, Result<Vec<Event>, PipelineError>> {
-    let batches = target.read(ReadRequest::new(Scope::All));
+fn target_events(
+    target: &dyn EventReader,
+    until: Option<Position>,
+) -> BoxStream<'static, Result<Vec<Event>, PipelineError>> {
+    let batches = target.read(ReadRequest::new(Scope::All).until(until));
     batches.map(|batch| batch.map_err(PipelineError::Target)).boxed()
 }
 

@@ -7,7 +7,8 @@ use eventlift_events::{CheckpointStore, Event, Position, RunId, StoreError, Stre
 use super::books::{Numbering, discarded, quarantined_streams};
 use super::holding::{Holding, Quarantined, by_stream};
 
-/// The events of a source that its target lacks by intention.
+/// In what a target differs from its source by intention: events of the source that it lacks, and events of others that it
+/// holds.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Apart {
     /// The first event of each stream that is in quarantine.
@@ -15,6 +16,8 @@ pub struct Apart {
     held_events: u64,
     discarded: HashMap<StreamName, Vec<Position>>,
     numbering: Numbering,
+    /// What the target holds behind it was written by others.
+    end: Option<Position>,
 }
 
 impl Apart {
@@ -27,6 +30,16 @@ impl Apart {
         }
         apart.discarded = by_stream(discarded(ledger, run).await?)?;
         Ok(apart)
+    }
+
+    /// The same of a target that others write to since it held this last: what is behind it is not compared.
+    pub fn up_to(self, end: Option<Position>) -> Self {
+        Self { end, ..self }
+    }
+
+    /// The last position of the target that is compared; all of it where there is none.
+    pub fn end(&self) -> Option<Position> {
+        self.end
     }
 
     /// How much is in quarantine.
