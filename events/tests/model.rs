@@ -52,8 +52,8 @@ impl Model {
         let last_revision = self.stream(&event.stream).map(|held| held.revision.0).max();
         let next = last_revision.map_or(0, |last| last + 1);
         let is_next = event.revision.0 == next || (self.is_sparse && event.revision.0 > next);
-        let is_last = self.events.iter().all(|held| held.position < event.position);
-        !self.is_sealed || (is_next && is_last)
+        // Also before others: a place that was left free is filled later.
+        !self.is_sealed || is_next
     }
 
     fn stream(&self, name: &StreamName) -> impl Iterator<Item = &Event> {

@@ -20,6 +20,7 @@ use super::policy::{FailedEvents, Policies, Revisions};
 use super::progress::Progress;
 use super::quarantine::{Holding, QuarantineLimits, Quarantined, has_failures};
 use super::ranges::{self, Loaded, RangedLoad};
+use super::retry::MayPass;
 use super::sequence::Sequencer;
 use super::session::{self, Session, SessionStart, applied_rules, supersede};
 use super::starting_point::StartingPoint;
@@ -223,6 +224,10 @@ impl Migration {
         let counts = outcome.as_ref().map_or_else(|_| self.progress.borrow().counts, |outcome| outcome.counts);
         session.end(&mut record.details, counts, session::result(&outcome));
         record.updated_at = Timestamp::now();
+        // A store that can't be reached is opened again, and the session goes on.
+        if outcome.as_ref().is_err_and(MayPass::may_pass) {
+            return outcome;
+        }
         // Nothing is decided by it: a session whose end can't be recorded was broken off.
         let _ = self.target.record_run(&record).await;
         outcome
