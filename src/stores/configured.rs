@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use eventlift_events::{CheckpointStore, EventReader, EventWriter, Fence, StoreError, StoreErrorKind};
+use eventlift_events::{CheckpointStore, EventReader, EventRewriter, EventWriter, Fence, StoreError, StoreErrorKind};
 use eventlift_projections::ReadModels;
 use serde::Deserialize;
 
@@ -148,6 +148,30 @@ impl StoreConfig {
             Self::Sqlite(config) => Ok(Box::new(SqliteWriter::open(config.clone())?)),
             #[cfg(feature = "postgres")]
             Self::Postgres(config) => Ok(Box::new(PostgresWriter::open(PostgresConfig::clone(config)).await?)),
+        }
+    }
+
+    /// Opens the store to rewrite events where they are; it must be there. Fails where that can't be done: a file is only
+    /// ever appended to.
+    pub async fn rewriter(&self) -> Result<Box<dyn EventRewriter>, StoreError> {
+        match self {
+            #[cfg(feature = "file")]
+            Self::File(_) => {
+                let problem = StoreErrorKind::Unsupported("it is an append-only log".to_owned());
+                Err(StoreError::new("rewrite events in", self, problem)
+                    .hint("migrate into a new target instead, with `eventlift migrate`"))
+            }
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(config) => {
+                // A writer would make one.
+                SqliteReader::open(config.clone())?;
+                Ok(Box::new(SqliteWriter::open(config.clone())?))
+            }
+            #[cfg(feature = "postgres")]
+            Self::Postgres(config) => {
+                PostgresReader::open(PostgresConfig::clone(config)).await?;
+                Ok(Box::new(PostgresWriter::open(PostgresConfig::clone(config)).await?))
+            }
         }
     }
 
