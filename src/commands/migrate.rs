@@ -176,7 +176,7 @@ impl Work<'_> {
         let first_start = *self.start.get_or_init(|| start);
         let done_before = first_start.counts();
         if self.was_done.get().is_none() {
-            let last = migration.target().runs().await?.pop();
+            let last = crate::pipeline::last_that_fills(migration.target().runs().await?);
             // Only one attempt runs at a time, so that there is none yet.
             let _ = self.was_done.set(last.is_some_and(|run| run.state == RunState::Done));
         }

@@ -170,6 +170,7 @@ impl StoreConfig {
             #[cfg(feature = "postgres")]
             Self::Postgres(config) => {
                 PostgresReader::open(PostgresConfig::clone(config)).await?;
+                postgres::kept_columns(config).await?;
                 Ok(Box::new(PostgresWriter::open(PostgresConfig::clone(config)).await?))
             }
         }
