@@ -379,7 +379,8 @@ pub(super) fn stop_on_signals() -> Stop {
     stop
 }
 
-fn stop_by_signals(handle: StopHandle) {
+/// Asks to stop by a handle, in the same way.
+pub(super) fn stop_by_signals(handle: StopHandle) {
     tokio::spawn(async move {
         // Without handlers a signal ends the program, which a run survives as well.
         let Ok(mut signals) = Signals::listen() else { return };

@@ -172,8 +172,8 @@ fn note(key: &'static str, value: String) -> NoteChange {
     NoteChange { book: BOOK.into(), key: key.into(), value: Some(Bytes::from(value)) }
 }
 
-/// The last run that rewrote events of a store, whatever became of it.
-pub(super) async fn last_in_place(ledger: &dyn CheckpointStore) -> Result<Option<RunRecord>, PipelineError> {
+/// The last run that rewrote events of a store, whatever became of it; `ledger` is the store's own.
+pub async fn last_in_place_run(ledger: &dyn CheckpointStore) -> Result<Option<RunRecord>, PipelineError> {
     let runs = ledger.runs().await.map_err(PipelineError::Target)?;
     Ok(runs.into_iter().rfind(is_in_place))
 }
@@ -253,7 +253,7 @@ impl Plan<'_> {
     async fn open(&self, ledger: &dyn CheckpointStore) -> Result<Opened, PipelineError> {
         let fingerprint = Fingerprint::of(self.registry, &Scope::All, &self.options.policies)
             .of_stores(self.store.reading(), String::new());
-        let Some(last) = last_in_place(ledger).await? else { return Ok(self.new_run(fingerprint, None)) };
+        let Some(last) = last_in_place_run(ledger).await? else { return Ok(self.new_run(fingerprint, None)) };
         let checkpoint = ledger.checkpoint(last.id).await.map_err(PipelineError::Target)?;
         let log = UndoLog::of(ledger, last.id).await?;
         let changes = fingerprint.changes_since(&last);
@@ -591,7 +591,7 @@ impl InPlace {
     }
 
     pub(super) async fn require_run(&self) -> Result<RunRecord, PipelineError> {
-        last_in_place(&*self.rewriter).await?.ok_or_else(|| {
+        last_in_place_run(&*self.rewriter).await?.ok_or_else(|| {
             let problem = format!("no run has rewritten events of {}", self.store.identity());
             Refusal::InPlace { problem, hint: "`eventlift rewrite` shows what one would do" }.into()
         })

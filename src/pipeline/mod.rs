@@ -45,7 +45,9 @@ pub use expected::{expected_events, expected_events_apart};
 pub use fingerprint::Fingerprint;
 pub use follow::Following;
 pub use growing::GrowingVerification;
-pub use in_place::{InPlace, InPlaceLook, InPlaceOptions, InPlaceOutcome, UndoOutcome, WouldBecome, look_in_place};
+pub use in_place::{
+    InPlace, InPlaceLook, InPlaceOptions, InPlaceOutcome, UndoOutcome, WouldBecome, last_in_place_run, look_in_place,
+};
 pub use in_place_verify::InPlaceVerification;
 pub use migration::{Migration, MigrationOptions, Outcome};
 pub use onto::{Onto, fills_the_store, is_in_place, is_reverse, last_that_fills};

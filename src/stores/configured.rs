@@ -151,9 +151,8 @@ impl StoreConfig {
         }
     }
 
-    /// Opens the store to rewrite events where they are; it must be there. Fails where that can't be done: a file is only
-    /// ever appended to.
-    pub async fn rewriter(&self) -> Result<Box<dyn EventRewriter>, StoreError> {
+    /// Fails where events of such a store can never be rewritten where they are: a file is only ever appended to.
+    pub fn refuse_rewriting(&self) -> Result<(), StoreError> {
         match self {
             #[cfg(feature = "file")]
             Self::File(_) => {
@@ -161,6 +160,20 @@ impl StoreConfig {
                 Err(StoreError::new("rewrite events in", self, problem)
                     .hint("migrate into a new target instead, with `eventlift migrate`"))
             }
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(_) => Ok(()),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => Ok(()),
+        }
+    }
+
+    /// Opens the store, which must be there, to rewrite events where they are. Fails where
+    /// [that can't be](Self::refuse_rewriting), and where the layout is another one than ours.
+    pub async fn rewriter(&self) -> Result<Box<dyn EventRewriter>, StoreError> {
+        self.refuse_rewriting()?;
+        match self {
+            #[cfg(feature = "file")]
+            Self::File(_) => Err(StoreError::new("rewrite events in", self, StoreErrorKind::ReadOnly)),
             #[cfg(feature = "sqlite")]
             Self::Sqlite(config) => {
                 // A writer would make one.
@@ -170,6 +183,7 @@ impl StoreConfig {
             #[cfg(feature = "postgres")]
             Self::Postgres(config) => {
                 PostgresReader::open(PostgresConfig::clone(config)).await?;
+                // Looked at before the ledger is made.
                 postgres::kept_columns(config).await?;
                 Ok(Box::new(PostgresWriter::open(PostgresConfig::clone(config)).await?))
             }
