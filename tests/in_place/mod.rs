@@ -3,4 +3,4 @@
 mod commands;
 mod killed;
 mod laws;
-mod scene;
+pub(crate) mod scene;

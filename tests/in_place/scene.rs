@@ -13,7 +13,7 @@ use eventlift::transformers::{Registry, Rule, Upcaster};
 use crate::rulebook;
 
 /// Two upcasters, and a rule that must not be applied twice.
-pub(super) fn rules() -> Arc<Registry> {
+pub(crate) fn rules() -> Arc<Registry> {
     let paid = Upcaster::new("AmountPaid", 1, 2, "1", |event: Event| {
         let cents = format!(r#"{{"paid": {}}}"#, String::from_utf8_lossy(event.data.bytes()));
         Ok(Event { data: Payload::json(cents), ..event })
@@ -28,6 +28,7 @@ pub(super) fn rules() -> Arc<Registry> {
     let registry = Registry::builder()
         .current("AmountPaid", 2)
         .current("UserCreated", 3)
+        .current("NoteAdded", 1)
         .upcaster(paid)
         .upcaster(created)
         .rule(note.types(["NoteAdded"]));
@@ -35,7 +36,7 @@ pub(super) fn rules() -> Arc<Registry> {
 }
 
 /// Events of many streams; a third of them are not touched by the rules. Positions have gaps.
-pub(super) fn log(events: u64) -> Vec<Event> {
+pub(crate) fn log(events: u64) -> Vec<Event> {
     let mut log = rulebook::log(events, 7);
     for event in &mut log {
         event.position = eventlift::events::Position::new(event.position.major() * 3);
@@ -44,7 +45,7 @@ pub(super) fn log(events: u64) -> Vec<Event> {
 }
 
 /// What the rules make of events, one by one.
-pub(super) fn lifted(rules: &Registry, events: &[Event]) -> Vec<Event> {
+pub(crate) fn lifted(rules: &Registry, events: &[Event]) -> Vec<Event> {
     let mut lifted = Vec::new();
     for event in events {
         rules.lift(event.clone(), &mut lifted).unwrap();
@@ -55,13 +56,13 @@ pub(super) fn lifted(rules: &Registry, events: &[Event]) -> Vec<Event> {
 }
 
 /// A store of one of the kinds.
-pub(super) enum Scene {
+pub(crate) enum Scene {
     Memory(MemoryStore),
     Sqlite(tempfile::TempDir),
 }
 
 impl Scene {
-    pub(super) async fn each(events: &[Event]) -> Vec<Self> {
+    pub(crate) async fn each(events: &[Event]) -> Vec<Self> {
         let scenes = vec![Self::Memory(MemoryStore::new()), Self::Sqlite(tempfile::tempdir().unwrap())];
         for scene in &scenes {
             let mut writer = scene.rewriter();
@@ -71,30 +72,30 @@ impl Scene {
         scenes
     }
 
-    pub(super) fn reader(&self) -> Arc<dyn EventReader> {
+    pub(crate) fn reader(&self) -> Arc<dyn EventReader> {
         match self {
             Self::Memory(store) => Arc::new(store.reader()),
             Self::Sqlite(folder) => Arc::new(SqliteReader::open(config(folder.path())).unwrap()),
         }
     }
 
-    pub(super) fn rewriter(&self) -> Box<dyn EventRewriter> {
+    pub(crate) fn rewriter(&self) -> Box<dyn EventRewriter> {
         match self {
             Self::Memory(store) => Box::new(store.writer().unwrap()),
             Self::Sqlite(folder) => Box::new(SqliteWriter::open(config(folder.path())).unwrap()),
         }
     }
 
-    pub(super) async fn events(&self) -> Vec<Event> {
+    pub(crate) async fn events(&self) -> Vec<Event> {
         crate::content::events_of(&*self.reader()).await
     }
 
-    pub(super) fn in_place(&self, rules: &Arc<Registry>, batch: usize, transaction: usize) -> InPlace {
+    pub(crate) fn in_place(&self, rules: &Arc<Registry>, batch: usize, transaction: usize) -> InPlace {
         InPlace::new(self.reader(), self.rewriter(), Arc::clone(rules), options(batch, transaction))
     }
 
     /// The same, failing as a script says.
-    pub(super) fn faulty(&self, rules: &Arc<Registry>, script: &Script) -> InPlace {
+    pub(crate) fn faulty(&self, rules: &Arc<Registry>, script: &Script) -> InPlace {
         let reader: Arc<dyn EventReader> = match self {
             Self::Memory(store) => Arc::new(Faulty::new(store.reader(), script.clone())),
             Self::Sqlite(folder) => {
@@ -106,11 +107,11 @@ impl Scene {
     }
 }
 
-pub(super) fn config(folder: &Path) -> SqliteConfig {
+pub(crate) fn config(folder: &Path) -> SqliteConfig {
     SqliteConfig::new(folder.join("events.db"))
 }
 
-pub(super) fn options(batch: usize, transaction: usize) -> InPlaceOptions {
+pub(crate) fn options(batch: usize, transaction: usize) -> InPlaceOptions {
     InPlaceOptions {
         workers: NonZeroUsize::new(3).unwrap(),
         batch_events: NonZeroUsize::new(batch).unwrap(),

@@ -122,10 +122,14 @@ impl Rewriting {
                 return Err(self.failed(REWRITE)(error));
             }
             Err(error) => {
+                let said = reported(&error).map(|said| said.message().to_owned());
                 let error = self.failed(REWRITE)(error);
                 sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await.map_err(self.failed(REWRITE))?;
                 let guards = self.guards(connection).await?;
-                return Err(if guards.is_empty() { error } else { error.hint(guards_hint(&guards)) });
+                return Err(match said {
+                    Some(said) if !guards.is_empty() => self.refused(said).hint(guards_hint(&guards)),
+                    _ => error,
+                });
             }
         };
         sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await.map_err(self.failed(REWRITE))?;

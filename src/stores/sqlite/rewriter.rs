@@ -9,7 +9,7 @@ use eventlift_events::{
     SchemaVersion, StoreError, StoreErrorKind, Undone,
 };
 use rusqlite::types::{Type, ValueRef};
-use rusqlite::{Connection, OptionalExtension, Result, Row, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Result, Row, TransactionBehavior, params};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::layout::{PayloadColumn, RowNumbers, type_column};
@@ -53,7 +53,7 @@ const PUT_BACK: &str = "UPDATE events SET (type, schema_version, data, metadata,
 #[async_trait]
 impl EventRewriter for SqliteWriter {
     async fn check_rewritable(&mut self) -> std::result::Result<(), StoreError> {
-        self.with(|database| database.check_rewritable()).await
+        self.with(|database| database.try_rewriting()).await
     }
 
     async fn rewrite(&mut self, changes: &[Rewritten], progress: &Progress) -> std::result::Result<(), StoreError> {
@@ -98,6 +98,38 @@ impl Database {
         }
         let loading = StoreErrorKind::Unsupported("it is loading: it has no indexes, and is not whole".to_owned());
         Err(StoreError::new(REWRITE, &self.display, loading).hint("let the run into it end first"))
+    }
+
+    /// Changes the last row to what it is, and takes that back: whatever forbids it says so.
+    fn try_rewriting(&mut self) -> std::result::Result<(), StoreError> {
+        self.check_rewritable()?;
+        let display = &self.display;
+        let failed = |e| ledger::store_error(REWRITE, display, e);
+        // Dropped without a commit.
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+        let _passing = passing::begin(&transaction).map_err(failed)?;
+        let last: Option<i64> =
+            transaction.query_row("SELECT max(position) FROM events", [], |row| row.get(0)).map_err(failed)?;
+        let trial = "UPDATE events SET type = type, schema_version = schema_version, data = data, metadata = metadata,
+                                       data_type = data_type, metadata_type = metadata_type WHERE position = ?1";
+        let Some(last) = last else { return Ok(()) };
+        let problem = match transaction.execute(trial, [last]) {
+            Ok(1) => return Ok(()),
+            Ok(_) => "it lets no row be changed".to_owned(),
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => error.to_string(),
+            Err(error) => return Err(failed(error)),
+        };
+        let triggers: Vec<String> = transaction
+            .prepare("SELECT name FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = 'events' ORDER BY 1")
+            .and_then(|mut select| select.query_map([], |row| row.get(0))?.collect())
+            .map_err(failed)?;
+        let own: Vec<&str> =
+            triggers.iter().map(|name| &**name).filter(|name| !name.starts_with("eventlift")).collect();
+        let refused = StoreError::new(REWRITE, display, StoreErrorKind::Unsupported(problem));
+        Err(refused.hint(format_args!(
+            "the table has a say in that itself (trigger {}); take it away for as long as events are rewritten",
+            own.join(", ")
+        )))
     }
 
     fn rewrite(&mut self, changes: &[Rewritten], progress: &Progress) -> std::result::Result<(), StoreError> {
@@ -163,7 +195,7 @@ fn change(connection: &Connection, run: &str, position: i64, before: &Event, aft
         return Ok(false);
     }
     connection.prepare_cached(KEEP)?.execute(params![position, run])?;
-    connection.prepare_cached(CHANGE)?.execute(params![
+    let changed = connection.prepare_cached(CHANGE)?.execute(params![
         position,
         after.event_type.as_str(),
         after.version.number(),
@@ -173,7 +205,7 @@ fn change(connection: &Connection, run: &str, position: i64, before: &Event, aft
         type_column(&after.metadata),
     ])?;
     // A trigger of somebody else's may have a say in it.
-    let Some(made) = fingerprint(connection, position)? else { return Ok(false) };
+    let Some(made) = fingerprint(connection, position)?.filter(|_| changed == 1) else { return Ok(false) };
     connection
         .prepare_cached("UPDATE eventlift_undo SET made = ?3 WHERE run = ?2 AND position = ?1")?
         .execute(params![position, run, made])?;
