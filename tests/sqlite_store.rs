@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use eventlift::events::conformance::StoreUnderTest;
-use eventlift::events::{EventReader, EventWriter, StoreError};
+use eventlift::events::{EventReader, EventRewriter, EventWriter, StoreError};
 use eventlift::stores::sqlite::{SqliteConfig, SqliteReader, SqliteWriter};
 use tempfile::TempDir;
 
@@ -28,6 +28,10 @@ impl StoreUnderTest for Sqlite {
 
     async fn reader(&self) -> Result<Box<dyn EventReader>, StoreError> {
         Ok(Box::new(SqliteReader::open(self.config())?))
+    }
+
+    async fn rewriter(&self) -> Result<Option<Box<dyn EventRewriter>>, StoreError> {
+        Ok(Some(Box::new(SqliteWriter::open(self.config())?)))
     }
 
     fn resident_bytes(&self) -> Option<u64> {

@@ -11,6 +11,7 @@ use crate::checkpoint::{Checkpoint, LoadRange, NoteChange, PositionRange, Progre
 use crate::error::StoreError;
 use crate::event::Event;
 use crate::position::Position;
+use crate::rewriting::{EventRewriter, Original, Rewritten, Undone};
 use crate::scope::Scope;
 use crate::store::{
     Capabilities, Census, CheckpointStore, EventReader, EventStream, EventWriter, RangeWriter, ReadRequest,
@@ -164,6 +165,34 @@ impl<S: CheckpointStore + ?Sized> CheckpointStore for Box<S> {
 
     async fn plan_ranges(&mut self, run: RunId, ranges: &[LoadRange]) -> Result<(), StoreError> {
         (**self).plan_ranges(run, ranges).await
+    }
+}
+
+#[async_trait]
+impl<S: EventRewriter + ?Sized> EventRewriter for Box<S> {
+    async fn check_rewritable(&mut self) -> Result<(), StoreError> {
+        (**self).check_rewritable().await
+    }
+
+    async fn rewrite(&mut self, changes: &[Rewritten], progress: &Progress) -> Result<(), StoreError> {
+        (**self).rewrite(changes, progress).await
+    }
+
+    async fn originals(
+        &self,
+        run: RunId,
+        after: Option<Position>,
+        limit: NonZeroUsize,
+    ) -> Result<Vec<Original>, StoreError> {
+        (**self).originals(run, after, limit).await
+    }
+
+    async fn undo(&mut self, run: RunId, before: Option<Position>, limit: NonZeroUsize) -> Result<Undone, StoreError> {
+        (**self).undo(run, before, limit).await
+    }
+
+    async fn drop_originals(&mut self, run: RunId) -> Result<u64, StoreError> {
+        (**self).drop_originals(run).await
     }
 }
 

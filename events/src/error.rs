@@ -61,6 +61,9 @@ pub enum StoreErrorKind {
         /// The last position of the store.
         last: Position,
     },
+    /// An event is not what it was when it was read.
+    #[error("event {0} is not what it was any more, and was left as it is")]
+    Changed(EventId),
     /// Another process writes to the store.
     #[error("another run holds it ({0})")]
     Locked(String),

@@ -17,6 +17,7 @@ use crate::checkpoint::{Checkpoint, LoadRange, NoteChange, PositionRange, Progre
 use crate::error::{StoreError, StoreErrorKind};
 use crate::event::Event;
 use crate::position::Position;
+use crate::rewriting::{EventRewriter, Original, Rewritten, Undone};
 use crate::scope::Scope;
 use crate::store::{
     Capabilities, Census, CheckpointStore, EventReader, EventStream, EventWriter, RangeWriter, ReadRequest,
@@ -64,6 +65,12 @@ pub enum Call {
     Erase,
     /// [`CheckpointStore::write_notes`].
     WriteNotes,
+    /// [`EventRewriter::rewrite`].
+    Rewrite,
+    /// [`EventRewriter::undo`].
+    Undo,
+    /// [`EventRewriter::drop_originals`].
+    DropOriginals,
 }
 
 /// The calls of a kind of store: what a script counts, and lets fail.
@@ -78,6 +85,9 @@ impl Cue for Call {
             Self::Append => "append to",
             Self::Withdraw | Self::Erase => "take events out of",
             Self::WriteNotes => "write notes in",
+            Self::Rewrite => "rewrite events in",
+            Self::Undo => "put events back in",
+            Self::DropOriginals => "drop the undo log of",
             Self::Seal => "seal",
             Self::Batch => "read",
             Self::Checkpoint => "read the checkpoint of",
@@ -397,6 +407,40 @@ impl<S: EventWriter> EventWriter for Faulty<S> {
 
     async fn last_position(&self) -> Result<Option<Position>, StoreError> {
         self.inner.last_position().await
+    }
+}
+
+#[async_trait]
+impl<S: EventRewriter> EventRewriter for Faulty<S> {
+    async fn check_rewritable(&mut self) -> Result<(), StoreError> {
+        self.inner.check_rewritable().await
+    }
+
+    async fn rewrite(&mut self, changes: &[Rewritten], progress: &Progress) -> Result<(), StoreError> {
+        let injected = self.script.before(Call::Rewrite, self.inner.identity()).await?;
+        self.inner.rewrite(changes, progress).await?;
+        InjectedFault::after(injected, self.inner.identity(), ())
+    }
+
+    async fn originals(
+        &self,
+        run: RunId,
+        after: Option<Position>,
+        limit: NonZeroUsize,
+    ) -> Result<Vec<Original>, StoreError> {
+        self.inner.originals(run, after, limit).await
+    }
+
+    async fn undo(&mut self, run: RunId, before: Option<Position>, limit: NonZeroUsize) -> Result<Undone, StoreError> {
+        let injected = self.script.before(Call::Undo, self.inner.identity()).await?;
+        let undone = self.inner.undo(run, before, limit).await?;
+        InjectedFault::after(injected, self.inner.identity(), undone)
+    }
+
+    async fn drop_originals(&mut self, run: RunId) -> Result<u64, StoreError> {
+        let injected = self.script.before(Call::DropOriginals, self.inner.identity()).await?;
+        let dropped = self.inner.drop_originals(run).await?;
+        InjectedFault::after(injected, self.inner.identity(), dropped)
     }
 }
 

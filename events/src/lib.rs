@@ -59,6 +59,7 @@ mod fence;
 mod memory;
 mod payload;
 mod position;
+mod rewriting;
 mod scope;
 mod store;
 mod stream;
@@ -76,6 +77,7 @@ pub use fence::{Fence, FenceNotice};
 pub use memory::{MemoryLimits, MemoryReader, MemoryStore, MemoryWriter};
 pub use payload::{ContentType, Payload};
 pub use position::{InvalidPosition, Position};
+pub use rewriting::{EventRewriter, Original, Rewritten, Undone};
 pub use scope::Scope;
 pub use store::{
     Capabilities, Census, CheckpointStore, EventReader, EventStream, EventWriter, Guarantees, Needed, NeededPart,

@@ -18,6 +18,7 @@ use crate::error::{StoreError, StoreErrorKind};
 use crate::event::{Event, EventId, Timestamp};
 use crate::payload::Payload;
 use crate::position::Position;
+use crate::rewriting::{EventRewriter, Original, Rewritten, Undone};
 use crate::scope::Scope;
 use crate::store::{
     Capabilities, Census, CheckpointStore, EventReader, EventStream, EventWriter, Guarantees, RangeWriter, ReadRequest,
@@ -82,6 +83,8 @@ struct RunProgress {
     ranges: Vec<LoadRange>,
     /// By book and key.
     notes: BTreeMap<(ByteString, ByteString), Bytes>,
+    /// Events that were rewritten, as they were, and what was made of them.
+    undo: BTreeMap<Position, Rewritten>,
 }
 
 impl RunProgress {
@@ -530,6 +533,77 @@ impl EventWriter for MemoryWriter {
 
     async fn last_position(&self) -> Result<Option<Position>, StoreError> {
         Ok(self.shared.content().last_position())
+    }
+}
+
+#[async_trait]
+impl EventRewriter for MemoryWriter {
+    async fn check_rewritable(&mut self) -> Result<(), StoreError> {
+        if self.shared.content().sealed {
+            return Ok(());
+        }
+        let loading = StoreErrorKind::Unsupported("it is loading".to_owned());
+        Err(self.error("rewrite events in", loading).hint("let the run into it end first"))
+    }
+
+    async fn rewrite(&mut self, changes: &[Rewritten], progress: &Progress) -> Result<(), StoreError> {
+        self.check_rewritable().await?;
+        let mut content = self.shared.content_mut();
+        for Rewritten { before, .. } in changes {
+            if content.events.get(&before.position) != Some(before) {
+                let place = format_args!("position {}", before.position);
+                return Err(self.error("rewrite events in", StoreErrorKind::Changed(before.id.clone())).at(place));
+            }
+        }
+        for Rewritten { before, after } in changes {
+            let kept = self.shared.kept(after, &content);
+            let made = Original::of(&Event { position: before.position, ..kept }).put_back(before);
+            content.events.insert(before.position, made.clone());
+            let undo = Rewritten { before: before.clone(), after: made };
+            content.progress.entry(progress.run).or_default().undo.insert(before.position, undo);
+        }
+        content.commit(progress);
+        Ok(())
+    }
+
+    async fn originals(
+        &self,
+        run: RunId,
+        after: Option<Position>,
+        limit: NonZeroUsize,
+    ) -> Result<Vec<Original>, StoreError> {
+        let content = self.shared.content();
+        let Some(run) = content.progress.get(&run) else { return Ok(Vec::new()) };
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let behind = run.undo.range((from, Bound::Unbounded)).take(limit.get());
+        Ok(behind.map(|(_, undo)| Original::of(&undo.before)).collect())
+    }
+
+    async fn undo(&mut self, run: RunId, before: Option<Position>, limit: NonZeroUsize) -> Result<Undone, StoreError> {
+        let mut content = self.shared.content_mut();
+        let Content { events, progress, .. } = &mut *content;
+        let Some(run) = progress.get_mut(&run) else { return Ok(Undone::default()) };
+        let until = before.map_or(Bound::Unbounded, Bound::Excluded);
+        let log = run.undo.range((Bound::Unbounded, until)).rev().take(limit.get());
+        let log: Vec<Rewritten> = log.map(|(_, undo)| undo.clone()).collect();
+        let next = log.last().filter(|_| log.len() == limit.get()).map(|last| last.before.position);
+        let mut undone = Undone { next, ..Undone::default() };
+        for Rewritten { before, after } in log {
+            if events.get(&before.position) != Some(&after) {
+                undone.kept.push((before.position, before.id));
+                continue;
+            }
+            run.undo.remove(&before.position);
+            events.insert(before.position, before);
+            undone.restored += 1;
+        }
+        Ok(undone)
+    }
+
+    async fn drop_originals(&mut self, run: RunId) -> Result<u64, StoreError> {
+        let mut content = self.shared.content_mut();
+        let dropped = content.progress.get_mut(&run).map(|run| std::mem::take(&mut run.undo));
+        Ok(dropped.map_or(0, |undo| undo.len() as u64))
     }
 }
 

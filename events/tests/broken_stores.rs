@@ -9,9 +9,9 @@ use bytes::Bytes;
 use eventlift_events::conformance::{CHECKS, StoreUnderTest, run_all};
 use eventlift_events::{
     ByteString, Capabilities, Census, Checkpoint, CheckpointStore, ContentType, Event, EventId, EventReader,
-    EventStream, EventType, EventWriter, MemoryReader, MemoryStore, MemoryWriter, NoteChange, Payload, Position,
-    PositionRange, Progress, ReadRequest, Revision, RunId, RunRecord, Scope, StateKey, StoreError, StoreErrorKind,
-    StoreIdentity, StreamName, Timestamp,
+    EventRewriter, EventStream, EventType, EventWriter, MemoryReader, MemoryStore, MemoryWriter, NoteChange, Original,
+    Payload, Position, PositionRange, Progress, ReadRequest, Revision, Rewritten, RunId, RunRecord, Scope, StateKey,
+    StoreError, StoreErrorKind, StoreIdentity, StreamName, Timestamp, Undone,
 };
 use futures_util::{FutureExt, StreamExt};
 
@@ -100,6 +100,11 @@ enum Flaw {
     ErasesEventsOnly,
     StaysSealed,
     IgnoresWhereToErase,
+    // What it rewrites.
+    RewritesTypesOnly,
+    TakesStaleForDone,
+    UndoesOneBatchOnly,
+    HidesWhatItKept,
 }
 use Flaw::*;
 
@@ -195,6 +200,10 @@ const EXPECTED: &[(Flaw, &str)] = &[
     (ErasesEventsOnly, "erasing_to_a_position_leaves_what_was_there"),
     (StaysSealed, "erasing_everything_leaves_a_new_store"),
     (IgnoresWhereToErase, "erasing_behind_the_ends_takes_nothing_or_all"),
+    (RewritesTypesOnly, "a_rewrite_changes_events_where_they_are"),
+    (TakesStaleForDone, "a_rewrite_of_what_has_changed_is_refused"),
+    (UndoesOneBatchOnly, "undoing_brings_back_the_originals"),
+    (HidesWhatItKept, "undoing_leaves_what_was_changed_since"),
 ];
 
 #[tokio::test]
@@ -240,6 +249,11 @@ impl StoreUnderTest for Broken {
         };
         let (reader, flaw) = (self.store.reader(), self.flaw);
         Ok(Box::new(BrokenWriter { inner, reader, flaw, is_sealed: false, is_moved: false, last: None }))
+    }
+
+    async fn rewriter(&self) -> Result<Option<Box<dyn EventRewriter>>, StoreError> {
+        let (inner, reader, flaw) = (self.store.writer()?, self.store.reader(), self.flaw);
+        Ok(Some(Box::new(BrokenWriter { inner, reader, flaw, is_sealed: false, is_moved: false, last: None })))
     }
 
     async fn reader(&self) -> Result<Box<dyn EventReader>, StoreError> {
@@ -577,6 +591,47 @@ impl EventWriter for BrokenWriter {
             return Ok(None);
         }
         self.inner.last_position().await
+    }
+}
+
+#[async_trait]
+impl EventRewriter for BrokenWriter {
+    async fn check_rewritable(&mut self) -> Result<(), StoreError> {
+        self.inner.check_rewritable().await
+    }
+
+    async fn rewrite(&mut self, changes: &[Rewritten], progress: &Progress) -> Result<(), StoreError> {
+        let mut changes = changes.to_vec();
+        if self.flaw == RewritesTypesOnly {
+            changes.iter_mut().for_each(|change| change.after.data = change.before.data.clone());
+        }
+        match self.inner.rewrite(&changes, progress).await {
+            Err(error) if self.flaw == TakesStaleForDone && matches!(error.kind, StoreErrorKind::Changed(_)) => Ok(()),
+            other => other,
+        }
+    }
+
+    async fn originals(
+        &self,
+        run: RunId,
+        after: Option<Position>,
+        limit: NonZeroUsize,
+    ) -> Result<Vec<Original>, StoreError> {
+        self.inner.originals(run, after, limit).await
+    }
+
+    async fn undo(&mut self, run: RunId, before: Option<Position>, limit: NonZeroUsize) -> Result<Undone, StoreError> {
+        let mut undone = self.inner.undo(run, before, limit).await?;
+        match self.flaw {
+            UndoesOneBatchOnly => undone.next = None,
+            HidesWhatItKept => undone.kept.clear(),
+            _ => {}
+        }
+        Ok(undone)
+    }
+
+    async fn drop_originals(&mut self, run: RunId) -> Result<u64, StoreError> {
+        self.inner.drop_originals(run).await
     }
 }
 

@@ -4,7 +4,7 @@
 
 use async_trait::async_trait;
 use eventlift_events::conformance::StoreUnderTest;
-use eventlift_events::{EventReader, EventWriter, MemoryLimits, MemoryStore, StoreError};
+use eventlift_events::{EventReader, EventRewriter, EventWriter, MemoryLimits, MemoryStore, StoreError};
 
 mod resident;
 
@@ -24,6 +24,10 @@ impl StoreUnderTest for Memory {
 
     async fn reader(&self) -> Result<Box<dyn EventReader>, StoreError> {
         Ok(Box::new(self.0.reader()))
+    }
+
+    async fn rewriter(&self) -> Result<Option<Box<dyn EventRewriter>>, StoreError> {
+        Ok(Some(Box::new(self.0.writer()?)))
     }
 
     fn resident_bytes(&self) -> Option<u64> {

@@ -60,7 +60,7 @@ impl Applied {
 async fn last_run(project: &Project) -> Result<Option<RunRecord>, eventlift_events::StoreError> {
     let Some(target) = &project.target else { return Ok(None) };
     let Some(ledger) = target.ledger().await? else { return Ok(None) };
-    Ok(ledger.runs().await?.pop().filter(|run| run.state != RunState::RolledBack))
+    Ok(crate::pipeline::last_that_fills(ledger.runs().await?).filter(|run| run.state != RunState::RolledBack))
 }
 
 /// The rules that are not what a run applied.

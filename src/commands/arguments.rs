@@ -110,6 +110,18 @@ Examples:
 
 Refuses to go back where something would be lost, and lists it. Killed anywhere, the same command goes on.")]
     Rollback(RollbackArguments),
+    /// Change the events of the source where they are, with an undo log. Shows what it would do without --yes.
+    #[command(after_help = "\
+Examples:
+  eventlift rewrite shop                      what it would do; writes nothing
+  eventlift rewrite shop --yes                rewrite type, version, data and metadata of what the rules change
+  eventlift rewrite shop --verify             compare what is there with what the rules make of the undo log
+  eventlift rewrite shop --undo --yes         put back what was there before
+  eventlift rewrite shop --drop-undo --yes    once you are sure
+
+Needs only [source], which has to be sqlite or postgres, and rules that leave every event in its place. An event that fails
+stops the run: nothing goes into quarantine. Services may go on writing. Killed anywhere, the same command goes on.")]
+    Rewrite(RewriteArguments),
     /// Where the target's run and the read models stand.
     Status(ProjectArguments),
     /// Streams that wait because an event of theirs failed: look at them, lift them again, or give events up.
@@ -731,6 +743,35 @@ pub struct ReverseArguments {
     /// When everything is back, carry over what comes, until stopped.
     #[arg(long)]
     pub follow: bool,
+}
+
+/// What is rewritten, or what becomes of that.
+#[derive(Debug, Args)]
+pub struct RewriteArguments {
+    /// Which project.
+    #[command(flatten)]
+    pub project: ProjectArguments,
+    /// Do it, without asking.
+    #[arg(long)]
+    pub yes: bool,
+    /// Put back what the last run has rewritten, the latest first.
+    #[arg(long, conflicts_with_all = ["drop_undo", "verify"])]
+    pub undo: bool,
+    /// Drop the undo log of the last run, which can't be taken back then.
+    #[arg(long, conflicts_with = "verify")]
+    pub drop_undo: bool,
+    /// Compare every event with what the rules make of its original.
+    #[arg(long)]
+    pub verify: bool,
+    /// Batches lifted at the same time [default: one a core].
+    #[arg(long, value_name = "N")]
+    pub workers: Option<NonZeroUsize>,
+    /// Events a batch.
+    #[arg(long, value_name = "N", default_value = "1000")]
+    pub batch: NonZeroUsize,
+    /// Go on although rules or policies are not those the run was started with.
+    #[arg(long)]
+    pub accept_changes: bool,
 }
 
 /// What is taken back.

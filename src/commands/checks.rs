@@ -91,7 +91,7 @@ pub(super) async fn conclude(
     may_roll_back: bool,
 ) -> Result<Option<Consequence>, CommandError> {
     let mut target = project.require_target()?.writer().await?;
-    let Some(mut run) = target.runs().await?.pop() else { return Ok(None) };
+    let Some(mut run) = crate::pipeline::last_that_fills(target.runs().await?) else { return Ok(None) };
     let on_failure = project.checks.on_failure;
     let is_cut_over = CutOver::of(&*target, run.id).await?.is_some();
     let rolls_back = on_failure == OnFailure::RollBack && may_roll_back && !is_cut_over && !report.passed();

@@ -23,7 +23,7 @@ use crate::cutover::{
     cut_over, finish_switch,
 };
 use crate::pipeline::quarantine::{Apart, quarantined_streams};
-use crate::pipeline::{GrowingVerification, Migration, is_reverse};
+use crate::pipeline::{GrowingVerification, Migration, last_that_fills};
 use crate::stores::StoreConfig;
 
 /// How long a `migrate --follow` that has the target is given to hand it over.
@@ -135,10 +135,10 @@ pub(super) async fn source_fence(
     }
 }
 
-/// The run of a target, as its ledger has it; reverse streams are no runs of the target's own.
+/// The run of a target, as its ledger has it; reverse streams, and runs that rewrite in place, did not fill it.
 pub(super) async fn last_run(target: &StoreConfig) -> Result<Option<RunRecord>, CommandError> {
     let Some(ledger) = target.ledger().await? else { return Ok(None) };
-    Ok(ledger.runs().await?.into_iter().rfind(|run| !is_reverse(run)))
+    Ok(last_that_fills(ledger.runs().await?))
 }
 
 /// The run of a target whose migration has ended once.
@@ -182,7 +182,7 @@ async fn refuse_held(target: &dyn eventlift_events::EventWriter, run: RunId) -> 
 
 /// Refuses to migrate into a target that writers use by now.
 pub(super) async fn refuse_after_cut_over(target: &dyn eventlift_events::EventWriter) -> Result<(), CommandError> {
-    let Some(run) = target.runs().await?.into_iter().rfind(|run| !is_reverse(run)) else { return Ok(()) };
+    let Some(run) = last_that_fills(target.runs().await?) else { return Ok(()) };
     let Some(record) = CutOver::of(target, run.id).await? else { return Ok(()) };
     if run.state == RunState::RolledBack || record.writers_use(Timestamp::now()) != WritersUse::Target {
         return Ok(());

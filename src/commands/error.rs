@@ -466,7 +466,10 @@ fn of_store(error: &StoreError) -> ExitCode {
         StoreErrorKind::BadInput(_) | StoreErrorKind::DuplicateId(_) | StoreErrorKind::RevisionConflict { .. } => {
             ExitCode::Source
         }
-        StoreErrorKind::Locked(_) | StoreErrorKind::Unexpected(_) | StoreErrorKind::Unsupported(_) => ExitCode::Refused,
+        StoreErrorKind::Changed(_)
+        | StoreErrorKind::Locked(_)
+        | StoreErrorKind::Unexpected(_)
+        | StoreErrorKind::Unsupported(_) => ExitCode::Refused,
         _ => ExitCode::Store,
     }
 }

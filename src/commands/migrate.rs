@@ -176,7 +176,7 @@ impl Work<'_> {
         let first_start = *self.start.get_or_init(|| start);
         let done_before = first_start.counts();
         if self.was_done.get().is_none() {
-            let last = migration.target().runs().await?.pop();
+            let last = crate::pipeline::last_that_fills(migration.target().runs().await?);
             // Only one attempt runs at a time, so that there is none yet.
             let _ = self.was_done.set(last.is_some_and(|run| run.state == RunState::Done));
         }
@@ -379,7 +379,8 @@ pub(super) fn stop_on_signals() -> Stop {
     stop
 }
 
-fn stop_by_signals(handle: StopHandle) {
+/// Asks to stop by a handle, in the same way.
+pub(super) fn stop_by_signals(handle: StopHandle) {
     tokio::spawn(async move {
         // Without handlers a signal ends the program, which a run survives as well.
         let Ok(mut signals) = Signals::listen() else { return };

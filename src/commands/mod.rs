@@ -26,6 +26,7 @@ mod read_models;
 mod rebuild;
 mod repair;
 mod reverse;
+mod rewrite;
 mod rollback;
 mod rules;
 mod run_reports;
@@ -53,6 +54,7 @@ use quarantine::quarantine;
 use rebuild::rebuild;
 use repair::repair;
 use reverse::reverse;
+use rewrite::rewrite;
 use rollback::rollback;
 use run_reports::{compare_runs, export_runs, show_run};
 use runs::runs;
@@ -75,6 +77,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Cutover(arguments) => cutover(&arguments, format).await.map(|r| print_report(format, &r)),
         Command::Reverse(arguments) => reverse(&arguments, format).await.map(|r| print_report(format, &r)),
         Command::Rollback(arguments) => rollback(&arguments, format).await.map(|r| print_report(format, &r)),
+        Command::Rewrite(arguments) => rewrite(&arguments, format).await.map(|r| print_report(format, &r)),
         Command::Status(project) => status(&project).await.map(|r| print_report(format, &r)),
         Command::Runs(arguments) => match &arguments.command {
             None => runs(&arguments.project).await.map(|r| print_report(format, &r)),

@@ -64,7 +64,7 @@ async fn look(folder: &std::path::Path) -> Result<Looked, CommandError> {
 }
 
 async fn last_run(ledger: &dyn CheckpointStore, target: &StoreConfig) -> Result<RunRecord, CommandError> {
-    let last = ledger.runs().await?.pop().filter(|run| run.state != RunState::RolledBack);
+    let last = crate::pipeline::last_that_fills(ledger.runs().await?).filter(|run| run.state != RunState::RolledBack);
     last.ok_or_else(|| no_run(target))
 }
 

@@ -94,7 +94,7 @@ pub(super) async fn feed(project: &Project, from: Option<From>) -> Result<Feed, 
     };
     let (mut run, mut released) = (None, 0);
     if let Some(ledger) = target.ledger().await? {
-        run = ledger.runs().await?.pop();
+        run = crate::pipeline::last_that_fills(ledger.runs().await?);
         if let Some(run) = &run {
             released = Apart::of(&*ledger, run.id).await?.released_between();
         }

@@ -85,7 +85,7 @@ pub(super) async fn repair(arguments: &RepairArguments, format: Format) -> Resul
     let fingerprint =
         Fingerprint::of(&registry, &options.scope, &options.policies).of_stores(source.reading(), writer.writing());
     let runs = writer.runs().await?;
-    let now = runs.into_iter().next_back().filter(|now| now.id == run.id);
+    let now = crate::pipeline::last_that_fills(runs).filter(|now| now.id == run.id);
     let checkpoint_now = writer.checkpoint(run.id).await?;
     let Some(record) = now.filter(|now| now.fingerprint == run.fingerprint && checkpoint_now == checkpoint) else {
         return Err(CommandError::RepairedBeside { run: run.id.to_string() });
@@ -131,7 +131,9 @@ fn refuse_other_places(
 async fn last_run(target: &StoreConfig) -> Result<(RunRecord, Option<eventlift_events::Checkpoint>), CommandError> {
     let none = || CommandError::NoRun { target: target.to_string() };
     let ledger = target.ledger().await?.ok_or_else(none)?;
-    let run = ledger.runs().await?.pop().filter(|run| run.state != RunState::RolledBack).ok_or_else(none)?;
+    let run = crate::pipeline::last_that_fills(ledger.runs().await?)
+        .filter(|run| run.state != RunState::RolledBack)
+        .ok_or_else(none)?;
     let checkpoint = ledger.checkpoint(run.id).await?;
     Ok((run, checkpoint))
 }

@@ -75,7 +75,7 @@ async fn last_run(project: &Project) -> Result<(Option<RunLine>, bool), CommandE
 async fn quarantined(project: &Project) -> Result<Quarantined, CommandError> {
     let Some(target) = &project.target else { return Ok(Quarantined::default()) };
     let Some(ledger) = target.ledger().await? else { return Ok(Quarantined::default()) };
-    let Some(run) = ledger.runs().await?.pop() else { return Ok(Quarantined::default()) };
+    let Some(run) = crate::pipeline::last_that_fills(ledger.runs().await?) else { return Ok(Quarantined::default()) };
     let streams = quarantined_streams(&*ledger, run.id).await?;
     Ok(Quarantined { streams: streams.len() as u64, events: streams.iter().map(|stream| stream.held).sum() })
 }

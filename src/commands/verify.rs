@@ -179,7 +179,8 @@ async fn verify_events(
         problem: problem.to_owned(),
     };
     let Some(ledger) = target_config.ledger().await? else { return Err(nothing("no run has filled it yet")) };
-    let run = ledger.runs().await?.pop().ok_or_else(|| nothing("no run has filled it yet"))?;
+    let run =
+        crate::pipeline::last_that_fills(ledger.runs().await?).ok_or_else(|| nothing("no run has filled it yet"))?;
     if run.state != RunState::Done {
         return Err(nothing("its run has not ended"));
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use eventlift_events::{CheckpointStore, StoreError};
 
 use crate::cutover::CutOver;
+use crate::pipeline::last_that_fills;
 #[cfg(any(feature = "sqlite", feature = "file"))]
 use crate::stores::StoreConfig;
 
@@ -39,7 +40,7 @@ impl Watched {
 }
 
 async fn of_last_run(ledger: &dyn CheckpointStore) -> Result<Option<CutOver>, StoreError> {
-    match ledger.runs().await?.last() {
+    match last_that_fills(ledger.runs().await?) {
         Some(run) => CutOver::of(ledger, run.id).await,
         None => Ok(None),
     }

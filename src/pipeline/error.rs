@@ -179,6 +179,14 @@ pub enum Refusal {
         /// Types, versions and numbers of events.
         uncovered: Vec<String>,
     },
+    /// Events can't be rewritten where they are, or what was rewritten can't be treated like that.
+    #[error("{problem}")]
+    InPlace {
+        /// Why not.
+        problem: String,
+        /// What to try.
+        hint: &'static str,
+    },
     /// The target can't hold what the source has.
     #[error("{0}")]
     Unfit(String),
@@ -244,6 +252,7 @@ impl PipelineError {
                 Refusal::Uncovered { .. } => {
                     "add definitions for them, or let them pass with `unknown_types` or `unknown_versions` under [policy]"
                 }
+                Refusal::InPlace { hint, .. } => hint,
                 Refusal::Unfit(_) => return None,
             },
         };

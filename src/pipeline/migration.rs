@@ -15,7 +15,7 @@ use super::ahead::ReadAhead;
 use super::append::{Appended, Gathered, append_once, refuse_attributes};
 use super::error::{PipelineError, Refusal};
 use super::fingerprint::Fingerprint;
-use super::onto::{Beginning, Onto, is_reverse};
+use super::onto::{Beginning, Onto, fills_the_store};
 use super::policy::{FailedEvents, Policies, Revisions};
 use super::progress::Progress;
 use super::quarantine::{Holding, QuarantineLimits, Quarantined, has_failures};
@@ -327,7 +327,7 @@ impl Migration {
         let runs = self.target.runs().await.map_err(PipelineError::Target)?;
         let is_ours = |run: &RunRecord| match self.options.onto {
             Some(onto) => onto.is_run(run),
-            None => !is_reverse(run),
+            None => fills_the_store(run),
         };
         // A run that was taken back has left nothing to go on with.
         Ok(runs.into_iter().rfind(is_ours).filter(|run| run.state != RunState::RolledBack))

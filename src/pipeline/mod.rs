@@ -12,6 +12,8 @@ mod expected;
 mod fingerprint;
 mod follow;
 mod growing;
+mod in_place;
+mod in_place_verify;
 mod migration;
 mod onto;
 mod policy;
@@ -43,8 +45,12 @@ pub use expected::{expected_events, expected_events_apart};
 pub use fingerprint::Fingerprint;
 pub use follow::Following;
 pub use growing::GrowingVerification;
+pub use in_place::{
+    InPlace, InPlaceLook, InPlaceOptions, InPlaceOutcome, UndoOutcome, WouldBecome, last_in_place_run, look_in_place,
+};
+pub use in_place_verify::InPlaceVerification;
 pub use migration::{Migration, MigrationOptions, Outcome};
-pub use onto::{Onto, is_reverse};
+pub use onto::{Onto, fills_the_store, is_in_place, is_reverse, last_that_fills};
 pub use policy::{FailUnlessTold, FailedEvents, PassUnlessTold, Policies, Revisions, Unknown};
 pub use position_map::{Mapped, MappedCheckpoint, PositionMap};
 pub use progress::Progress;

@@ -20,6 +20,7 @@ pub struct Onto {
 const REVERSE_OF: &str = "the reverse of";
 const BEGAN_AFTER: &str = "began behind the source's";
 const BEGAN_AT: &str = "began behind the target's";
+const IN_PLACE: &str = "rewritten in place";
 
 /// Where a run that is appended to a store began, in source and target.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -62,9 +63,36 @@ pub fn is_reverse(record: &RunRecord) -> bool {
     part(record, REVERSE_OF).is_some()
 }
 
+/// Whether a run rewrote the store's own events where they are.
+pub fn is_in_place(record: &RunRecord) -> bool {
+    part(record, IN_PLACE).is_some()
+}
+
+/// Whether a run filled the store it is recorded in: not one that is the reverse of another, nor one that rewrote what
+/// was there.
+pub fn fills_the_store(record: &RunRecord) -> bool {
+    !is_reverse(record) && !is_in_place(record)
+}
+
+/// The last run that filled the store, of all runs in their order.
+pub fn last_that_fills(runs: Vec<RunRecord>) -> Option<RunRecord> {
+    runs.into_iter().rfind(fills_the_store)
+}
+
+/// What the record of a run says that rewrites events where they are, from behind a position.
+pub(super) fn in_place_parts(after: Option<Position>) -> Vec<(String, String)> {
+    let after = after.map(|after| after.to_string()).unwrap_or_default();
+    [(IN_PLACE, "yes".to_owned()), (BEGAN_AFTER, after)].map(|(name, value)| (name.to_owned(), value)).into()
+}
+
+/// The position behind which a run began.
+pub(super) fn began_after(record: &RunRecord) -> Option<Position> {
+    Beginning::of(record).source
+}
+
 /// Whether a part says where a run began, and not what decides its result.
 pub(super) fn is_beginning(part: &str) -> bool {
-    [REVERSE_OF, BEGAN_AFTER, BEGAN_AT].contains(&part)
+    [REVERSE_OF, BEGAN_AFTER, BEGAN_AT, IN_PLACE].contains(&part)
 }
 
 fn part<'r>(record: &'r RunRecord, name: &str) -> Option<&'r str> {

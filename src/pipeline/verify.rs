@@ -450,7 +450,7 @@ fn place_of(event: &Event) -> ([u8; 16], [u8; 8]) {
     (xxh3_128(event.stream.as_str().as_bytes()).to_be_bytes(), event.revision.0.to_be_bytes())
 }
 
-fn is_same(expected: &Event, found: &Event, carried: Carried) -> bool {
+pub(super) fn is_same(expected: &Event, found: &Event, carried: Carried) -> bool {
     let same_type = |one: &Payload, other: &Payload| {
         one.content_type() == other.content_type() || (one.is_empty() && other.is_empty())
     };

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use eventlift_events::{CheckpointStore, EventReader, EventWriter, Fence, StoreError, StoreErrorKind};
+use eventlift_events::{CheckpointStore, EventReader, EventRewriter, EventWriter, Fence, StoreError, StoreErrorKind};
 use eventlift_projections::ReadModels;
 use serde::Deserialize;
 
@@ -148,6 +148,45 @@ impl StoreConfig {
             Self::Sqlite(config) => Ok(Box::new(SqliteWriter::open(config.clone())?)),
             #[cfg(feature = "postgres")]
             Self::Postgres(config) => Ok(Box::new(PostgresWriter::open(PostgresConfig::clone(config)).await?)),
+        }
+    }
+
+    /// Fails where events of such a store can never be rewritten where they are: a file is only ever appended to.
+    pub fn refuse_rewriting(&self) -> Result<(), StoreError> {
+        match self {
+            #[cfg(feature = "file")]
+            Self::File(_) => {
+                let problem = StoreErrorKind::Unsupported("it is an append-only log".to_owned());
+                Err(StoreError::new("rewrite events in", self, problem)
+                    .hint("migrate into a new target instead, with `eventlift migrate`"))
+            }
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(_) => Ok(()),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => Ok(()),
+        }
+    }
+
+    /// Opens the store, which must be there, to rewrite events where they are. Fails where
+    /// [that can't be](Self::refuse_rewriting), and where the layout is another one than ours.
+    pub async fn rewriter(&self) -> Result<Box<dyn EventRewriter>, StoreError> {
+        self.refuse_rewriting()?;
+        match self {
+            #[cfg(feature = "file")]
+            Self::File(_) => Err(StoreError::new("rewrite events in", self, StoreErrorKind::ReadOnly)),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(config) => {
+                // A writer would make one.
+                SqliteReader::open(config.clone())?;
+                Ok(Box::new(SqliteWriter::open(config.clone())?))
+            }
+            #[cfg(feature = "postgres")]
+            Self::Postgres(config) => {
+                PostgresReader::open(PostgresConfig::clone(config)).await?;
+                // Looked at before the ledger is made.
+                postgres::kept_columns(config).await?;
+                Ok(Box::new(PostgresWriter::open(PostgresConfig::clone(config)).await?))
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use eventlift::events::conformance::StoreUnderTest;
-use eventlift::events::{EventReader, EventWriter, StoreError};
+use eventlift::events::{EventReader, EventRewriter, EventWriter, StoreError};
 use eventlift::stores::postgres::{PayloadColumn, PostgresConfig, PostgresReader, PostgresWriter};
 
 use super::database::Database;
@@ -31,6 +31,10 @@ impl StoreUnderTest for Postgres {
 
     async fn reader(&self) -> Result<Box<dyn EventReader>, StoreError> {
         Ok(Box::new(PostgresReader::open(self.config()).await?))
+    }
+
+    async fn rewriter(&self) -> Result<Option<Box<dyn EventRewriter>>, StoreError> {
+        Ok(Some(Box::new(PostgresWriter::open(self.config()).await?)))
     }
 
     fn resident_bytes(&self) -> Option<u64> {

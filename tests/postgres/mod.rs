@@ -13,6 +13,7 @@ mod events;
 mod fence;
 mod followed;
 mod gone;
+mod in_place;
 mod live;
 mod proxy;
 mod quarantine;

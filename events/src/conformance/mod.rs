@@ -46,6 +46,7 @@ mod observe;
 mod progress;
 mod reads;
 mod removal;
+mod rewriting;
 mod runs;
 mod sample;
 mod scale;
@@ -65,6 +66,7 @@ pub mod checks {
     pub use super::progress::*;
     pub use super::reads::*;
     pub use super::removal::*;
+    pub use super::rewriting::*;
     pub use super::runs::*;
     pub use super::scale::*;
 }

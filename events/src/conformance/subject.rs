@@ -5,6 +5,7 @@ use std::fmt;
 use async_trait::async_trait;
 
 use crate::error::StoreError;
+use crate::rewriting::EventRewriter;
 use crate::store::{EventReader, EventWriter};
 
 /// A store that the suite opens as often as it likes. It is empty when a check gets it.
@@ -15,6 +16,11 @@ pub trait StoreUnderTest: Send + Sync {
 
     /// Opens the store for reading, whether or not a writer is open.
     async fn reader(&self) -> Result<Box<dyn EventReader>, StoreError>;
+
+    /// Opens the store to rewrite its events where they are; none where it can't do that.
+    async fn rewriter(&self) -> Result<Option<Box<dyn EventRewriter>>, StoreError> {
+        Ok(None)
+    }
 
     /// The bytes of memory this process occupies now (its resident set), where they can be told. The check of bounded
     /// memory needs them and passes without a word where there are none.

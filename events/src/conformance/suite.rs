@@ -95,6 +95,10 @@ macro_rules! __every_check {
             erasing_to_a_position_leaves_what_was_there
             erasing_everything_leaves_a_new_store
             erasing_behind_the_ends_takes_nothing_or_all
+            a_rewrite_changes_events_where_they_are
+            a_rewrite_of_what_has_changed_is_refused
+            undoing_brings_back_the_originals
+            undoing_leaves_what_was_changed_since
             a_payload_of_16_mib_comes_back
             ten_thousand_streams_come_back
             reading_takes_bounded_memory

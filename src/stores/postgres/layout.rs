@@ -16,7 +16,7 @@ const NAME_BYTES: usize = 63;
 
 /// The tables of the ledger, in the schema of the events. Several tables of events may share a schema, so each row
 /// names its own.
-pub(super) const EVENTS: Component = Component { name: "events", migrations: &[LEDGER, NOTES] };
+pub(super) const EVENTS: Component = Component { name: "events", migrations: &[LEDGER, NOTES, UNDO] };
 
 const LEDGER: Migration = Migration {
     version: 1,
@@ -117,6 +117,31 @@ CREATE TABLE {schema}.eventlift_notes (
     PRIMARY KEY (store, run, book, key)
 );
 COMMENT ON TABLE {schema}.eventlift_notes IS 'what runs keep in order: quarantine, cut-over';
+"#,
+};
+
+const UNDO: Migration = Migration {
+    version: 3,
+    name: "undo",
+    sql: r#"
+CREATE TABLE {schema}.eventlift_undo (
+    store          text COLLATE "C" NOT NULL,
+    run            text COLLATE "C" NOT NULL,
+    position       bigint NOT NULL,
+    id             text COLLATE "C" NOT NULL,
+    type           text NOT NULL,
+    schema_version bigint NOT NULL,
+    data           text,
+    data_bytes     bytea,
+    data_type      text,
+    metadata       text,
+    metadata_bytes bytea,
+    metadata_type  text,
+    made           bytea NOT NULL,
+    PRIMARY KEY (store, run, position)
+);
+COMMENT ON TABLE {schema}.eventlift_undo IS 'events that were rewritten where they are, as they were before';
+COMMENT ON COLUMN {schema}.eventlift_undo.made IS 'SHA-256 of what the run made of the row';
 "#,
 };
 

@@ -56,7 +56,13 @@ impl Ledger {
         Self { schema: table.schema.clone(), store: table.name.clone() }
     }
 
-    fn table(&self, name: &str) -> Relation {
+    /// The name under which the rows of this store are kept.
+    pub(super) fn store(&self) -> &str {
+        &self.store
+    }
+
+    /// One of the ledger's tables.
+    pub(super) fn table(&self, name: &str) -> Relation {
         Relation::new(&self.schema, format!("eventlift_{name}"))
     }
 

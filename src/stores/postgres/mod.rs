@@ -46,6 +46,7 @@ mod read_models;
 mod reader;
 mod relation;
 mod removal;
+mod rewriter;
 mod seal;
 mod selection;
 mod session;

@@ -44,6 +44,7 @@ pub(super) fn grant(action: &str, message: &str, place: &Place) -> Option<String
         _ if action == "prepare" => ("SELECT, INSERT", "TABLE"),
         // What is committed beside events replaces what was.
         _ if is_ledger => ("SELECT, INSERT, UPDATE, DELETE", "TABLE"),
+        _ if action == REWRITE => ("SELECT, UPDATE", "TABLE"),
         _ if action == "append to" || place.is_written => ("SELECT, INSERT", "TABLE"),
         _ => ("SELECT, INSERT, UPDATE, DELETE", "TABLE"),
     };
@@ -54,6 +55,8 @@ pub(super) fn grant(action: &str, message: &str, place: &Place) -> Option<String
 const KINDS: [&str; 9] =
     ["materialized view", "foreign table", "relation", "table", "view", "sequence", "schema", "database", "function"];
 const READS: [&str; 3] = ["read", "open", "read the ledger of"];
+/// Events are changed where they are.
+pub(super) const REWRITE: &str = "rewrite events in";
 const CREATES: [&str; 2] = ["create", "prepare"];
 
 /// A name as somebody would write it: quoted only where it must be.
@@ -86,6 +89,7 @@ mod tests {
             ),
             ("swap builds in", "schema public", "GRANT USAGE, CREATE ON SCHEMA public TO anna"),
             ("append to", "table Events", "GRANT SELECT, INSERT ON TABLE public.\"Events\" TO anna"),
+            (REWRITE, "table events", "GRANT SELECT, UPDATE ON TABLE public.events TO anna"),
             ("fence", "table events", "GRANT TRIGGER ON TABLE public.events TO anna"),
             ("fence", "schema public", "GRANT USAGE, CREATE ON SCHEMA public TO anna"),
             ("seal", "view v", "GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE public.v TO anna"),

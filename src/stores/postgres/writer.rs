@@ -39,8 +39,8 @@ pub struct PostgresWriter {
 }
 
 /// An open table, and what appends to it.
-struct Open {
-    session: Session,
+pub(super) struct Open {
+    pub(super) session: Session,
     appender: Appender,
 }
 
@@ -88,14 +88,14 @@ impl Open {
 }
 
 /// The session for the length of one call. Dropped with the call, it ends the connection and so its transaction.
-struct Held<'a> {
+pub(super) struct Held<'a> {
     slot: tokio::sync::MutexGuard<'a, Option<Open>>,
-    open: Open,
+    pub(super) open: Open,
 }
 
 impl Held<'_> {
     /// Ends the call: the session stays for the next one, unless its connection is of no use any more.
-    async fn settle<T>(mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(super) async fn settle<T>(mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
         let is_usable = match &result {
             Ok(_) => true,
             Err(error) => !error.may_pass() && roll_back(&mut self.open.session.connection).await,
@@ -125,7 +125,7 @@ impl PostgresWriter {
     }
 
     /// The session, opened again where the last one was lost.
-    async fn held(&self) -> Result<Held<'_>, StoreError> {
+    pub(super) async fn held(&self) -> Result<Held<'_>, StoreError> {
         let mut slot = self.session.lock().await;
         if let Some(open) = slot.take() {
             return Ok(Held { slot, open });

@@ -156,7 +156,8 @@ impl RowNumbers {
     }
 }
 
-struct PayloadColumn<'a>(&'a Payload);
+/// A payload as a column holds it.
+pub(super) struct PayloadColumn<'a>(pub(super) &'a Payload);
 
 impl ToSql for PayloadColumn<'_> {
     fn to_sql(&self) -> Result<ToSqlOutput<'_>> {
@@ -181,7 +182,8 @@ impl ToSql for AttributesColumn<'_> {
     }
 }
 
-fn type_column(payload: &Payload) -> Option<&str> {
+/// What the column of its content type holds.
+pub(super) fn type_column(payload: &Payload) -> Option<&str> {
     match payload.content_type() {
         ContentType::Json => None,
         other => Some(other.as_str()),

@@ -15,6 +15,7 @@ mod passing;
 mod read_models;
 mod reader;
 mod removal;
+mod rewriter;
 mod statement;
 mod writer;
 

@@ -34,10 +34,10 @@ pub struct SqliteWriter {
 }
 
 #[derive(Debug)]
-struct Database {
-    connection: Connection,
-    display: String,
-    sealed: bool,
+pub(super) struct Database {
+    pub(super) connection: Connection,
+    pub(super) display: String,
+    pub(super) sealed: bool,
     sparse: bool,
     // Here and last, so that a call that outlives the writer is still the only one, and the lock goes after the rest.
     _lock: WriterLock,
@@ -90,7 +90,7 @@ impl SqliteWriter {
         Ok(Self { identity, database })
     }
 
-    async fn with<T: Send + 'static>(
+    pub(super) async fn with<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Database) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
@@ -98,7 +98,7 @@ impl SqliteWriter {
         blocking(move || work(&mut lock(&database))).await
     }
 
-    async fn query<T: Send + 'static>(
+    pub(super) async fn query<T: Send + 'static>(
         &self,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {

@@ -186,6 +186,14 @@ impl Registry {
         &self.stateful
     }
 
+    /// The first rule that may split, drop, merge or move events, or that keeps state: its name and place. None where
+    /// every event stays where it is.
+    pub fn first_that_moves(&self) -> Option<String> {
+        let moves = self.upcasters.iter().chain(&self.rules).find(|rule| rule.shape != Shape::OneToOne);
+        let label = moves.map(|rule| rule.label.clone());
+        label.or_else(|| self.stateful.first().map(|transformer| transformer.name().to_owned()))
+    }
+
     /// The number of rules: upcasters, general rules and stateful transformers.
     pub fn rule_count(&self) -> usize {
         self.upcasters.len() + self.rules.len() + self.stateful.len()

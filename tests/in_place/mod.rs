@@ -1,0 +1,6 @@
+//! Rewriting events where they are.
+
+mod commands;
+mod killed;
+mod laws;
+pub(crate) mod scene;
