@@ -406,7 +406,14 @@ impl InPlace {
 
     fn report(&self, state: RunState, at: At) {
         let quarantined = Quarantined::default();
-        self.progress.send_replace(Progress { state, counts: at.counts, source: at.after, head: None, quarantined });
+        self.progress.send_replace(Progress {
+            state,
+            counts: at.counts,
+            source: at.after,
+            head: None,
+            recorded_at: None,
+            quarantined,
+        });
     }
 
     async fn record(&mut self, record: &mut RunRecord, state: RunState) -> Result<(), PipelineError> {
