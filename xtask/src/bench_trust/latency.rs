@@ -13,7 +13,7 @@ const TARGET_MILLIS: f64 = 40.0;
 /// The mean may be above the target by this factor.
 const ABOVE: f64 = 1.1;
 /// As many as last for both phases, whatever the size of the rest is.
-const EVENTS: usize = 1_500_000;
+const EVENTS: usize = 2_500_000;
 /// How long others keep the server busy, in seconds.
 const LOADED: f64 = 12.0;
 /// After a change of the load, this long is left to settle, in seconds.
@@ -21,7 +21,7 @@ const SETTLING: f64 = 3.0;
 /// The load has to leave less than this part of the speed.
 const SLOWER: f64 = 0.8;
 /// And as many connections, at most, make it.
-const CONNECTIONS: [usize; 4] = [8, 16, 32, 64];
+const CONNECTIONS: [usize; 4] = [16, 32, 64, 128];
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// What a phase was like.

@@ -9,6 +9,8 @@ use crate::stage::Stage;
 
 /// Both sides are run this often, in turns; the medians count.
 const ROUNDS: usize = 7;
+/// The same where nothing is bound to come of it.
+const ROUNDS_IN_ORDER: usize = 3;
 /// What being careful may cost.
 const COST: f64 = 1.05;
 /// How much faster `verify` is, at least.
@@ -41,7 +43,7 @@ expect = 0
 /// Measures in ranges, with the bounds, and in order, for information.
 pub(super) fn overhead(stage: &Stage, events: usize, failed: &mut Vec<String>) -> Result<(), String> {
     println!("medians of {ROUNDS} rounds in turns; the ledger can't be turned off, so both sides keep it");
-    let in_ranges = Sides::measure(stage, UPCAST)?;
+    let in_ranges = Sides::measure(stage, UPCAST, ROUNDS)?;
     line("migrate in ranges, plain: no checks, no quarantine", events, in_ranges.plain);
     line("migrate in ranges, all checks, 2 of the user's, quarantine", events, in_ranges.careful);
     line("verify", events, in_ranges.verify);
@@ -49,7 +51,7 @@ pub(super) fn overhead(stage: &Stage, events: usize, failed: &mut Vec<String>) -
     bound(failed, "time with everything on, of plain", cost, cost <= COST, &format!("at most {COST}"));
     bound(failed, "verify, faster than migrate", faster, faster >= VERIFY, &format!("at least {VERIFY:.1}"));
 
-    let in_order = Sides::measure(stage, SPLIT)?;
+    let in_order = Sides::measure(stage, SPLIT, ROUNDS_IN_ORDER)?;
     line("migrate in order (a rule splits), plain", events, in_order.plain);
     line("migrate in order, everything on", events, in_order.careful);
     line("verify", events, in_order.verify);
@@ -65,21 +67,28 @@ struct Sides {
 }
 
 impl Sides {
-    fn measure(stage: &Stage, rule: &str) -> Result<Self, String> {
+    fn measure(stage: &Stage, rule: &str, rounds: usize) -> Result<Self, String> {
         let plain = stage.lift("json", "plain", rule, PLAIN)?;
         let careful = stage.lift("json", "careful", rule, CAREFUL)?;
         let skip: Vec<&str> = SKIPPED.iter().flat_map(|name| ["--skip-check", name]).collect();
         let [mut of_plain, mut of_careful, mut of_verify] = [const { Vec::new() }; 3];
-        for round in 0..ROUNDS {
+        for round in 0..rounds {
             // Whoever comes second finds another cache.
-            if round % 2 == 0 {
-                of_plain.push(stage.migrate(&plain, &skip)?);
-            }
-            of_careful.push(stage.migrate(&careful, &[])?);
-            of_verify.push(verify(stage, &careful)?);
-            if round % 2 == 1 {
-                of_plain.push(stage.migrate(&plain, &skip)?);
-            }
+            let is_first = round % 2 == 0;
+            let before = is_first.then(|| stage.migrate(&plain, &skip)).transpose()?;
+            let with_all = stage.migrate(&careful, &[])?;
+            let verified = verify(stage, &careful)?;
+            let without = match before {
+                Some(taken) => taken,
+                None => stage.migrate(&plain, &skip)?,
+            };
+            println!(
+                "  plain {:.2} s, everything on {:.2} s, verify {:.2} s",
+                without.seconds, with_all.seconds, verified.seconds
+            );
+            of_plain.push(without);
+            of_careful.push(with_all);
+            of_verify.push(verified);
         }
         let [plain, careful, verify] = [&mut of_plain, &mut of_careful, &mut of_verify].map(|taken| median(taken));
         Ok(Self { plain, careful, verify })

@@ -66,8 +66,8 @@ fn cut_over(stage: &Stage, events: usize) -> Result<Round, String> {
     stage.migrate(&project, &[])?;
     let writers = Writers::start(stage.url(), switched);
     let outcome = under_writes(stage, &project, &writers);
-    let wrote = writers.end()?;
-    let (said, per_second) = outcome?;
+    let wrote = writers.end();
+    let ((said, per_second), wrote) = (outcome?, wrote?);
     nothing_is_lost(stage, events, &wrote)?;
     let round = Round { seen: wrote.longest.as_secs_f64(), said, per_second };
     println!(

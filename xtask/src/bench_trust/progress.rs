@@ -68,7 +68,7 @@ impl Progress {
     ) -> Result<Self, String> {
         let client = stage.client().await.map_err(|error| format!("failed to connect: {error}"))?;
         let (begun, mut changes) = (Instant::now(), Vec::<(f64, f64)>::new());
-        let mut running = Running::start(stage, "migrate", project, &[])?;
+        let mut running = Running::start(stage, "migrate", project, &["--json"])?;
         while running.ended()?.is_none() {
             let read = committed(&client).await;
             let at = begun.elapsed().as_secs_f64();

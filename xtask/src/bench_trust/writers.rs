@@ -108,7 +108,7 @@ async fn write(url: &str, switched: &Path, writer: u64, signals: &Signals) -> Re
         let id = Uuid::from_u64_pair((count ^ writer << 56).wrapping_mul(0x9e37_79b9_7f4a_7c15), writer << 32 | count);
         let (id, begun) = (id.to_string(), Instant::now());
         while let Err(error) = store.insert(writer, count, &id).await {
-            if !error.as_db_error().is_some_and(|error| error.message() == MESSAGE) {
+            if error.as_db_error().is_none_or(|error| error.message() != MESSAGE) {
                 return Err(error);
             }
             wrote.refused += 1;
