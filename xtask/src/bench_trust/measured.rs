@@ -10,18 +10,9 @@ pub(crate) fn bench_trust(events: usize) -> Result<(), String> {
     let mut failed = Vec::new();
     println!("\n{events} events in 50,000 streams, 10 % of them upcast, payloads as json");
     stage.load("old", events, "json", |log| event_log::write(log, events))?;
-    let part = std::env::var("TEMPORARY_PART").unwrap_or_default();
-    if part.is_empty() || part == "overhead" {
-        overhead::overhead(&stage, events, &mut failed)?;
-    }
-    if part.is_empty() || part == "latency" {
-        latency::latency(&stage, &mut failed)?;
-    }
-    if part.is_empty() || part == "rate" {
-        rate::rates(&stage, events, &mut failed)?;
-    }
-    if part.is_empty() || part == "pause" {
-        pause::pauses(&stage, events, &mut failed)?;
-    }
+    overhead::overhead(&stage, events, &mut failed)?;
+    latency::latency(&stage, &mut failed)?;
+    rate::rates(&stage, events, &mut failed)?;
+    pause::pauses(&stage, events, &mut failed)?;
     if failed.is_empty() { Ok(()) } else { Err(failed.join("\n")) }
 }
