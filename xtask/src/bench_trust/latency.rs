@@ -15,13 +15,15 @@ const ABOVE: f64 = 1.1;
 /// As many as last for both phases, whatever the size of the rest is.
 const EVENTS: usize = 2_500_000;
 /// How long others keep the server busy, in seconds.
-const LOADED: f64 = 12.0;
+const LOADED: f64 = 10.0;
 /// After a change of the load, this long is left to settle, in seconds.
 const SETTLING: f64 = 3.0;
 /// The load has to leave less than this part of the speed.
 const SLOWER: f64 = 0.8;
 /// And as many connections, at most, make it.
 const CONNECTIONS: [usize; 4] = [16, 32, 64, 128];
+/// A mean is of no fewer looks.
+const FEWEST_LOOKS: usize = 4;
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// What a phase was like.
@@ -36,7 +38,10 @@ pub(super) fn latency(stage: &Stage, failed: &mut Vec<String>) -> Result<(), Str
     println!("\ntarget_latency = {TARGET_MILLIS} ms, {EVENTS} events; others load the server for {LOADED} s");
     stage.load("old", EVENTS, "json", |log| event_log::write(log, EVENTS))?;
     for connections in CONNECTIONS {
-        let (loaded, calm) = phases(stage, connections)?;
+        let Some((loaded, calm)) = phases(stage, connections)? else {
+            println!("  the run was over too soon: more load");
+            continue;
+        };
         for (what, phase) in [("loaded", &loaded), ("calm", &calm)] {
             let Phase { append_millis, looks, events_per_second } = phase;
             println!(
@@ -57,7 +62,8 @@ pub(super) fn latency(stage: &Stage, failed: &mut Vec<String>) -> Result<(), Str
     Err("the server could not be slowed down".to_owned())
 }
 
-fn phases(stage: &Stage, connections: usize) -> Result<(Phase, Phase), String> {
+/// None where the run was over before there was enough to see of both.
+fn phases(stage: &Stage, connections: usize) -> Result<Option<(Phase, Phase)>, String> {
     let throttle = format!("[throttle]\ntarget_latency = \"{TARGET_MILLIS}ms\"\n");
     let project = stage.lift("json", "adaptive", UPCAST, &throttle)?;
     let (mut load, mut load_ended) = (Some(Load::start(stage, connections)?), None);
@@ -80,19 +86,15 @@ fn phases(stage: &Stage, connections: usize) -> Result<(Phase, Phase), String> {
         load.end()?;
     }
     let progress = progress?;
-    let ended = load_ended.ok_or("the run was over before the load was: it needs more events")?;
     let phase = |from: f64, until: f64| {
         let within: Vec<f64> = looks.iter().filter(|(at, _)| (from..until).contains(at)).map(|look| look.1).collect();
-        let events_per_second = progress.rate(from, until);
-        match events_per_second {
-            Some(events_per_second) if within.len() >= 4 => {
-                let append_millis = within.iter().sum::<f64>() / within.len() as f64;
-                Ok(Phase { append_millis, looks: within.len(), events_per_second })
-            }
-            _ => Err(format!("too little was seen from {from:.1} s to {until:.1} s: it needs more events")),
-        }
+        let events_per_second = progress.rate(from, until).filter(|_| within.len() >= FEWEST_LOOKS)?;
+        let append_millis = within.iter().sum::<f64>() / within.len() as f64;
+        Some(Phase { append_millis, looks: within.len(), events_per_second })
     };
-    Ok((phase(progress.begin() + SETTLING, LOADED)?, phase(ended + SETTLING, progress.end())?))
+    let Some(ended) = load_ended else { return Ok(None) };
+    let (loaded, calm) = (phase(progress.begin() + SETTLING, LOADED), phase(ended + SETTLING, progress.end()));
+    Ok(loaded.zip(calm))
 }
 
 /// What `status` says about the appends, once the run has said so.
