@@ -16,15 +16,6 @@ const PEAK_MIB: f64 = 128.0;
 const MORE_EVENTS: usize = 5;
 const GROWTH: f64 = 1.1;
 
-const RULE: &str = r#"
-type = "UserCreated"
-current = 2
-
-[[upcast]]
-from = 1
-data = [{ join = ["/first_name", "/last_name"], with = " ", into = "/full_name" }]
-"#;
-
 /// Where the databases of a measurement are.
 struct Bench {
     eventlift: PathBuf,
@@ -107,7 +98,7 @@ impl Bench {
 
     fn lift(&self, source: &PathBuf, target: &PathBuf) -> Result<PathBuf, String> {
         let lift = self.folder.join("lift");
-        project(&lift, ("sqlite", source), ("sqlite", target), Some(RULE))
+        project(&lift, ("sqlite", source), ("sqlite", target), Some(event_log::UPCAST))
             .map_err(|error| format!("failed to write {}: {error}", lift.display()))?;
         Ok(lift)
     }

@@ -11,6 +11,30 @@ use crate::random::Random;
 /// How many streams the events are spread over.
 const STREAMS: usize = 50_000;
 
+/// A rule that lifts what is old of them.
+pub(crate) const UPCAST: &str = r#"
+type = "UserCreated"
+current = 2
+
+[[upcast]]
+from = 1
+data = [{ join = ["/first_name", "/last_name"], with = " ", into = "/full_name" }]
+"#;
+
+/// The same, and two events of one.
+pub(crate) const SPLIT: &str = r#"
+type = "UserCreated"
+current = 2
+
+[[upcast]]
+from = 1
+data = [{ join = ["/first_name", "/last_name"], with = " ", into = "/full_name" }]
+split = [
+    { type = "UserCreated", version = 2 },
+    { type = "UserCreated", version = 2, data = [{ remove = "/note" }, { remove = "/email" }] },
+]
+"#;
+
 /// Writes a log of CloudEvents lines. The same number of events is always the same log.
 pub(crate) fn write(path: &Path, events: usize) -> std::io::Result<()> {
     let mut file = BufWriter::with_capacity(1 << 20, File::create(path)?);

@@ -5,12 +5,14 @@
 mod bench;
 mod bench_postgres;
 mod bench_rebuild;
+mod bench_trust;
 mod event_log;
 mod kill;
 mod payment_log;
 mod postgres;
 mod process;
 mod random;
+mod stage;
 mod test;
 
 use std::process::ExitCode;
@@ -22,6 +24,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   bench [EVENTS]    speed and memory against sqlite3's own copy, ratios in one run (default 1,000,000); then `bench rebuild`
   bench rebuild     read models against one statement of SQL, against upserts, and with many keys
   bench postgres    PostgreSQL against psql's COPY | COPY and one statement of SQL, on a server of its own
+  bench trust       there as well: what checks, ledger and quarantine cost, verify, the pause of a cut-over, the throttle
 ";
 
 fn main() -> ExitCode {
@@ -39,6 +42,11 @@ fn main() -> ExitCode {
         ["bench", "postgres"] => bench_postgres::bench_postgres(1_000_000),
         ["bench", "postgres", events] => match events.replace(['_', ','], "").parse() {
             Ok(events) => bench_postgres::bench_postgres(events),
+            Err(_) => Err(format!("{events} is no number of events")),
+        },
+        ["bench", "trust"] => bench_trust::bench_trust(1_000_000),
+        ["bench", "trust", events] => match events.replace(['_', ','], "").parse() {
+            Ok(events) => bench_trust::bench_trust(events),
             Err(_) => Err(format!("{events} is no number of events")),
         },
         ["bench", events] => match events.replace(['_', ','], "").parse() {
