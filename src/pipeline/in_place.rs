@@ -384,7 +384,7 @@ impl InPlace {
         self.record(&mut record, RunState::Loading).await?;
         self.report(RunState::Loading, at);
         self.throttle.begins(record.id);
-        let ended = self.to_the_head(record.id, &mut at).await;
+        let ended = self.catch_up(record.id, &mut at).await;
         let done = ended.is_ok() && !self.stop.is_asked();
         let result = match &ended {
             Ok(()) if done => "done".to_owned(),
@@ -453,7 +453,7 @@ impl InPlace {
 
     /// Goes on until hardly anything was appended meanwhile, or about as much as the time before: services that write as
     /// fast as it reads must not keep it from ending. What comes later is for the next run.
-    async fn to_the_head(&mut self, run: RunId, at: &mut At) -> Result<(), PipelineError> {
+    async fn catch_up(&mut self, run: RunId, at: &mut At) -> Result<(), PipelineError> {
         let mut last = u64::MAX;
         loop {
             let before = at.counts.read;
