@@ -84,7 +84,7 @@ enum Came {
         /// What lies up to this position was not compared: its undo log was dropped.
         dropped_up_to: Option<String>,
         compared_by_value: Vec<ByValueView>,
-        first_difference: Option<DifferenceView>,
+        first_difference: Option<Box<DifferenceView>>,
     },
 }
 
@@ -302,9 +302,11 @@ fn of_verification(verified: InPlaceVerification) -> Came {
         differing: verified.differing,
         dropped_up_to: verified.after.map(|position| position.to_string()),
         compared_by_value: verified.by_value.iter().map(ByValueView::of).collect(),
-        first_difference: verified.first.map(|difference| DifferenceView {
-            expected: difference.expected.as_ref().map(EventView::of),
-            found: difference.found.as_ref().map(EventView::of),
+        first_difference: verified.first.map(|difference| {
+            Box::new(DifferenceView {
+                expected: difference.expected.as_ref().map(EventView::of),
+                found: difference.found.as_ref().map(EventView::of),
+            })
         }),
     }
 }
@@ -401,7 +403,7 @@ impl fmt::Display for Came {
                 if *agrees {
                     return write!(f, "verified");
                 }
-                match first_difference {
+                match first_difference.as_deref() {
                     Some(DifferenceView { expected: Some(expected), found: Some(found) }) => {
                         writeln!(f, "the first difference, at position {} (- expected, + found):", expected.position)?;
                         writeln!(f, "{}", diff(&expected.to_string(), &found.to_string()))?;

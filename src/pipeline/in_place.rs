@@ -384,7 +384,7 @@ impl InPlace {
         self.record(&mut record, RunState::Loading).await?;
         self.report(RunState::Loading, at);
         self.throttle.begins(record.id);
-        let ended = self.to_the_head(record.id, &mut at).await;
+        let ended = self.catch_up(record.id, &mut at).await;
         let done = ended.is_ok() && !self.stop.is_asked();
         let result = match &ended {
             Ok(()) if done => "done".to_owned(),
@@ -458,15 +458,19 @@ impl InPlace {
         if uncovered.is_empty() { Ok(()) } else { Err(Refusal::Uncovered { uncovered }.into()) }
     }
 
-    /// Goes on until hardly anything was appended meanwhile: what comes later is for the next run.
-    async fn to_the_head(&mut self, run: RunId, at: &mut At) -> Result<(), PipelineError> {
+    /// Goes on until hardly anything was appended meanwhile, or about as much as the time before: services that write as
+    /// fast as it reads must not keep it from ending. What comes later is for the next run.
+    async fn catch_up(&mut self, run: RunId, at: &mut At) -> Result<(), PipelineError> {
+        let mut last = u64::MAX;
         loop {
             let before = at.counts.read;
             self.pass(run, at).await?;
             let read = at.counts.read - before;
-            if self.stop.is_asked() || read < self.options.transaction_events.get() as u64 {
+            let is_close = read < self.options.transaction_events.get() as u64 || read > last / 2;
+            if self.stop.is_asked() || is_close {
                 return Ok(());
             }
+            last = read;
         }
     }
 

@@ -183,8 +183,7 @@ impl StoreConfig {
             #[cfg(feature = "postgres")]
             Self::Postgres(config) => {
                 PostgresReader::open(PostgresConfig::clone(config)).await?;
-                // Looked at before the ledger is made.
-                postgres::kept_columns(config).await?;
+                postgres::refuse_unknown(config).await?;
                 Ok(Box::new(PostgresWriter::open(PostgresConfig::clone(config)).await?))
             }
         }

@@ -222,6 +222,12 @@ async fn other_layouts_and_stores_that_are_loading_are_refused() {
     let config = StoreConfig::Postgres(Box::new(PostgresConfig::new(database.url())));
     let refused = config.rewriter().await.err().unwrap().to_string();
     assert!(refused.contains("it has other columns: ") && refused.contains("id is uuid, not text"), "{refused}");
+    let own = "DROP TABLE public.events; CREATE TABLE public.events (position bigint PRIMARY KEY, stream text,
+        revision bigint, id text, type text, schema_version bigint, recorded_at timestamptz, data json, data_bytes bytea,
+        metadata json, metadata_bytes bytea, data_type text, metadata_type text, attributes text)";
+    run(&mut connection, own).await;
+    let refused = config.rewriter().await.err().unwrap().to_string();
+    assert!(refused.contains("a service made the table, and no run of eventlift has filled it"), "{refused}");
     let tables = "SELECT count(*) FROM pg_class WHERE relname LIKE 'eventlift%'";
     assert_eq!(number(&mut connection, tables).await, 0);
 

@@ -63,5 +63,6 @@ pub use looked_at::PostgresLedger;
 pub(in crate::stores) use looked_at::is_being_written;
 pub use read_models::PostgresReadModels;
 pub use reader::PostgresReader;
+pub(in crate::stores) use rewriter::refuse_unknown;
 pub(in crate::stores) use statement::execute;
 pub use writer::PostgresWriter;

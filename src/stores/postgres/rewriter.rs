@@ -12,7 +12,8 @@ use sha2::{Digest, Sha256};
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
-use super::config::PayloadColumn;
+use super::config::{PayloadColumn, PostgresConfig};
+use super::connection::connect;
 use super::encode;
 use super::failure::{Place, reported, store_error};
 use super::layout::{self, EventsTable};
@@ -70,6 +71,34 @@ impl EventRewriter for PostgresWriter {
     }
 }
 
+/// Fails where a table has another layout than ours, or no writer of eventlift's has ever opened it: it would pass for one
+/// that is loading from then on. Changes nothing.
+pub(in crate::stores) async fn refuse_unknown(config: &PostgresConfig) -> Result<(), StoreError> {
+    let display = config.place().written();
+    let failed = |e| store_error("open", &display, e);
+    layout::kept_columns(config).await?;
+    let mut connection = connect(&config.server, &display).await?;
+    let stores = Relation::new(&config.schema, "eventlift_stores");
+    let has_ledger: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
+        .bind(stores.to_string())
+        .fetch_one(&mut connection)
+        .await
+        .map_err(failed)?;
+    let select = format!("SELECT EXISTS (SELECT 1 FROM {stores} WHERE store = $1)");
+    if has_ledger
+        && sqlx::query_scalar(AssertSqlSafe(select))
+            .bind(&config.table)
+            .fetch_one(&mut connection)
+            .await
+            .map_err(failed)?
+    {
+        return Ok(());
+    }
+    let problem = "a service made the table, and no run of eventlift has filled it".to_owned();
+    Err(StoreError::new(REWRITE, &display, StoreErrorKind::Unsupported(problem))
+        .hint("migrate into a new target instead, with `eventlift migrate`"))
+}
+
 /// A table whose events are rewritten, and its undo log. After an error a transaction is still to be rolled back.
 struct Rewriting {
     fence: Fence,
@@ -106,7 +135,7 @@ impl Rewriting {
     /// Changes the last row to what it is, and takes that back: whatever forbids it says so.
     async fn check(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
         let row = self.begin(connection, REWRITE).await?;
-        self.refuse_loading(connection, &row).await?;
+        self.refuse_loading(&row)?;
         let trial = format!(
             "UPDATE {0} e SET type = e.type, schema_version = e.schema_version, data = e.data, metadata = e.metadata,
                     data_type = e.data_type, metadata_type = e.metadata_type
@@ -141,22 +170,12 @@ impl Rewriting {
         Err(if guards.is_empty() { error } else { error.hint(guards_hint(&guards)) })
     }
 
-    /// A table that a service made, and no run has filled, has its own indexes and needs no seal.
-    async fn refuse_loading(&self, connection: &mut PgConnection, row: &StoreRow) -> Result<(), StoreError> {
+    fn refuse_loading(&self, row: &StoreRow) -> Result<(), StoreError> {
         if row.is_sealed {
             return Ok(());
         }
-        let runs = self.fence.ledger.runs(connection).await.map_err(self.failed(REWRITE))?;
-        let present = layout::present(connection, &self.table).await.map_err(self.failed(REWRITE))?;
-        let finds_positions = present.iter().any(|index| index.is_unique && index.columns == ["position"]);
-        if runs.is_empty() && finds_positions {
-            return Ok(());
-        }
         let error = self.refused("it is loading: it has no indexes, and is not whole");
-        Err(error.hint(match runs.is_empty() {
-            true => "give the table a primary key on position",
-            false => "let the run into it end first",
-        }))
+        Err(error.hint("let the run into it end first"))
     }
 
     async fn holds_any(&self, connection: &mut PgConnection) -> Result<bool, StoreError> {
