@@ -6,7 +6,7 @@ use eventlift_events::{
 };
 use serde::{Deserialize, Serialize};
 
-/// The book of a run's notes that its cut-over is kept in, under the key [`KEY`].
+/// The book of a run's notes that its cut-over is kept in, under one key.
 pub const CUT_OVER_BOOK: &str = "cut-over";
 const KEY: &str = "state";
 

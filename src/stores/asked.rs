@@ -1,12 +1,17 @@
 //! A user's own query, asked of a store: it reads, or it fails.
 
 use std::fmt;
+#[cfg(feature = "sqlite")]
 use std::path::Path;
+#[cfg(feature = "sqlite")]
 use std::time::Duration;
 
+#[cfg(feature = "sqlite")]
 use eventlift_events::{StoreError, StoreErrorKind};
+#[cfg(feature = "sqlite")]
 use rusqlite::types::ValueRef;
 
+#[cfg(feature = "sqlite")]
 use crate::ledger;
 
 /// What a query yielded.
@@ -54,6 +59,7 @@ impl Answer {
     }
 }
 
+#[cfg(feature = "sqlite")]
 /// The query as what a FROM takes: nothing but a query can be there, and only one.
 pub(super) fn as_table(sql: &str) -> String {
     let sql = sql.trim();
@@ -62,6 +68,7 @@ pub(super) fn as_table(sql: &str) -> String {
     format!("(\n{sql}\n) AS asked")
 }
 
+#[cfg(feature = "sqlite")]
 /// Asks a SQLite database, over a connection that can't write. Ended after `patience`.
 pub(super) async fn ask_sqlite(
     path: &Path,
@@ -97,11 +104,13 @@ pub(super) async fn ask_sqlite(
     }
 }
 
+#[cfg(feature = "sqlite")]
 pub(super) fn too_long(display: impl fmt::Display, patience: Duration) -> StoreError {
     let problem = format!("the query took longer than {:.0} s", patience.as_secs_f64().ceil());
     StoreError::new("ask", display, StoreErrorKind::Unexpected(problem)).hint("let an index answer it, or ask for less")
 }
 
+#[cfg(feature = "sqlite")]
 fn answer(connection: &rusqlite::Connection, sql: &str) -> rusqlite::Result<Answer> {
     let mut statement = connection.prepare(sql)?;
     let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use eventlift_events::{CheckpointStore, EventReader, EventRewriter, EventWriter, Fence, StoreError, StoreErrorKind};
+use eventlift_events::{CheckpointStore, EventReader, EventRewriter, EventWriter, Fence, StoreError};
 use eventlift_projections::ReadModels;
 use serde::Deserialize;
 
-use super::asked::{self, Answer};
+use super::asked::Answer;
 #[cfg(feature = "file")]
 use super::file::{FileConfig, FileReader, FileWriter};
 use super::local_file;
@@ -156,7 +156,7 @@ impl StoreConfig {
         match self {
             #[cfg(feature = "file")]
             Self::File(_) => {
-                let problem = StoreErrorKind::Unsupported("it is an append-only log".to_owned());
+                let problem = eventlift_events::StoreErrorKind::Unsupported("it is an append-only log".to_owned());
                 Err(StoreError::new("rewrite events in", self, problem)
                     .hint("migrate into a new target instead, with `eventlift migrate`"))
             }
@@ -173,7 +173,9 @@ impl StoreConfig {
         self.refuse_rewriting()?;
         match self {
             #[cfg(feature = "file")]
-            Self::File(_) => Err(StoreError::new("rewrite events in", self, StoreErrorKind::ReadOnly)),
+            Self::File(_) => {
+                Err(StoreError::new("rewrite events in", self, eventlift_events::StoreErrorKind::ReadOnly))
+            }
             #[cfg(feature = "sqlite")]
             Self::Sqlite(config) => {
                 // A writer would make one.
@@ -207,7 +209,8 @@ impl StoreConfig {
         match self {
             #[cfg(feature = "file")]
             Self::File(_) => {
-                let no_sql = StoreErrorKind::Unsupported(format!("it knows no SQL, and so not {sql:?}"));
+                let no_sql =
+                    eventlift_events::StoreErrorKind::Unsupported(format!("it knows no SQL, and so not {sql:?}"));
                 Err(StoreError::new("run a statement on", self, no_sql))
             }
             #[cfg(feature = "sqlite")]
@@ -266,14 +269,16 @@ impl StoreConfig {
     /// PostgreSQL, tables without a schema are looked for in the schema of the events, then in `public`. Fails where
     /// the query is none, takes longer than `patience`, or there is no database or no SQL.
     pub async fn ask(&self, sql: &str, patience: Duration) -> Result<Answer, StoreError> {
+        // Not every choice of stores knows SQL.
+        let _ = (sql, patience);
         match self {
             #[cfg(feature = "file")]
             Self::File(_) => {
-                let problem = StoreErrorKind::Unsupported("there is no SQL in a file".to_owned());
+                let problem = eventlift_events::StoreErrorKind::Unsupported("there is no SQL in a file".to_owned());
                 Err(StoreError::new("ask", self.to_string(), problem))
             }
             #[cfg(feature = "sqlite")]
-            Self::Sqlite(config) => asked::ask_sqlite(&config.path, self.to_string(), sql, patience).await,
+            Self::Sqlite(config) => super::asked::ask_sqlite(&config.path, self.to_string(), sql, patience).await,
             #[cfg(feature = "postgres")]
             Self::Postgres(config) => config.ask(sql, patience).await,
         }
@@ -448,9 +453,11 @@ impl ReadModelConfig {
 
     /// Asks a query of the database, as [`StoreConfig::ask`] does.
     pub async fn ask(&self, sql: &str, patience: Duration) -> Result<Answer, StoreError> {
+        // Not every choice of stores knows SQL.
+        let _ = (sql, patience);
         match *self {
             #[cfg(feature = "sqlite")]
-            Self::Sqlite(ref config) => asked::ask_sqlite(&config.path, self.text(), sql, patience).await,
+            Self::Sqlite(ref config) => super::asked::ask_sqlite(&config.path, self.text(), sql, patience).await,
             #[cfg(feature = "postgres")]
             Self::Postgres(ref config) => config.ask(sql, patience).await,
         }

@@ -267,7 +267,7 @@ fn special(eight: u64) -> u64 {
     // Only a byte that is too small takes the highest bit from below, and those beyond ASCII are not looked at.
     let zero = |eight: u64| eight.wrapping_sub(ONES) & !eight;
     let control = eight.wrapping_sub(ONES * 0x20) & !eight;
-    (zero(eight ^ ONES * 0x22) | zero(eight ^ ONES * 0x5c) | control) & HIGHEST
+    (zero(eight ^ (ONES * 0x22)) | zero(eight ^ (ONES * 0x5c)) | control) & HIGHEST
 }
 
 #[cfg(test)]
