@@ -145,8 +145,8 @@ pub struct NextTry<'e, E> {
 /// Does something again and again while it fails with what may pass, and returns how often beside the result. Each
 /// attempt has to open its stores anew and go on where the one before ended, as a [`Migration`](super::Migration) does.
 ///
-/// The error is returned when it does not pass, when [`RetryPolicy::give_up_after`] has gone by since the last
-/// progress, and when a stop is asked for while it waits. `say` hears of every failure before the wait.
+/// The error is returned when it does not pass, when [`RetryPolicy::give_up_after`] has gone by since the first
+/// failure behind the last progress, and when a stop is asked for while it waits. `say` hears of every failure before the wait.
 ///
 /// Before any attempt has [begun](Heartbeat::begun), a store where nobody answers fails at once: a wrong name or port is
 /// told at once, not after minutes. One that answers that it is just starting, or that breaks off, is waited for; so a
@@ -162,7 +162,8 @@ pub async fn go_on<T, E: MayPass, F: Future<Output = Result<T, E>>>(
 ) -> Result<(T, u32), E> {
     let heartbeat = Heartbeat::default();
     let mut backoff = Backoff::of(policy);
-    let begun = Instant::now();
+    // However long it had worked without a sign before it failed.
+    let mut failing_since = Instant::now();
     let (mut retries, mut seen, mut lost) = (0, None, None);
     loop {
         let error = match attempt(heartbeat.clone()).await {
@@ -179,14 +180,14 @@ pub async fn go_on<T, E: MayPass, F: Future<Output = Result<T, E>>>(
             return Err(error);
         }
         lost = heard;
-        let last = heard.unwrap_or(begun);
-        let left = policy.give_up_after.saturating_sub(last.elapsed());
+        if seen != Some(heard) {
+            backoff = Backoff::of(policy);
+            seen = Some(heard);
+            failing_since = Instant::now();
+        }
+        let left = policy.give_up_after.saturating_sub(failing_since.elapsed());
         if left.is_zero() {
             return Err(error);
-        }
-        if seen != Some(last) {
-            backoff = Backoff::of(policy);
-            seen = Some(last);
         }
         let wait = backoff.wait().min(left);
         retries += 1;
