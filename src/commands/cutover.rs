@@ -23,7 +23,7 @@ use crate::cutover::{
     cut_over, finish_switch,
 };
 use crate::pipeline::quarantine::{Apart, quarantined_streams};
-use crate::pipeline::{GrowingVerification, Migration, last_that_fills};
+use crate::pipeline::{GrowingVerification, Migration, SessionStart, last_that_fills};
 use crate::stores::StoreConfig;
 
 /// How long a `migrate --follow` that has the target is given to hand it over.
@@ -89,12 +89,15 @@ pub(super) async fn cutover(arguments: &CutOverArguments, format: Format) -> Res
     let target_fence = target_config.fence().await?.map(FenceBy::Store);
 
     let migration = Migration::new(source, target, Arc::clone(&registry), options.clone()).stop_on(stop.clone());
+    let migration = migration.started(SessionStart::now("cutover"));
     let line = ProgressLine::new(format, "catching up", None, 0);
     let tail = migration.into_tail().await;
     line.end();
     let mut tail = tail?;
-    refuse_quarantined(tail.target_mut(), run.id).await?;
-    refuse_held(tail.target_mut(), run.id).await?;
+    if let Err(refused) = refuse_unready(tail.target_mut(), run.id).await {
+        tail.end(Some(&refused.to_string())).await;
+        return Err(refused);
+    }
     let readers = (project.source.reader().await?, target_config.reader().await?);
     let apart = Arc::new(Apart::of(tail.target_mut(), run.id).await?);
     let verification = GrowingVerification::new(readers.0, readers.1, registry, options, apart, stop).await?;
@@ -156,12 +159,21 @@ async fn require_done(target: &StoreConfig) -> Result<RunRecord, CommandError> {
     .into())
 }
 
+/// Refuses to cut over to a target that lacks something, or whose checks have failed.
+async fn refuse_unready(target: &dyn eventlift_events::EventWriter, run: RunId) -> Result<(), CommandError> {
+    refuse_quarantined(target, run).await?;
+    refuse_held(target, run).await
+}
+
 /// Refuses to cut over while events are in quarantine: the target lacks them.
 async fn refuse_quarantined(target: &dyn eventlift_events::EventWriter, run: RunId) -> Result<(), CommandError> {
     let streams = quarantined_streams(target, run).await?;
     let Some(first) = streams.first() else { return Ok(()) };
     Err(CutOverError::Refused {
-        problem: format!("{} streams are in quarantine, the first is {}", streams.len(), first.stream),
+        problem: match streams.len() {
+            1 => format!("stream {} is in quarantine", first.stream),
+            count => format!("{count} streams are in quarantine, the first is {}", first.stream),
+        },
         hint:
             "`eventlift quarantine list` says why; correct the rule and `eventlift quarantine retry`, or discard them"
                 .to_owned(),

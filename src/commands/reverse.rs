@@ -18,7 +18,9 @@ use super::progress_line::ProgressLine;
 use super::rules::registry;
 use crate::config::Project;
 use crate::cutover::{CutOver, CutOverError, CutOverStep};
-use crate::pipeline::{FailedEvents, Following, Heartbeat, Migration, MigrationOptions, Onto, Outcome, Policies, Stop};
+use crate::pipeline::{
+    FailedEvents, Following, Heartbeat, Migration, MigrationOptions, Onto, Outcome, Policies, SessionStart, Stop,
+};
 use crate::stores::StoreConfig;
 
 /// What was carried back.
@@ -78,6 +80,7 @@ async fn attempt(
     heartbeat: Heartbeat,
 ) -> Result<Outcome, CommandError> {
     let migration = reverse_migration(project, target, Arc::clone(registry), run, record, stop).await?;
+    let migration = migration.started(SessionStart::now("reverse"));
     heartbeat.begun();
     let mut progress = migration.progress();
     let mut line = ProgressLine::new(format, "carrying back", None, 0);

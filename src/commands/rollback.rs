@@ -16,7 +16,7 @@ use super::rules::registry;
 use super::stand_by::StandBy;
 use crate::config::Project;
 use crate::cutover::{Attendant, BackParts, CutOver, CutOverError, CutOverStep, FenceBy, Moment, go_back, take_out};
-use crate::pipeline::Tail;
+use crate::pipeline::{SessionStart, Tail};
 use crate::stores::StoreConfig;
 
 /// What was taken back.
@@ -160,7 +160,12 @@ async fn reverse_tail(
         Err(error) => return Err(error),
     };
     let stop = stop_on_signals();
-    let migration = reverse_migration(project, target, registry, run, record, &stop).await?;
+    let migration = match reverse_migration(project, target, registry, run, record, &stop).await {
+        // A source that takes no events from here, such as a file of somebody else's: of no matter where none came since.
+        Err(CommandError::Store(error)) if !error.may_pass() => return Ok(Err(error.to_string())),
+        opened => opened?,
+    };
+    let migration = migration.started(SessionStart::now("rollback"));
     Ok(Ok(migration.into_tail().await?))
 }
 

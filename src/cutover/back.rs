@@ -73,6 +73,9 @@ pub async fn go_back(parts: BackParts<'_>) -> Result<BackOutcome, CutOverError> 
         way.make_ready().await?;
     }
     way.switch().await?;
+    if let Ok(reverse) = &mut way.parts.reverse {
+        reverse.end(None).await;
+    }
     Ok(way.outcome(false))
 }
 

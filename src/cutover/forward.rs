@@ -107,9 +107,11 @@ pub async fn cut_over(parts: CutOverParts<'_>) -> Result<CutOverOutcome, CutOver
         attendant,
         options,
         fenced: None,
+        pause: None,
         steps: Vec::new(),
         drained: 0,
     };
+    let mut is_ready = Ok(());
     match recorded.map(|record| record.step) {
         Some(CutOverStep::Done) => return Ok(cut_over.outcome(true)),
         Some(
@@ -123,11 +125,19 @@ pub async fn cut_over(parts: CutOverParts<'_>) -> Result<CutOverOutcome, CutOver
         Some(CutOverStep::Confirmed | CutOverStep::Switched) => {}
         _ => {
             cut_over.record = fresh;
-            cut_over.make_ready().await?;
+            is_ready = cut_over.make_ready().await;
         }
     }
-    cut_over.switch().await?;
-    Ok(cut_over.outcome(false))
+    let done = match is_ready {
+        Ok(()) => cut_over.switch().await,
+        failed => failed,
+    };
+    // Ended between two steps, it leaves everything as it is.
+    if !matches!(done, Err(CutOverError::Ended { .. })) {
+        let failed = done.as_ref().err().map(ToString::to_string);
+        cut_over.tail.end(failed.as_deref()).await;
+    }
+    done.map(|()| cut_over.outcome(false))
 }
 
 /// Goes on with a cut-over that was ended in the middle of the switch, when writers may use the target already: the hooks run
@@ -184,6 +194,8 @@ struct Work<'a> {
     options: CutOverOptions,
     /// When the fence came to stand, in this try.
     fenced: Option<Instant>,
+    /// From then until the hooks had switched writers.
+    pause: Option<Duration>,
     steps: Vec<(CutOverStep, Duration)>,
     drained: u64,
 }
@@ -313,6 +325,7 @@ impl Work<'_> {
             if let Err(failure) = self.attendant.hooks(Moment::Switch).await {
                 return Err(self.take_the_switch_back(failure).await);
             }
+            self.pause = self.fenced.map(|fenced| fenced.elapsed());
             self.record.switched_at = Some(Timestamp::now());
             self.record.problem = None;
             self.done(CutOverStep::Switched, begun).await?;
@@ -376,7 +389,7 @@ impl Work<'_> {
     }
 
     fn outcome(self, was_done: bool) -> CutOverOutcome {
-        let pause = self.fenced.map(|fenced| fenced.elapsed()).filter(|_| !matches!(self.fence, FenceBy::Already));
+        let pause = self.pause.filter(|_| !matches!(self.fence, FenceBy::Already));
         CutOverOutcome {
             was_done,
             pause,

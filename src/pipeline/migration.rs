@@ -220,17 +220,21 @@ impl Migration {
         &mut self,
         outcome: Result<Outcome, PipelineError>,
     ) -> Result<Outcome, PipelineError> {
-        let Some((mut record, session)) = self.recorded.take() else { return outcome };
-        let counts = outcome.as_ref().map_or_else(|_| self.progress.borrow().counts, |outcome| outcome.counts);
-        session.end(&mut record.details, counts, session::result(&outcome));
-        record.updated_at = Timestamp::now();
         // A store that can't be reached is opened again, and the session goes on.
-        if outcome.as_ref().is_err_and(MayPass::may_pass) {
-            return outcome;
+        if !outcome.as_ref().is_err_and(MayPass::may_pass) {
+            let counts = outcome.as_ref().map_or_else(|_| self.progress.borrow().counts, |outcome| outcome.counts);
+            self.record_end(counts, &session::result(&outcome)).await;
         }
+        outcome
+    }
+
+    /// Records that the session has ended, if it has not been recorded before.
+    pub(super) async fn record_end(&mut self, counts: Counts, result: &str) {
+        let Some((mut record, session)) = self.recorded.take() else { return };
+        session.end(&mut record.details, counts, session::one_line(result));
+        record.updated_at = Timestamp::now();
         // Nothing is decided by it: a session whose end can't be recorded was broken off.
         let _ = self.target.record_run(&record).await;
-        outcome
     }
 
     pub(super) async fn run_stages(

@@ -71,6 +71,12 @@ impl Tail {
         self.migration.end_session(outcome).await
     }
 
+    /// Ends the session of whoever goes on holding the target, with what they failed with if they have.
+    pub async fn end(&mut self, failed: Option<&str>) {
+        let counts = self.sequencer.counts();
+        self.migration.record_end(counts, failed.unwrap_or("done")).await;
+    }
+
     /// Carries over what the source holds behind the last event, if it has come to rest up to there, and commits it. Returns
     /// whether anything has come.
     pub async fn carry_over(&mut self) -> Result<bool, PipelineError> {

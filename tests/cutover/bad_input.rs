@@ -47,6 +47,13 @@ fn a_store_without_a_fence_needs_hooks_or_a_word() {
     assert!(said.contains("writers had been stopped before"), "{said}");
     let again = story::succeeds(&project, "cutover", &["--fenced"]);
     assert!(again.contains("nothing was left to do"), "{again}");
+    // The session is told as what it was, and how it ended.
+    let told = story::succeeds(&project, "runs", &["show"]);
+    let session = told.lines().find(|line| line.trim_start().starts_with("cutover started")).unwrap();
+    assert!(session.ends_with(": done"), "{told}");
+    // A log of somebody else's takes nothing back, and need not where nothing came since.
+    let back = story::succeeds(&project, "rollback", &[]);
+    assert!(back.contains("writers use the source"), "{back}");
 }
 
 #[test]
