@@ -192,10 +192,16 @@ impl Project {
             let line = line_of(text, &keys);
             ConfigError { line, hint: wrong.hint, ..ConfigError::new(&path, wrong.message) }
         };
+        let mut source = store("source", written.source)?;
+        let mut target = written.target.map(|table| store("target", table)).transpose()?;
+        source.beside(target.as_ref());
+        if let Some(target) = &mut target {
+            target.beside(Some(&source));
+        }
         Ok(Self {
             folder: folder.to_owned(),
-            source: store("source", written.source)?,
-            target: written.target.map(|table| store("target", table)).transpose()?,
+            source,
+            target,
             read_models: written.read_models.map(read_models).transpose()?,
             policies: written.policy,
             quarantine: written.quarantine.limits(),

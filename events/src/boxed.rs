@@ -14,7 +14,7 @@ use crate::position::Position;
 use crate::rewriting::{EventRewriter, Original, Rewritten, Undone};
 use crate::scope::Scope;
 use crate::store::{
-    Capabilities, Census, CheckpointStore, EventReader, EventStream, EventWriter, RangeWriter, ReadRequest,
+    Capabilities, Census, CheckpointStore, EventReader, EventStream, EventWriter, LeftOut, RangeWriter, ReadRequest,
     StoreIdentity,
 };
 use crate::stream::{Revision, StreamName};
@@ -61,6 +61,18 @@ impl<S: EventReader + ?Sized> EventReader for Box<S> {
     fn is_rereadable(&self) -> bool {
         (**self).is_rereadable()
     }
+
+    fn may_lose_events(&self) -> bool {
+        (**self).may_lose_events()
+    }
+
+    fn seen_through(&self) -> Option<Position> {
+        (**self).seen_through()
+    }
+
+    fn left_out(&self) -> Vec<LeftOut> {
+        (**self).left_out()
+    }
 }
 
 #[async_trait]
@@ -99,6 +111,10 @@ impl<S: EventWriter + ?Sized> EventWriter for Box<S> {
 
     async fn erase(&mut self, after: Option<Position>, run: &RunRecord) -> Result<(), StoreError> {
         (**self).erase(after, run).await
+    }
+
+    fn keeps_origins(&self) -> bool {
+        (**self).keeps_origins()
     }
 
     fn takes_earlier_positions(&self) -> bool {

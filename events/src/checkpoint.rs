@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::event::Timestamp;
 use crate::position::Position;
+use crate::stream::Revision;
 
 /// The identity of a run.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -93,6 +94,18 @@ pub struct Progress {
     pub positions: Vec<PositionRange>,
     /// Notes that changed since the last checkpoint, each at most once.
     pub notes: Vec<NoteChange>,
+    /// Where each of the batch's events came from, in their order, for a store that
+    /// [keeps that](crate::store::EventWriter::keeps_origins); otherwise empty.
+    pub origins: Vec<EventOrigin>,
+}
+
+/// Where an event was in the store that it was read from. Its time and id are still its own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct EventOrigin {
+    /// Its revision there.
+    pub revision: Revision,
+    /// Its position there.
+    pub position: Position,
 }
 
 /// A note that a run keeps in one of its books: unlike state, notes have an order and can be listed.

@@ -20,7 +20,7 @@ use crate::position::Position;
 use crate::rewriting::{EventRewriter, Original, Rewritten, Undone};
 use crate::scope::Scope;
 use crate::store::{
-    Capabilities, Census, CheckpointStore, EventReader, EventStream, EventWriter, RangeWriter, ReadRequest,
+    Capabilities, Census, CheckpointStore, EventReader, EventStream, EventWriter, LeftOut, RangeWriter, ReadRequest,
     StoreIdentity,
 };
 use crate::stream::{Revision, StreamName};
@@ -343,6 +343,18 @@ impl<S: EventReader> EventReader for Faulty<S> {
     fn is_rereadable(&self) -> bool {
         self.inner.is_rereadable()
     }
+
+    fn may_lose_events(&self) -> bool {
+        self.inner.may_lose_events()
+    }
+
+    fn seen_through(&self) -> Option<Position> {
+        self.inner.seen_through()
+    }
+
+    fn left_out(&self) -> Vec<LeftOut> {
+        self.inner.left_out()
+    }
 }
 
 #[async_trait]
@@ -395,6 +407,10 @@ impl<S: EventWriter> EventWriter for Faulty<S> {
         let injected = self.script.before(Call::Erase, self.inner.identity()).await?;
         self.inner.erase(after, run).await?;
         InjectedFault::after(injected, self.inner.identity(), ())
+    }
+
+    fn keeps_origins(&self) -> bool {
+        self.inner.keeps_origins()
     }
 
     fn takes_earlier_positions(&self) -> bool {

@@ -68,8 +68,8 @@ pub use bytes::Bytes;
 pub use bytestring::ByteString;
 
 pub use checkpoint::{
-    AppliedRule, Checkpoint, Counts, LoadRange, NoteChange, PositionRange, Progress, RunDetails, RunId, RunRecord,
-    RunSession, RunState, StateChange, StateKey, SupersededRule, UnknownRunState,
+    AppliedRule, Checkpoint, Counts, EventOrigin, LoadRange, NoteChange, PositionRange, Progress, RunDetails, RunId,
+    RunRecord, RunSession, RunState, StateChange, StateKey, SupersededRule, UnknownRunState,
 };
 pub use error::{StoreError, StoreErrorKind};
 pub use event::{Event, EventId, EventType, InvalidTimestamp, SchemaVersion, Timestamp};
@@ -80,7 +80,7 @@ pub use position::{InvalidPosition, Position};
 pub use rewriting::{EventRewriter, Original, Rewritten, Undone};
 pub use scope::Scope;
 pub use store::{
-    Capabilities, Census, CheckpointStore, EventReader, EventStream, EventWriter, Guarantees, Needed, NeededPart,
-    RangeWriter, ReadRequest, StoreIdentity, Tally,
+    Capabilities, Census, CheckpointStore, EventReader, EventStream, EventWriter, Guarantees, LeftOut, Needed,
+    NeededPart, RangeWriter, ReadRequest, StoreIdentity, Tally,
 };
 pub use stream::{InvalidName, Revision, StreamName};

@@ -160,6 +160,7 @@ impl Shared {
             exact_data: !self.limits.values_only,
             exact_metadata: !self.limits.values_only,
             max_append_bytes: self.limits.max_append_bytes,
+            refuses_taken_ids: true,
             guarantees: Guarantees { unique_ids: true, unique_revisions: true, dense_revisions: false },
         }
     }

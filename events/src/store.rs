@@ -52,7 +52,9 @@ pub struct Capabilities {
     pub exact_metadata: bool,
     /// The largest sum of payload bytes one append may hold.
     pub max_append_bytes: Option<u64>,
-    /// What its own constraints make certain about its events.
+    /// It refuses an id that another of its events has.
+    pub refuses_taken_ids: bool,
+    /// What its own constraints make certain about its events. A writer that says revisions are dense takes no gaps.
     pub guarantees: Guarantees,
 }
 
@@ -248,6 +250,34 @@ pub trait EventReader: Send + Sync {
     fn is_rereadable(&self) -> bool {
         true
     }
+
+    /// Whether the store itself may take events away that it has held: by an age or a number that it keeps, or when
+    /// it is cleaned up.
+    fn may_lose_events(&self) -> bool {
+        false
+    }
+
+    /// A position up to which reads have found everything that this store will ever have there, though it may lie
+    /// behind the last event that they yielded: what comes in between is of no scope, and need not be looked through
+    /// again. None where reads find out no more than they yield.
+    fn seen_through(&self) -> Option<Position> {
+        None
+    }
+
+    /// What reads have passed over so far, since it is nothing that can be carried to another store, or was told not to
+    /// be. For people; the same things are counted again by every read.
+    fn left_out(&self) -> Vec<LeftOut> {
+        Vec::new()
+    }
+}
+
+/// Something that a store holds, and that no read yields.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LeftOut {
+    /// What: `links to other events` …
+    pub what: String,
+    /// How many; `None` where nobody has counted.
+    pub events: Option<u64>,
 }
 
 /// How many events of each type and version a store holds, and their bytes.
@@ -340,6 +370,11 @@ pub trait EventWriter: CheckpointStore {
     async fn erase(&mut self, after: Option<Position>, run: &RunRecord) -> Result<(), StoreError> {
         let _ = (after, run);
         Err(cannot("take events out of", "it takes no events out again"))
+    }
+
+    /// Whether it writes down where events came from: then [`Progress::origins`] names one for each event.
+    fn keeps_origins(&self) -> bool {
+        false
     }
 
     /// Whether it takes events at positions before its last one, once it is sealed, where those are free.

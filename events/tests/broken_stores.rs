@@ -563,7 +563,14 @@ impl EventWriter for BrokenWriter {
                 let (before, state) = (self.inner.checkpoint(run.id).await?, Vec::new());
                 self.inner.erase(after, run).await?;
                 let Some(checkpoint) = before else { return Ok(()) };
-                let kept = Progress { run: run.id, checkpoint, state, positions: Vec::new(), notes: Vec::new() };
+                let kept = Progress {
+                    run: run.id,
+                    checkpoint,
+                    state,
+                    positions: Vec::new(),
+                    notes: Vec::new(),
+                    origins: Vec::new(),
+                };
                 return self.inner.append(&[], Some(&kept)).await;
             }
             StaysSealed => {

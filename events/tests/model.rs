@@ -176,7 +176,14 @@ fn now<F: Future>(future: F) -> F::Output {
 }
 
 fn append(writer: &mut MemoryWriter, run: RunId, events: &[Event], checkpoint: Option<Checkpoint>) -> bool {
-    let with = |checkpoint| Progress { run, checkpoint, state: Vec::new(), positions: Vec::new(), notes: Vec::new() };
+    let with = |checkpoint| Progress {
+        run,
+        checkpoint,
+        state: Vec::new(),
+        positions: Vec::new(),
+        notes: Vec::new(),
+        origins: Vec::new(),
+    };
     now(writer.append(events, checkpoint.map(with).as_ref())).is_ok()
 }
 

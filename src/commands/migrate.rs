@@ -368,6 +368,7 @@ pub(super) fn migration_options(arguments: &MigrationArguments, project: &Projec
         workers: arguments.workers.unwrap_or(defaults.workers),
         batch_events: arguments.batch,
         accept_changes: arguments.accept_changes,
+        dense_target: project.target.as_ref().is_some_and(StoreConfig::takes_no_gaps),
         ..defaults
     }
 }

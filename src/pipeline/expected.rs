@@ -39,7 +39,7 @@ pub fn expected_events_apart(
     let stream = async_stream::try_stream! {
         let ledger = LedgerDatabase::temporary().map_err(PipelineError::Source)?;
         let sequencer = Sequencer::resume(Arc::clone(&registry), RunId::random(), None, &ledger).await?;
-        let mut sequencer = sequencer.holding(apart.holding());
+        let mut sequencer = sequencer.closing_gaps(options.closes_gaps()).holding(apart.holding());
         let request =
             ReadRequest::new(options.scope.clone()).until(until).batch_events(options.batch_events);
         let at_end = stop.clone();

@@ -8,7 +8,7 @@ use eventlift_transformers::Registry;
 use futures_util::future::try_join;
 use futures_util::stream::StreamExt;
 
-use super::error::PipelineError;
+use super::error::{PipelineError, Refusal};
 use super::expected::without;
 use super::migration::MigrationOptions;
 use super::quarantine::Apart;
@@ -55,10 +55,14 @@ impl GrowingVerification {
         stop: Stop,
     ) -> Result<Self, PipelineError> {
         let (carried, by_value) = comparable(&*source, &*target)?;
+        if !carried.positions {
+            let problem = format!("{} keeps no positions to compare events by as they come", target.identity());
+            return Err(Refusal::Unfit(problem).into());
+        }
         let carried = carried.with_positions(!apart.has_moved_positions());
         let ledger = LedgerDatabase::temporary().map_err(PipelineError::Source)?;
         let sequencer = Sequencer::resume(Arc::clone(&registry), RunId::random(), None, &ledger).await?;
-        let sequencer = sequencer.holding(apart.holding());
+        let sequencer = sequencer.closing_gaps(options.closes_gaps()).holding(apart.holding());
         let expected = ExpectedSide {
             source,
             registry,

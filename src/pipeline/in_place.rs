@@ -511,7 +511,14 @@ impl InPlace {
             ..at.counts
         };
         let checkpoint = Checkpoint { source, target: Some(source), counts };
-        let progress = StoreProgress { run, checkpoint, state: Vec::new(), positions: Vec::new(), notes: Vec::new() };
+        let progress = StoreProgress {
+            run,
+            checkpoint,
+            state: Vec::new(),
+            positions: Vec::new(),
+            notes: Vec::new(),
+            origins: Vec::new(),
+        };
         let size = Size { events: gathered.counts.read, bytes: gathered.bytes as u64 };
         self.throttle.admit(size, &self.stop).await;
         let begun = self.throttle.begin();

@@ -50,6 +50,21 @@ pub struct MigrationOptions {
     pub accept_changes: bool,
     /// Whether windows of merges that wait for more events are closed where the source ends, too. Decides the result.
     pub close_windows: bool,
+    /// Whether the target takes no gaps in revisions: then every stream is counted anew where the source may have some.
+    /// Decides the result.
+    pub dense_target: bool,
+}
+
+impl MigrationOptions {
+    /// Whether the revisions of the source have no gaps.
+    pub(super) fn is_dense(&self) -> bool {
+        self.policies.revisions == Revisions::Dense && self.scope.holds_whole_streams()
+    }
+
+    /// Whether streams are counted anew, since the target takes no gaps and the source may have some.
+    pub(super) fn closes_gaps(&self) -> bool {
+        self.dense_target && !self.is_dense()
+    }
 }
 
 impl Default for MigrationOptions {
@@ -66,6 +81,7 @@ impl Default for MigrationOptions {
             quarantine: QuarantineLimits::default(),
             accept_changes: false,
             close_windows: false,
+            dense_target: false,
         }
     }
 }
@@ -247,7 +263,10 @@ impl Migration {
         }
         if self.options.onto.is_some() {
             // What is there already is checked now, and what comes is checked with every append.
-            self.target.seal(self.is_dense()).await.map_err(PipelineError::Target)?;
+            self.target
+                .seal(self.options.is_dense() || self.options.dense_target)
+                .await
+                .map_err(PipelineError::Target)?;
         }
         let counts = checkpoint.map_or_else(|| ranges::sum(&ranges), |checkpoint| checkpoint.counts);
         let session = Session::begin(&mut record.details, &self.start, counts);
@@ -289,14 +308,10 @@ impl Migration {
         }
         self.record(&mut record, &session, while_going_on(RunState::Sealing)).await?;
         self.report(RunState::Sealing, counts, source, quarantined);
-        self.target.seal(self.is_dense()).await.map_err(PipelineError::Target)?;
+        self.target.seal(self.options.is_dense() || self.options.dense_target).await.map_err(PipelineError::Target)?;
         self.record(&mut record, &session, RunState::Done).await?;
         self.report(RunState::Done, counts, source, quarantined);
         Ok(Outcome { done: true, ..outcome })
-    }
-
-    fn is_dense(&self) -> bool {
-        self.options.policies.revisions == Revisions::Dense && self.options.scope.holds_whole_streams()
     }
 
     /// The sequencer that goes on behind a run's checkpoint.
@@ -319,7 +334,10 @@ impl Migration {
         let opens = self.options.policies.failed_events == FailedEvents::Quarantine;
         let holding = Holding::load(&*self.target, record.id, opens, self.options.quarantine).await;
         let sequencer = Sequencer::resume(Arc::clone(&self.registry), record.id, checkpoint, &*self.target).await?;
-        let mut sequencer = sequencer.holding(holding.map_err(PipelineError::Target)?);
+        let mut sequencer = sequencer
+            .closing_gaps(self.options.closes_gaps())
+            .keeping_origins(self.target.keeps_origins())
+            .holding(holding.map_err(PipelineError::Target)?);
         if self.options.onto.is_some() {
             sequencer.go_on_behind(Beginning::of(record));
         }
@@ -400,6 +418,8 @@ impl Migration {
         let Some(record) = self.last_run().await? else {
             let mut parts = fingerprint.parts;
             match options.onto {
+                // Revisions alone say what is there already, so what a lost ledger knew is found out by appending again.
+                None if !self.target.capabilities().transactions => {}
                 None if self.target.is_empty().await.map_err(PipelineError::Target)? => {}
                 None => return Err(Refusal::ForeignEvents { target, run: None }.into()),
                 Some(onto) => parts.extend(onto.parts(Beginning::now(onto, &*self.target).await?)),
@@ -474,7 +494,7 @@ impl Migration {
     /// Refuses a source that has no event where the run ended: it was begun anew or put back, and what is in it up to
     /// there now would pass for what is done.
     async fn find_end(&self, run: &str, end: Position) -> Result<(), PipelineError> {
-        if self.found_end.get().is_some() || !self.source.is_rereadable() {
+        if self.found_end.get().is_some() || !self.source.is_rereadable() || self.source.may_lose_events() {
             return Ok(());
         }
         let request = ReadRequest::new(self.options.scope.clone()).after(end.just_before()).until(Some(end));
@@ -574,7 +594,7 @@ impl Migration {
     }
 
     /// Appends what is gathered, if there is anything, and hands it on.
-    async fn append(
+    pub(super) async fn append(
         &mut self,
         sequencer: &mut Sequencer,
         gathered: &mut Gathered,

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use bytestring::ByteString;
 use eventlift_events::{
-    Checkpoint, CheckpointStore, Counts, Event, EventWriter, NoteChange, Position, PositionRange, Progress, Revision,
-    RunId, StateKey, StreamName,
+    Checkpoint, CheckpointStore, Counts, Event, EventOrigin, EventWriter, NoteChange, Position, PositionRange,
+    Progress, Revision, RunId, StateKey, StreamName,
 };
 use eventlift_transformers::{Merged, Reason, Registry, Shape, StatefulTransformer, TransformError};
 
@@ -49,6 +49,8 @@ pub(super) struct Sequencer {
     notes: BTreeMap<(ByteString, ByteString), Option<Bytes>>,
     /// Where the source had ended when windows were closed for that.
     closed_at: Option<Position>,
+    /// Where the events came from that were numbered since the last commit, for a target that keeps that.
+    origins: Option<Vec<EventOrigin>>,
     committed: Option<Checkpoint>,
     /// What waits in quarantine, and what was given up.
     holding: Holding,
@@ -110,6 +112,7 @@ impl Sequencer {
             ranges: Vec::new(),
             notes: BTreeMap::new(),
             closed_at,
+            origins: None,
             committed: checkpoint,
             holding: Holding::default(),
         })
@@ -122,6 +125,17 @@ impl Sequencer {
             self.source = beginning.source;
             self.target = beginning.target;
         }
+    }
+
+    /// The same, remembering where each event came from until it is committed.
+    pub(super) fn keeping_origins(self, keeps: bool) -> Self {
+        Self { origins: keeps.then(Vec::new), ..self }
+    }
+
+    /// The same, where a source whose revisions may have gaps goes to a target that takes none: every stream is counted
+    /// anew.
+    pub(super) fn closing_gaps(self, closes: bool) -> Self {
+        if closes { Self { numbering: Numbering::Counted, ..self } } else { self }
     }
 
     /// The same, of a run that holds this in quarantine.
@@ -330,6 +344,7 @@ impl Sequencer {
     ) -> Result<Option<PipelineError>, PipelineError> {
         for mut event in batch.events {
             let source = event.position;
+            self.came_from(event.revision, source);
             event.position = self.target_position(source)?;
             if event.position != source {
                 self.map_position(source, event.position, 1);
@@ -450,6 +465,7 @@ impl Sequencer {
             }
             event.revision = self.target_revision(&origin, &event, index)?;
             self.target = Some(event.position);
+            self.came_from(origin.revision, origin.position);
             events.push(event);
         }
         if self.numbering == Numbering::Shifted && count != 1 {
@@ -576,6 +592,7 @@ impl Sequencer {
         };
         event.position = behind.map(Position::new).ok_or_else(too_large)?;
         let (revision, position) = (event.revision, event.position);
+        self.came_from(revision, sources.last().copied().unwrap_or(end));
         let (stream, parts) = (event.stream.clone(), 1);
         let origin = Origin { stream, revision, position, parts, lifted: true };
         event.revision = self.target_revision(&origin, &event, 0)?;
@@ -585,6 +602,18 @@ impl Sequencer {
         self.counts.dropped = self.counts.dropped.saturating_sub(1);
         events.push(event);
         Ok(())
+    }
+
+    /// Remembers where the event came from that is pushed next.
+    fn came_from(&mut self, revision: Revision, position: Position) {
+        if let Some(origins) = &mut self.origins {
+            origins.push(EventOrigin { revision, position });
+        }
+    }
+
+    /// Goes on behind a position up to which the source has nothing more.
+    pub(super) fn pass_to(&mut self, position: Position) {
+        self.source = self.source.max(Some(position));
     }
 
     fn target_revision(&mut self, origin: &Origin, event: &Event, index: usize) -> Result<Revision, PipelineError> {
@@ -681,6 +710,7 @@ impl Sequencer {
             state: self.state.changes(),
             positions: self.ranges.clone(),
             notes: self.notes.iter().map(note_change).chain(self.holding.notes()).collect(),
+            origins: self.origins.clone().unwrap_or_default(),
         })
     }
 
@@ -690,6 +720,9 @@ impl Sequencer {
         self.state.committed();
         self.ranges.clear();
         self.notes.clear();
+        if let Some(origins) = &mut self.origins {
+            origins.clear();
+        }
         self.holding.committed();
     }
 }

@@ -134,8 +134,14 @@ mod tests {
                 state.set(&key(*stream), value(*stream));
             }
             let checkpoint = Checkpoint { source: Position::new(1), target: None, counts: Counts::default() };
-            let progress =
-                Progress { run, checkpoint, state: state.changes(), positions: Vec::new(), notes: Vec::new() };
+            let progress = Progress {
+                run,
+                checkpoint,
+                state: state.changes(),
+                positions: Vec::new(),
+                notes: Vec::new(),
+                origins: Vec::new(),
+            };
             store.append(&[], Some(&progress)).await.unwrap();
             state.committed();
         }

@@ -1,18 +1,27 @@
 //! A migration that has caught up, held open: what comes to its source is carried over on call.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use eventlift_events::{Checkpoint, EventReader, EventWriter, Position, RunId, RunState};
 
+use tokio::time::Instant;
+
+use super::append::Gathered;
 use super::error::PipelineError;
 use super::migration::{Migration, Outcome};
 use super::sequence::Sequencer;
+
+/// How often, at most, it is committed that a source has nothing more up to some place.
+const BETWEEN_PASSES: Duration = Duration::from_secs(10);
 
 /// A migration whose bulk is in and sealed, with its target still open.
 pub struct Tail {
     migration: Migration,
     sequencer: Sequencer,
     outcome: Outcome,
+    /// When it was committed last that the source has nothing more up to some place.
+    passed: Option<Instant>,
 }
 
 impl Migration {
@@ -25,7 +34,7 @@ impl Migration {
         };
         let sequencer = self.resume_sequencer(outcome.run).await?;
         self.following = true;
-        Ok(Tail { migration: self, sequencer, outcome })
+        Ok(Tail { migration: self, sequencer, outcome, passed: None })
     }
 }
 
@@ -87,9 +96,27 @@ impl Tail {
         if may_have_more(head, self.sequencer.source()) {
             self.migration.stream(&mut self.sequencer, &mut None).await?;
         }
+        self.pass_over().await?;
         let quarantined = self.sequencer.held().quarantined();
         self.migration.report(RunState::Done, self.sequencer.counts(), self.sequencer.source(), quarantined);
         Ok(self.sequencer.source() > before)
+    }
+}
+
+impl Tail {
+    /// Commits that the source was seen to hold nothing more up to some place behind its last event, now and then: what
+    /// goes on from there need not look through all of that again.
+    async fn pass_over(&mut self) -> Result<(), PipelineError> {
+        let Some(seen) = self.migration.source.seen_through().filter(|seen| self.sequencer.source() < Some(*seen))
+        else {
+            return Ok(());
+        };
+        if self.passed.is_some_and(|passed| passed.elapsed() < BETWEEN_PASSES) {
+            return Ok(());
+        }
+        self.passed = Some(Instant::now());
+        self.sequencer.pass_to(seen);
+        self.migration.append(&mut self.sequencer, &mut Gathered::default(), &mut None).await
     }
 }
 

@@ -74,6 +74,8 @@ impl CheckpointDatabase {
         match store {
             #[cfg(feature = "file")]
             StoreConfig::File(_) => None,
+            #[cfg(feature = "kurrentdb")]
+            StoreConfig::Kurrent(_) => None,
             #[cfg(feature = "sqlite")]
             StoreConfig::Sqlite(config) => Some(Self::Sqlite(config.clone())),
             #[cfg(feature = "postgres")]

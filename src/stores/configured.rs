@@ -12,6 +12,8 @@ use serde::Deserialize;
 use super::asked::Answer;
 #[cfg(feature = "file")]
 use super::file::{FileConfig, FileReader, FileWriter};
+#[cfg(feature = "kurrentdb")]
+use super::kurrentdb::{self, InvalidKurrent, KurrentConfig, KurrentReader, KurrentWriter, StreamMetadata};
 use super::local_file;
 #[cfg(feature = "postgres")]
 use super::postgres::{
@@ -35,12 +37,17 @@ pub enum StoreConfig {
     /// Our own layout in a PostgreSQL database.
     #[cfg(feature = "postgres")]
     Postgres(Box<PostgresConfig>),
+    /// A KurrentDB server.
+    #[cfg(feature = "kurrentdb")]
+    Kurrent(Box<KurrentConfig>),
 }
 
 /// The kinds of stores that this program was built with.
 pub const KINDS: &[&str] = &[
     #[cfg(feature = "file")]
     "file",
+    #[cfg(feature = "kurrentdb")]
+    "kurrentdb",
     #[cfg(feature = "postgres")]
     "postgres",
     #[cfg(feature = "sqlite")]
@@ -113,6 +120,8 @@ impl StoreConfig {
             }
             #[cfg(feature = "postgres")]
             "postgres" => Ok(Self::Postgres(Box::new(PostgresConfig::from_table(table, folder)?))),
+            #[cfg(feature = "kurrentdb")]
+            "kurrentdb" => Ok(Self::Kurrent(Box::new(KurrentConfig::from_table(table, folder)?))),
             kind => Err(InvalidStore::UnknownKind(kind.to_owned())),
         }
     }
@@ -126,6 +135,8 @@ impl StoreConfig {
             Self::Sqlite(config) => Ok(Arc::new(SqliteReader::open(config.clone())?)),
             #[cfg(feature = "postgres")]
             Self::Postgres(config) => Ok(Arc::new(PostgresReader::open(PostgresConfig::clone(config)).await?)),
+            #[cfg(feature = "kurrentdb")]
+            Self::Kurrent(config) => Ok(Arc::new(KurrentReader::open(KurrentConfig::clone(config)).await?)),
         }
     }
 
@@ -134,6 +145,8 @@ impl StoreConfig {
         match self {
             #[cfg(feature = "postgres")]
             Self::Postgres(config) => config.server.reach().await,
+            #[cfg(feature = "kurrentdb")]
+            Self::Kurrent(config) => config.reach().await,
             #[cfg(any(feature = "file", feature = "sqlite"))]
             _ => Ok(()),
         }
@@ -148,6 +161,8 @@ impl StoreConfig {
             Self::Sqlite(config) => Ok(Box::new(SqliteWriter::open(config.clone())?)),
             #[cfg(feature = "postgres")]
             Self::Postgres(config) => Ok(Box::new(PostgresWriter::open(PostgresConfig::clone(config)).await?)),
+            #[cfg(feature = "kurrentdb")]
+            Self::Kurrent(config) => Ok(Box::new(KurrentWriter::open(KurrentConfig::clone(config)).await?)),
         }
     }
 
@@ -155,16 +170,21 @@ impl StoreConfig {
     pub fn refuse_rewriting(&self) -> Result<(), StoreError> {
         match self {
             #[cfg(feature = "file")]
-            Self::File(_) => {
-                let problem = eventlift_events::StoreErrorKind::Unsupported("it is an append-only log".to_owned());
-                Err(StoreError::new("rewrite events in", self, problem)
-                    .hint("migrate into a new target instead, with `eventlift migrate`"))
-            }
+            Self::File(_) => Err(self.is_append_only()),
             #[cfg(feature = "sqlite")]
             Self::Sqlite(_) => Ok(()),
             #[cfg(feature = "postgres")]
             Self::Postgres(_) => Ok(()),
+            #[cfg(feature = "kurrentdb")]
+            Self::Kurrent(_) => Err(self.is_append_only()),
         }
+    }
+
+    #[cfg(any(feature = "file", feature = "kurrentdb"))]
+    fn is_append_only(&self) -> StoreError {
+        let problem = eventlift_events::StoreErrorKind::Unsupported("it is an append-only log".to_owned());
+        StoreError::new("rewrite events in", self, problem)
+            .hint("migrate into a new target instead, with `eventlift migrate`")
     }
 
     /// Opens the store, which must be there, to rewrite events where they are. Fails where
@@ -173,9 +193,9 @@ impl StoreConfig {
         self.refuse_rewriting()?;
         match self {
             #[cfg(feature = "file")]
-            Self::File(_) => {
-                Err(StoreError::new("rewrite events in", self, eventlift_events::StoreErrorKind::ReadOnly))
-            }
+            Self::File(_) => Err(self.is_append_only()),
+            #[cfg(feature = "kurrentdb")]
+            Self::Kurrent(_) => Err(self.is_append_only()),
             #[cfg(feature = "sqlite")]
             Self::Sqlite(config) => {
                 // A writer would make one.
@@ -197,6 +217,8 @@ impl StoreConfig {
         match self {
             #[cfg(feature = "file")]
             Self::File(_) => Ok(None),
+            #[cfg(feature = "kurrentdb")]
+            Self::Kurrent(_) => Ok(None),
             #[cfg(feature = "sqlite")]
             Self::Sqlite(config) => Ok(Some(Box::new(SqliteFence::open(config)?))),
             #[cfg(feature = "postgres")]
@@ -208,16 +230,20 @@ impl StoreConfig {
     pub async fn execute(&self, sql: &str) -> Result<(), StoreError> {
         match self {
             #[cfg(feature = "file")]
-            Self::File(_) => {
-                let no_sql =
-                    eventlift_events::StoreErrorKind::Unsupported(format!("it knows no SQL, and so not {sql:?}"));
-                Err(StoreError::new("run a statement on", self, no_sql))
-            }
+            Self::File(_) => Err(self.knows_no_sql(sql)),
+            #[cfg(feature = "kurrentdb")]
+            Self::Kurrent(_) => Err(self.knows_no_sql(sql)),
             #[cfg(feature = "sqlite")]
             Self::Sqlite(config) => super::sqlite::execute(config, sql).await,
             #[cfg(feature = "postgres")]
             Self::Postgres(config) => super::postgres::execute(config, sql).await,
         }
+    }
+
+    #[cfg(any(feature = "file", feature = "kurrentdb"))]
+    fn knows_no_sql(&self, sql: &str) -> StoreError {
+        let no_sql = eventlift_events::StoreErrorKind::Unsupported(format!("it knows no SQL, and so not {sql:?}"));
+        StoreError::new("run a statement on", self, no_sql)
     }
 
     /// How it keeps data, and metadata, or would keep them once it is made; none where that is no question of
@@ -227,6 +253,8 @@ impl StoreConfig {
         match self {
             #[cfg(feature = "file")]
             Self::File(_) => Ok(None),
+            #[cfg(feature = "kurrentdb")]
+            Self::Kurrent(_) => Ok(None),
             #[cfg(feature = "sqlite")]
             Self::Sqlite(_) => Ok(None),
             #[cfg(feature = "postgres")]
@@ -246,7 +274,30 @@ impl StoreConfig {
             Self::Sqlite(_) => false,
             #[cfg(feature = "postgres")]
             Self::Postgres(_) => true,
+            #[cfg(feature = "kurrentdb")]
+            Self::Kurrent(_) => false,
         }
+    }
+
+    /// Whether it takes no gaps in the revisions of a stream.
+    pub fn takes_no_gaps(&self) -> bool {
+        #[cfg(feature = "kurrentdb")]
+        if let Self::Kurrent(_) = self {
+            return true;
+        }
+        false
+    }
+
+    /// As the source of a target, or a target: between two KurrentDB servers the metadata of streams is carried, unless it
+    /// is said otherwise; from one to another store it is left out.
+    pub(crate) fn beside(&mut self, other: Option<&Self>) {
+        #[cfg(feature = "kurrentdb")]
+        if let Self::Kurrent(config) = self {
+            let both = matches!(other, Some(Self::Kurrent(_)));
+            let by_default = if both { StreamMetadata::Carry } else { StreamMetadata::LeaveOut };
+            config.stream_metadata.get_or_insert(by_default);
+        }
+        let _ = other;
     }
 
     /// A store of the same kind in a folder, for a trial; none where that is no file.
@@ -261,6 +312,8 @@ impl StoreConfig {
             Self::Sqlite(config) => config.path = folder.join(config.path.file_name()?),
             #[cfg(feature = "postgres")]
             Self::Postgres(_) => return None,
+            #[cfg(feature = "kurrentdb")]
+            Self::Kurrent(_) => return None,
         }
         Some(trial)
     }
@@ -277,6 +330,8 @@ impl StoreConfig {
                 let problem = eventlift_events::StoreErrorKind::Unsupported("there is no SQL in a file".to_owned());
                 Err(StoreError::new("ask", self.to_string(), problem))
             }
+            #[cfg(feature = "kurrentdb")]
+            Self::Kurrent(_) => Err(self.knows_no_sql(sql)),
             #[cfg(feature = "sqlite")]
             Self::Sqlite(config) => super::asked::ask_sqlite(&config.path, self.to_string(), sql, patience).await,
             #[cfg(feature = "postgres")]
@@ -293,6 +348,8 @@ impl StoreConfig {
             Self::Sqlite(config) => Some(&config.path),
             #[cfg(feature = "postgres")]
             Self::Postgres(_) => None,
+            #[cfg(feature = "kurrentdb")]
+            Self::Kurrent(_) => None,
         }
     }
 
@@ -305,6 +362,8 @@ impl StoreConfig {
             Self::Sqlite(_) => false,
             #[cfg(feature = "postgres")]
             Self::Postgres(_) => false,
+            #[cfg(feature = "kurrentdb")]
+            Self::Kurrent(_) => false,
         }
     }
 
@@ -326,6 +385,10 @@ impl StoreConfig {
         if let Self::Postgres(config) = self {
             return postgres::is_being_written(config).await.unwrap_or(false);
         }
+        #[cfg(feature = "kurrentdb")]
+        if let Self::Kurrent(config) = self {
+            return local_file::is_locked(&local_file::lock_path(&config.ledger));
+        }
         self.local_file().is_some_and(|path| local_file::is_locked(&local_file::lock_path(path)))
     }
 
@@ -337,6 +400,8 @@ impl StoreConfig {
             Self::Sqlite(config) => Some(config.path.clone()),
             #[cfg(feature = "postgres")]
             Self::Postgres(_) => None,
+            #[cfg(feature = "kurrentdb")]
+            Self::Kurrent(config) => config.ledger.exists().then(|| config.ledger.clone()),
         }
     }
 
@@ -345,6 +410,10 @@ impl StoreConfig {
         #[cfg(feature = "postgres")]
         if let (Self::Postgres(one), Self::Postgres(other)) = (self, other) {
             return one.to_string() == other.to_string();
+        }
+        #[cfg(feature = "kurrentdb")]
+        if let (Self::Kurrent(one), Self::Kurrent(other)) = (self, other) {
+            return one.key() == other.key();
         }
         match (self.local_file(), other.local_file()) {
             (Some(one), Some(other)) => one == other || local_file::is_same_file(one, other),
@@ -364,6 +433,8 @@ impl fmt::Display for StoreConfig {
             Self::Sqlite(config) => write!(f, "sqlite:{}", config.path.display()),
             #[cfg(feature = "postgres")]
             Self::Postgres(config) => config.fmt(f),
+            #[cfg(feature = "kurrentdb")]
+            Self::Kurrent(config) => config.fmt(f),
         }
     }
 }
@@ -504,12 +575,17 @@ fn kind(table: &mut toml::Table) -> Result<String, InvalidStore> {
     if scheme.is_empty() || !is_scheme {
         return Err(InvalidStore::NoScheme);
     }
-    let kind = if scheme == "postgresql" { "postgres" } else { scheme };
+    let kind = match scheme {
+        "postgresql" => "postgres",
+        #[cfg(feature = "kurrentdb")]
+        scheme if kurrentdb::SCHEMES.contains(&scheme) => "kurrentdb",
+        scheme => scheme,
+    };
     if !KINDS.contains(&kind) || named.is_some_and(|named| named != kind) {
         return Err(InvalidStore::Scheme(scheme.to_owned()));
     }
     let kind = kind.to_owned();
-    if kind != "postgres" {
+    if !["kurrentdb", "postgres"].contains(&&*kind) {
         let path = toml::Value::String(rest.to_owned());
         table.remove("url");
         if table.insert("path".to_owned(), path).is_some() {
@@ -519,6 +595,13 @@ fn kind(table: &mut toml::Table) -> Result<String, InvalidStore> {
         return Err(InvalidStore::UrlAndPath);
     }
     Ok(kind)
+}
+
+#[cfg(feature = "kurrentdb")]
+impl From<InvalidKurrent> for InvalidStore {
+    fn from(invalid: InvalidKurrent) -> Self {
+        Self::Key(invalid.to_string())
+    }
 }
 
 #[cfg(feature = "postgres")]

@@ -2,6 +2,8 @@
 
 #[cfg(any(feature = "sqlite", feature = "file"))]
 mod asked;
+#[cfg(any(feature = "file", feature = "kurrentdb"))]
+mod attribute;
 #[cfg(feature = "sqlite")]
 mod checkpoint_table;
 #[cfg(any(feature = "sqlite", feature = "file"))]
@@ -10,14 +12,20 @@ mod configured;
 pub mod file;
 #[cfg(any(feature = "sqlite", feature = "file"))]
 mod fitness;
-#[cfg(any(feature = "sqlite", feature = "file"))]
+#[cfg(feature = "kurrentdb")]
+pub mod kurrentdb;
+#[cfg(any(feature = "sqlite", feature = "file", feature = "kurrentdb"))]
 pub(crate) mod local_file;
+#[cfg(any(feature = "postgres", feature = "kurrentdb"))]
+mod password;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "sqlite")]
 mod refusal;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+#[cfg(any(feature = "file", feature = "kurrentdb"))]
+mod version_pattern;
 
 #[cfg(any(feature = "sqlite", feature = "file"))]
 pub use asked::{Answer, Cell};

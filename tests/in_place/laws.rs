@@ -115,7 +115,14 @@ fn progress_of(run: eventlift::events::RunId) -> eventlift::events::Progress {
     let source = eventlift::events::Position::new(1);
     let checkpoint =
         eventlift::events::Checkpoint { source, target: None, counts: eventlift::events::Counts::default() };
-    eventlift::events::Progress { run, checkpoint, state: Vec::new(), positions: Vec::new(), notes: Vec::new() }
+    eventlift::events::Progress {
+        run,
+        checkpoint,
+        state: Vec::new(),
+        positions: Vec::new(),
+        notes: Vec::new(),
+        origins: Vec::new(),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

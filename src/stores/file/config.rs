@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use serde::de::{self, Deserializer};
+
+use crate::stores::attribute::Attribute;
 
 /// A file of CloudEvents, one JSON object a line.
 ///
@@ -124,43 +125,5 @@ impl Default for Attributes {
             order: Attribute::named("sequence"),
             metadata: Attribute::named("metadata"),
         }
-    }
-}
-
-/// An attribute's name, or `none` (or `false`) where the file has no such attribute.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Attribute(Option<String>);
-
-impl Attribute {
-    /// The file has no such attribute.
-    pub const NONE: Self = Self(None);
-
-    /// The attribute of this name.
-    pub fn named(name: impl Into<String>) -> Self {
-        Self(Some(name.into()))
-    }
-
-    /// Its name, if the file has it.
-    pub fn name(&self) -> Option<&str> {
-        self.0.as_deref()
-    }
-}
-
-impl<'de> Deserialize<'de> for Attribute {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct NameOrFalse;
-        impl de::Visitor<'_> for NameOrFalse {
-            type Value = Attribute;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an attribute's name, or \"none\"")
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Attribute, E> {
-                Ok(if text == "none" { Attribute::NONE } else { Attribute::named(text) })
-            }
-            fn visit_bool<E: de::Error>(self, value: bool) -> Result<Attribute, E> {
-                if value { Err(E::invalid_value(de::Unexpected::Bool(true), &self)) } else { Ok(Attribute::NONE) }
-            }
-        }
-        deserializer.deserialize_any(NameOrFalse)
     }
 }

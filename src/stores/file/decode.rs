@@ -16,7 +16,7 @@ use serde::de::{self, DeserializeSeed, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::mapping::{Mapping, NO_SOURCE, ROLES, Role, VersionSource};
-use super::pattern::Mismatch;
+use crate::stores::version_pattern::Mismatch;
 
 /// What is wrong with a line.
 #[derive(Clone, PartialEq, Eq, Debug)]

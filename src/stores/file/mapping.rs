@@ -1,7 +1,8 @@
 //! Which attribute plays which role, worked out of the configuration.
 
-use super::config::{Attribute, FileConfig};
-use super::pattern::VersionPattern;
+use super::config::FileConfig;
+use crate::stores::attribute::Attribute;
+use crate::stores::version_pattern::VersionPattern;
 
 /// What an attribute of a line is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

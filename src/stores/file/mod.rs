@@ -40,12 +40,12 @@ mod cut;
 mod decode;
 mod encode;
 mod mapping;
-mod pattern;
 mod reader;
 mod sidecar;
 mod writer;
 
-pub use config::{Attribute, Attributes, Compression, FileConfig, Revisions};
+pub use super::attribute::Attribute;
+pub use config::{Attributes, Compression, FileConfig, Revisions};
 pub use reader::FileReader;
 pub(crate) use sidecar::path as ledger_path;
 pub use writer::FileWriter;

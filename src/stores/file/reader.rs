@@ -109,6 +109,7 @@ impl EventReader for FileReader {
             exact_data: true,
             exact_metadata: true,
             max_append_bytes: None,
+            refuses_taken_ids: true,
             guarantees: Guarantees::default(),
         }
     }

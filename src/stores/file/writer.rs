@@ -48,6 +48,7 @@ impl FileWriter {
             exact_data: true,
             exact_metadata: true,
             max_append_bytes: None,
+            refuses_taken_ids: true,
             guarantees: Guarantees::default(),
         };
         let identity = appender.identity().clone();

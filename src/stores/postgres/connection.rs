@@ -1,7 +1,7 @@
 //! Connections: how they are made, and what is set on each.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use eventlift_events::{StoreError, StoreErrorKind};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
@@ -10,6 +10,7 @@ use sqlx::{ConnectOptions, Connection};
 use super::config::{InvalidPostgres, PostgresServer};
 use super::failure::{Place, reported, store_error};
 use super::url::ServerUrl;
+use crate::stores::password;
 
 /// How long a lock is waited for, unless the configuration says otherwise.
 const LOCK_TIMEOUT: &str = "5s";
@@ -57,7 +58,8 @@ pub(super) fn options(server: &PostgresServer, display: &Place) -> Result<PgConn
     let url = ServerUrl::parse(&server.url).map_err(invalid)?;
     let options = server.options().map_err(invalid)?;
     check_certificates(&url, &options).map_err(|problem| failed(StoreErrorKind::Unexpected(problem)))?;
-    let options = match password(server).map_err(|error| located(error, display))? {
+    let password = password::read(server.password_file.as_deref(), server.password_env.as_deref(), display)?;
+    let options = match password {
         Some(password) => options.password(&password),
         None => options,
     };
@@ -147,57 +149,11 @@ fn check_certificates(url: &ServerUrl, options: &PgConnectOptions) -> Result<(),
     Ok(())
 }
 
-fn located(problem: (StoreErrorKind, Option<String>), display: &Place) -> StoreError {
-    let (kind, hint) = problem;
-    let error = StoreError::new("open", display, kind).at("its password");
-    match hint {
-        Some(hint) => error.hint(hint),
-        None => error,
-    }
-}
-
-fn password(server: &PostgresServer) -> Result<Option<String>, (StoreErrorKind, Option<String>)> {
-    let unexpected = |problem| (StoreErrorKind::Unexpected(problem), None);
-    if let Some(file) = &server.password_file {
-        if is_open_to_others(file) {
-            let problem = format!("{} can be read by others than its owner", file.display());
-            let hint = format!("chmod 600 {}; a mounted secret takes its mode where it is defined", file.display());
-            return Err((StoreErrorKind::Denied(problem), Some(hint)));
-        }
-        let text = std::fs::read_to_string(file);
-        let text = text.map_err(|e| unexpected(format!("{}: {}", file.display(), e.kind())))?;
-        let password = text.trim_end_matches(['\r', '\n']);
-        if password.is_empty() {
-            return Err(unexpected(format!("{} is empty", file.display())));
-        }
-        return Ok(Some(password.to_owned()));
-    }
-    let Some(variable) = &server.password_env else { return Ok(None) };
-    match std::env::var(variable) {
-        Ok(password) if !password.is_empty() => Ok(Some(password)),
-        _ => {
-            let problem = format!("the environment variable {variable} is not set");
-            Err((StoreErrorKind::Unexpected(problem), Some(format!("export {variable}=… with the password"))))
-        }
-    }
-}
-
 /// The list of passwords that libpq and sqlx ignore, if there is one that others can read.
 fn open_password_list() -> Option<PathBuf> {
     let named = std::env::var_os("PGPASSFILE").map(PathBuf::from);
     let file = named.or_else(|| std::env::home_dir().map(|home| home.join(".pgpass")))?;
-    is_open_to_others(&file).then_some(file)
-}
-
-#[cfg(unix)]
-fn is_open_to_others(file: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::metadata(file).is_ok_and(|found| found.permissions().mode() & 0o077 != 0)
-}
-
-#[cfg(not(unix))]
-fn is_open_to_others(_: &Path) -> bool {
-    false
+    password::is_open_to_others(&file).then_some(file)
 }
 
 #[cfg(test)]

@@ -211,6 +211,7 @@ pub(super) fn capabilities(table: &EventsTable, is_dense: bool) -> Capabilities 
         exact_data: table.data.is_exact(),
         exact_metadata: table.metadata.is_exact(),
         max_append_bytes: None,
+        refuses_taken_ids: true,
         guarantees: Guarantees { unique_ids: true, unique_revisions: true, dense_revisions: is_dense },
     }
 }

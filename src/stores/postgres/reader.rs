@@ -91,6 +91,7 @@ impl PostgresReader {
             exact_data: is_exact(table.columns.data.kind),
             exact_metadata: table.columns.metadata.is_none_or(|metadata| is_exact(metadata.kind)),
             max_append_bytes: None,
+            refuses_taken_ids: true,
             guarantees: table.guarantees,
         };
         Ok(Self { config, identity, relation, columns: table.columns, capabilities, settled })

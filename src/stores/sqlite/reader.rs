@@ -93,6 +93,7 @@ pub(super) fn capabilities(dense: bool) -> Capabilities {
         exact_data: true,
         exact_metadata: true,
         max_append_bytes: None,
+        refuses_taken_ids: true,
         guarantees: Guarantees { unique_ids: true, unique_revisions: true, dense_revisions: dense },
     }
 }

@@ -2,7 +2,7 @@
 
 /// Text with `{version}` once and `{type}` at most once.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct VersionPattern {
+pub(crate) struct VersionPattern {
     text: String,
     before: String,
     between: String,
@@ -19,7 +19,7 @@ enum Shape {
 
 /// A version that can't be read.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Mismatch {
+pub(crate) enum Mismatch {
     /// The text has another shape.
     Shape,
     /// The number is 0 or does not fit 32 bits.
@@ -31,7 +31,7 @@ const TYPE: &str = "{type}";
 
 impl VersionPattern {
     /// Reads a pattern. The error says what is wrong with it.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let Some((left, right)) = text.split_once(VERSION) else {
             return Err(format!("the version pattern {text:?} has no {{version}} in it"));
         };
@@ -53,17 +53,17 @@ impl VersionPattern {
     }
 
     /// Whether `{type}` is in it.
-    pub(super) fn names_type(&self) -> bool {
+    pub(crate) fn names_type(&self) -> bool {
         self.shape != Shape::VersionOnly
     }
 
     /// Whether it is nothing but the number.
-    pub(super) fn is_plain_number(&self) -> bool {
+    pub(crate) fn is_plain_number(&self) -> bool {
         self.shape == Shape::VersionOnly && self.before.is_empty() && self.after.is_empty()
     }
 
     /// The version in the text, which must name this type where the pattern does.
-    pub(super) fn version(&self, text: &str, event_type: &str) -> Result<u32, Mismatch> {
+    pub(crate) fn version(&self, text: &str, event_type: &str) -> Result<u32, Mismatch> {
         let inner = self.inner(text).ok_or(Mismatch::Shape)?;
         let digits = match self.shape {
             Shape::VersionOnly => Some(inner),
@@ -74,7 +74,7 @@ impl VersionPattern {
     }
 
     /// The type and version that the text is made of; `None` when it is made otherwise.
-    pub(super) fn split<'a>(&self, text: &'a str) -> Result<Option<(&'a str, u32)>, Mismatch> {
+    pub(crate) fn split<'a>(&self, text: &'a str) -> Result<Option<(&'a str, u32)>, Mismatch> {
         let Some(inner) = self.inner(text) else { return Ok(None) };
         let parts = match self.shape {
             Shape::VersionOnly => None,
@@ -90,7 +90,7 @@ impl VersionPattern {
     }
 
     /// The text for a type and version.
-    pub(super) fn write(&self, event_type: &str, version: u32) -> String {
+    pub(crate) fn write(&self, event_type: &str, version: u32) -> String {
         let Self { before, between, after, .. } = self;
         match self.shape {
             Shape::VersionOnly => format!("{before}{version}{after}"),
