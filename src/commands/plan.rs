@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Instant;
 
-use eventlift_events::{Event, EventReader, Position, Revision, Scope};
+use eventlift_events::{Event, EventReader, LeftOut, Position, Revision, Scope};
 use eventlift_transformers::{NoWayBack, Outcome, Registry, Schema, Shape, Step, Uncovered};
 use serde::Serialize;
 
@@ -58,6 +58,12 @@ pub(super) struct PlanReport {
     estimate: Option<Estimate>,
     /// How fast events go in, where the target can take several parts of the source at the same time.
     loading: Option<&'static str>,
+    /// How events are written, where the target takes them otherwise than one after the other.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    writing: Vec<String>,
+    /// What the source holds and no read yields.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    left_out: Vec<LeftOutLine>,
     /// How the target keeps data and metadata, or would once it is made, where its configuration decides that.
     target_keeps: Option<TargetKeeps>,
     /// What `verify` will compare by value, since a store keeps no more of it.
@@ -99,6 +105,14 @@ struct Failure {
     events: u64,
     first: String,
     hint: Option<String>,
+}
+
+/// Something of the source that is not carried over.
+#[derive(Debug, Serialize)]
+struct LeftOutLine {
+    what: String,
+    /// How many; null where nobody has counted.
+    events: Option<u64>,
 }
 
 /// A projection that a migration touches, or not.
@@ -178,6 +192,8 @@ pub(super) async fn plan(arguments: &PlanArguments, format: Format) -> Result<Pl
     let found = survey(&*source, &registry, &options, &stop, |read| line.set(read)).await;
     line.end();
     let found = found?;
+    // Before anything else reads it, since every read counts.
+    let left_out = source.left_out();
 
     let begun = Instant::now();
     let rehearsal = if source.is_rereadable() {
@@ -197,6 +213,7 @@ pub(super) async fn plan(arguments: &PlanArguments, format: Format) -> Result<Pl
     let touched = projections.iter().map(|projection| touched(&registry, types.clone(), &**projection)).collect();
     let report = report(arguments, &project, &registry, &*source, found, rehearsal, estimate)
         .touching(touched)
+        .leaving_out(left_out)
         .and_back(&project, &registry);
     Ok(match &project.target {
         Some(target) => report.into_target(target, &registry, &*source).await,
@@ -289,9 +306,11 @@ fn report(
         exit_code,
         quarantined: quarantines.then_some(failing),
         loading: None,
+        writing: Vec::new(),
+        left_out: Vec::new(),
         target_keeps: None,
         compared_by_value: by_value(source.identity().to_string(), [kept.exact_data, kept.exact_metadata]),
-        numbering: numbering(registry.shape()),
+        numbering: numbering(registry.shape(), closes_gaps(arguments, project)),
         lifted: rehearsal.lifted,
         dropped: rehearsal.dropped,
         split: rehearsal.split,
@@ -310,8 +329,18 @@ fn report(
     }
 }
 
-fn numbering(shape: Shape) -> &'static str {
+/// Whether streams would be counted anew, since the target takes no gaps.
+fn closes_gaps(arguments: &PlanArguments, project: &Project) -> bool {
+    let dense_target = project.target.as_ref().is_some_and(StoreConfig::takes_no_gaps);
+    let scope = arguments.scope.scope();
+    MigrationOptions { scope, policies: project.policies, dense_target, ..MigrationOptions::default() }.closes_gaps()
+}
+
+fn numbering(shape: Shape, closes_gaps: bool) -> &'static str {
     match shape {
+        Shape::OneToOne | Shape::Shifting if closes_gaps => {
+            "the source may have gaps in revisions and the target takes none: every stream is counted anew from 0"
+        }
         Shape::OneToOne => "every rule is one-to-one: revisions and positions stay what they are",
         Shape::Shifting => "splits or drops shift what follows in a stream; the position map records old → new",
         Shape::Moving => "events change streams, whose events are counted anew; the position map records old → new",
@@ -409,6 +438,15 @@ fn numbered(event: &Event, number: u64) -> Event {
     Event { position: Position::new(number), revision: Revision(number), ..event.clone() }
 }
 
+impl fmt::Display for LeftOutLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.events {
+            Some(events) => write!(f, "not carried over: {events} {}", self.what),
+            None => write!(f, "not carried over: {}", self.what),
+        }
+    }
+}
+
 impl Report for PlanReport {
     fn exit_code(&self) -> ExitCode {
         self.exit_code
@@ -441,9 +479,11 @@ impl fmt::Display for PlanReport {
         if let Some(loading) = self.loading {
             writeln!(f, "{loading}")?;
         }
+        self.writing.iter().try_for_each(|line| writeln!(f, "{line}"))?;
         if let Some(keeps) = &self.target_keeps {
             writeln!(f, "{keeps}")?;
         }
+        self.left_out.iter().try_for_each(|line| writeln!(f, "{line}"))?;
         by_value_lines(&self.compared_by_value).iter().try_for_each(|line| writeln!(f, "{line}"))?;
         self.write_read_models(f)?;
         self.write_reverse(f)?;
@@ -473,6 +513,7 @@ impl PlanReport {
     /// The same, with what its target makes of it. A target that can't be told about is an obstacle.
     async fn into_target(mut self, target: &StoreConfig, registry: &Registry, source: &dyn EventReader) -> Self {
         self.loading = loading(target, registry, source).await;
+        self.writing = target.how_it_is_written();
         match target.kept_as().await {
             Ok(None) => {}
             Ok(Some([data, metadata])) => {
@@ -487,6 +528,12 @@ impl PlanReport {
                 self.exit_code = error.exit_code();
             }
         }
+        self
+    }
+
+    /// The same, with what the source holds and does not yield.
+    fn leaving_out(mut self, left_out: Vec<LeftOut>) -> Self {
+        self.left_out = left_out.into_iter().map(|LeftOut { what, events }| LeftOutLine { what, events }).collect();
         self
     }
 

@@ -62,7 +62,7 @@ impl MigrationOptions {
     }
 
     /// Whether streams are counted anew, since the target takes no gaps and the source may have some.
-    pub(super) fn closes_gaps(&self) -> bool {
+    pub(crate) fn closes_gaps(&self) -> bool {
         self.dense_target && !self.is_dense()
     }
 }

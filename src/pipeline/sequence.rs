@@ -177,6 +177,9 @@ impl Sequencer {
         if self.is_one_to_one() && batch.failures.is_empty() && !self.holding.is_uneven() {
             return self.number_one_to_one(batch, events);
         }
+        if self.registry.stateful().is_empty() && batch.sources.is_empty() && !self.holding.needs_sources() {
+            return self.number_stateless(batch, store, target, events).await;
+        }
         let (groups, failed) = group(batch);
         if let (Some(closed), false) = (self.closed_at, groups.is_empty()) {
             return Err(PipelineError::Refused(Refusal::Unfit(windows::grown(closed))));
@@ -196,9 +199,9 @@ impl Sequencer {
             }
             last = Some(position);
         }
-        self.load_numbers(&kept, store).await?;
+        self.load_numbers_of(&kept, store).await?;
         if let Some(target) = target.filter(|_| self.numbering == Numbering::Continued) {
-            self.load_heads(&kept, target).await?;
+            self.load_heads(kept.iter().flat_map(|group| &group.events), target).await?;
         }
         for group in kept {
             self.number_group(group, Place::Their, events)?;
@@ -255,7 +258,7 @@ impl Sequencer {
             kept.push(group);
         }
         let released = kept.len();
-        self.load_numbers(&kept, store).await?;
+        self.load_numbers_of(&kept, store).await?;
         let source = self.source;
         for group in kept {
             self.number_released(group, place, store, events).await?;
@@ -359,6 +362,67 @@ impl Sequencer {
         Ok(batch.failed)
     }
 
+    /// Numbers what rules without state have made, where nothing can be held: as it stands, without looking at each group
+    /// by itself.
+    async fn number_stateless(
+        &mut self,
+        batch: LiftedBatch,
+        store: &dyn CheckpointStore,
+        target: Option<&dyn EventWriter>,
+        events: &mut Vec<Event>,
+    ) -> Result<Option<PipelineError>, PipelineError> {
+        let LiftedBatch { events: lifted, origins, failed, .. } = batch;
+        self.load_numbers(origins.iter(), lifted.iter(), store).await?;
+        if let Some(target) = target.filter(|_| self.numbering == Numbering::Continued) {
+            self.load_heads(lifted.iter(), target).await?;
+        }
+        let mut lifted = lifted.into_iter();
+        for origin in &origins {
+            let start = self.target_position(origin.position)?;
+            for (index, mut event) in lifted.by_ref().take(origin.parts).enumerate() {
+                event.position = nth_behind(start, index)?;
+                event.revision = self.target_revision(origin, &event, index)?;
+                self.target = Some(event.position);
+                self.came_from(origin.revision, origin.position);
+                events.push(event);
+            }
+            self.shift(origin, origin.parts)?;
+            self.map_own(origin, start, origin.parts);
+            self.count(origin, origin.parts);
+        }
+        Ok(failed)
+    }
+
+    /// Remembers that a stream's next events are shifted by what one has become.
+    fn shift(&mut self, origin: &Origin, count: usize) -> Result<(), PipelineError> {
+        if self.numbering == Numbering::Shifted && count != 1 {
+            let key = shift_key(&origin.stream);
+            let shift = self.number_at(&key)? + as_signed(count)? - 1;
+            self.state.set(&key, (shift != 0).then(|| number_bytes(shift)));
+        }
+        Ok(())
+    }
+
+    /// Maps an event's position to those of what it became by itself.
+    fn map_own(&mut self, origin: &Origin, first_target: Position, own: usize) {
+        if own > 0 && (self.numbering != Numbering::Kept || first_target != origin.position) {
+            self.map_position(origin.position, first_target, own as u64);
+        }
+        if own == 0 {
+            self.range = None;
+        }
+    }
+
+    /// Counts an event that has become this many by itself.
+    fn count(&mut self, origin: &Origin, own: usize) {
+        self.source = Some(origin.position);
+        self.counts.read += 1;
+        self.counts.written += own as u64;
+        self.counts.lifted += u64::from(origin.lifted);
+        self.counts.dropped += u64::from(own == 0);
+        self.counts.split += u64::from(own > 1);
+    }
+
     /// Makes the state of the streams available that stateful rules will observe.
     async fn load_state(&mut self, groups: &[Group], store: &dyn CheckpointStore) -> Result<(), PipelineError> {
         let registry = Arc::clone(&self.registry);
@@ -406,22 +470,35 @@ impl Sequencer {
         Ok(Ok(()))
     }
 
-    async fn load_numbers(&mut self, groups: &[Group], store: &dyn CheckpointStore) -> Result<(), PipelineError> {
+    async fn load_numbers_of(&mut self, groups: &[Group], store: &dyn CheckpointStore) -> Result<(), PipelineError> {
+        let merged = groups.iter().flat_map(|group| &group.merged).map(|merged| &merged.event);
+        let events = groups.iter().flat_map(|group| &group.events).chain(merged);
+        self.load_numbers(groups.iter().map(|group| &group.origin), events, store).await
+    }
+
+    async fn load_numbers(
+        &mut self,
+        origins: impl Iterator<Item = &Origin>,
+        events: impl Iterator<Item = &Event>,
+        store: &dyn CheckpointStore,
+    ) -> Result<(), PipelineError> {
         let loaded = match self.numbering {
             Numbering::Kept => return Ok(()),
-            Numbering::Shifted => self.state.load(groups.iter().map(|g| shift_key(&g.origin.stream)), store).await,
+            Numbering::Shifted => self.state.load(origins.map(|origin| shift_key(&origin.stream)), store).await,
             Numbering::Counted | Numbering::Continued => {
-                let merged = groups.iter().flat_map(|g| &g.merged).map(|merged| &merged.event);
-                let targets = groups.iter().flat_map(|g| &g.events).chain(merged).map(|e| next_key(&e.stream));
-                self.state.load(targets, store).await
+                self.state.load(events.map(|event| next_key(&event.stream)), store).await
             }
         };
         loaded.map_err(PipelineError::Target)
     }
 
     /// The next revision of streams that nothing was appended to yet.
-    async fn load_heads(&mut self, groups: &[Group], target: &dyn EventWriter) -> Result<(), PipelineError> {
-        let streams = groups.iter().flat_map(|group| &group.events).map(|event| &event.stream);
+    async fn load_heads(
+        &mut self,
+        events: impl Iterator<Item = &Event>,
+        target: &dyn EventWriter,
+    ) -> Result<(), PipelineError> {
+        let streams = events.map(|event| &event.stream);
         let mut new: Vec<StreamName> = streams.filter(|s| self.state.get(&next_key(s)).is_none()).cloned().collect();
         new.sort_unstable();
         new.dedup();
@@ -452,14 +529,10 @@ impl Sequencer {
             (Place::Last, Some(last)) => last.major().checked_add(1).map(Position::new).ok_or_else(too_large)?,
             _ => self.target_position(origin.position)?,
         };
-        let target_of = |index: usize| {
-            let position = start.major().checked_add(index as u64);
-            position.map(Position::new).ok_or_else(too_large)
-        };
-        let first_target = target_of(before)?;
+        let first_target = nth_behind(start, before)?;
         let mut targets = Vec::with_capacity(before);
         for (index, mut event) in all.into_iter().enumerate() {
-            event.position = target_of(index)?;
+            event.position = nth_behind(start, index)?;
             if index < before {
                 targets.push(event.position);
             }
@@ -468,26 +541,14 @@ impl Sequencer {
             self.came_from(origin.revision, origin.position);
             events.push(event);
         }
-        if self.numbering == Numbering::Shifted && count != 1 {
-            let key = shift_key(&origin.stream);
-            let shift = self.number_at(&key)? + as_signed(count)? - 1;
-            self.state.set(&key, (shift != 0).then(|| number_bytes(shift)));
-        }
-        if own > 0 && (self.numbering != Numbering::Kept || first_target != origin.position) {
-            self.map_position(origin.position, first_target, own as u64);
-        }
-        if own == 0 {
-            self.range = None;
-        }
+        self.shift(&origin, count)?;
+        self.map_own(&origin, first_target, own);
         for (sources, target) in collected.iter().zip(targets) {
             self.map_collected(sources, target, origin.position);
         }
-        self.source = Some(origin.position);
-        self.counts.read += 1;
-        self.counts.written += count as u64;
-        self.counts.lifted += u64::from(origin.lifted);
-        self.counts.dropped += u64::from(count == 0);
-        self.counts.split += u64::from(own > 1);
+        self.count(&origin, own);
+        self.counts.written += before as u64;
+        self.counts.dropped -= u64::from(own == 0 && before > 0);
         // Of what one event is made of, all but one are gone; the one that stands in the last one's place is not counted
         // as dropped in the first place.
         let stand_in = u64::from(before > 0 && own == 0);
@@ -729,6 +790,11 @@ impl Sequencer {
 
 fn note_change(((book, key), value): (&(ByteString, ByteString), &Option<Bytes>)) -> NoteChange {
     NoteChange { book: book.clone(), key: key.clone(), value: value.clone() }
+}
+
+/// The position that is so many behind this one.
+fn nth_behind(start: Position, index: usize) -> Result<Position, PipelineError> {
+    start.major().checked_add(index as u64).map(Position::new).ok_or_else(too_large)
 }
 
 /// Whether a range maps this source position.

@@ -279,6 +279,15 @@ impl StoreConfig {
         }
     }
 
+    /// How events are written to it, for people, where it takes them otherwise than one after the other.
+    pub fn how_it_is_written(&self) -> Vec<String> {
+        #[cfg(feature = "kurrentdb")]
+        if let Self::Kurrent(config) = self {
+            return config.how_it_is_written();
+        }
+        Vec::new()
+    }
+
     /// Whether it takes no gaps in the revisions of a stream.
     pub fn takes_no_gaps(&self) -> bool {
         #[cfg(feature = "kurrentdb")]

@@ -67,7 +67,7 @@ impl LatencyKeeper {
             self.slower(now, ratio, average);
         } else {
             // What was small because there was no more says nothing about larger ones.
-            self.faster(ratio, events >= self.size / 2.0);
+            self.faster(ratio, average, events >= self.size / 2.0);
         }
     }
 
@@ -77,18 +77,25 @@ impl LatencyKeeper {
             let longer = self.pause.max(average / 2.0) * 1.5;
             self.pause = longer.min(LONGEST_BREAK);
         }
-        self.size = smaller.max(SMALLEST_SIZE);
+        self.resize(smaller.max(SMALLEST_SIZE), average);
         self.shrunk_at = now;
     }
 
-    fn faster(&mut self, ratio: f64, was_full: bool) {
+    /// Changes the size, and with it what the appends up to now say about the next ones: otherwise a size would go on
+    /// growing until the average has caught up with it, and past what is to be kept.
+    fn resize(&mut self, size: f64, average: f64) {
+        self.average = Some(average * size / self.size);
+        self.size = size;
+    }
+
+    fn faster(&mut self, ratio: f64, average: f64, was_full: bool) {
         if self.pause > 0.0 {
             self.pause *= ratio.sqrt().recip().max(0.5);
             if self.pause < SHORTEST_BREAK {
                 self.pause = 0.0;
             }
         } else if was_full {
-            self.size = (self.size * ratio.sqrt().min(1.25)).min(LARGEST_SIZE);
+            self.resize((self.size * ratio.sqrt().min(1.25)).min(LARGEST_SIZE), average);
         }
     }
 }

@@ -335,6 +335,24 @@ impl KurrentConfig {
         self.server.key()
     }
 
+    /// How events are written, for people.
+    pub(in crate::stores) fn how_it_is_written(&self) -> Vec<String> {
+        let order = match self.order {
+            Some(Order::Global) => {
+                "appended in the order of the source, one append after the other: as many round trips as events of one \
+                 stream are followed by those of another"
+                    .to_owned()
+            }
+            _ => format!(
+                "appended stream by stream, up to {} at the same time: each stream keeps its order, the order across \
+                 streams changes (order = \"global\" keeps it, with a round trip for each change of the stream)",
+                self.in_flight
+            ),
+        };
+        let progress = format!("progress is kept in {}; where that is lost, appends are repeated", self.ledger.display());
+        vec![order, progress]
+    }
+
     /// A server with everything as it is by default; the ledger is in this file.
     pub fn new(url: impl Into<String>, ledger: impl Into<PathBuf>) -> Self {
         Self {
