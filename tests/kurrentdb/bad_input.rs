@@ -98,12 +98,12 @@ fn nobody_there() {
 fn a_node_that_is_not_the_leader() {
     let source = KurrentServer::start(ServerOptions::default());
     fill(&source.database(), 6, 30, true);
-    let cluster = Cluster::start(3, ServerOptions::default());
-    let follower = cluster.node(1).url();
+    let cluster = Cluster::start(3, &ServerOptions::default());
+    let follower = cluster.nodes()[1].url();
     let project = Project::new(&format!("[source]\nurl = {:?}\n\n[target]\nurl = {follower:?}\n", source.url()));
     succeeds(&project, "migrate", &[]);
     succeeds(&project, "verify", &[]);
-    assert_eq!(count(&cluster.node(0).database()), 180);
+    assert_eq!(count(&cluster.database()), 180);
 }
 
 #[test]

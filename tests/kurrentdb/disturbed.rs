@@ -60,7 +60,7 @@ impl Bench {
         let target = KurrentServer::start(ServerOptions::default());
         slow(&target);
         let project = Project::new(&format!(
-            "[source]\nurl = {:?}\n\n[target]\nurl = {:?}\nin_flight = 8\n\n[retry]\nfirst_wait = \"20ms\"\n",
+            "[source]\nurl = {:?}\n\n[target]\nurl = {:?}\nin_flight = 8\n",
             source.url(),
             target.url()
         ));
