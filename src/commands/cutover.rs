@@ -146,15 +146,18 @@ pub(super) async fn last_run(target: &StoreConfig) -> Result<Option<RunRecord>, 
 
 /// The run of a target whose migration has ended once.
 async fn require_done(target: &StoreConfig) -> Result<RunRecord, CommandError> {
-    let problem = match last_run(target).await? {
+    let bring_over = "bring everything over first: `eventlift migrate`, and `--follow` to stay close to the source";
+    let (problem, hint) = match last_run(target).await? {
         Some(run) if run.state == RunState::Done => return Ok(run),
-        Some(run) if run.state == RunState::RolledBack => "its run was taken back",
-        Some(_) => "its run has not ended yet",
-        None => "no run has filled it yet",
+        Some(run) if run.state == RunState::RolledBack => {
+            ("its run was taken back", "name a new target, and bring everything over with `eventlift migrate`")
+        }
+        Some(_) => ("its run has not ended yet", bring_over),
+        None => ("no run has filled it yet", bring_over),
     };
     Err(CutOverError::Refused {
         problem: format!("{target} can't be cut over to, since {problem}"),
-        hint: "bring everything over first: `eventlift migrate`, and `--follow` to stay close to the source".to_owned(),
+        hint: hint.to_owned(),
     }
     .into())
 }

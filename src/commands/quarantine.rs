@@ -108,11 +108,12 @@ impl fmt::Display for ListReport {
             writeln!(f, "{stream}: event {id} at position {position} was given up by {by} at {at}: {why}")?;
         }
         if !self.streams.is_empty() {
-            let (events, streams) = (self.events, self.streams.len());
-            writeln!(
-                f,
-                "{events} events of {streams} streams are in quarantine; once the rules are corrected, lift them with"
-            )?;
+            let held = match (self.events, self.streams.len()) {
+                (1, _) => "1 event is".to_owned(),
+                (events, 1) => format!("{events} events of 1 stream are"),
+                (events, streams) => format!("{events} events of {streams} streams are"),
+            };
+            writeln!(f, "{held} in quarantine; once the rules are corrected, lift them with")?;
             writeln!(f, "`{}`", command("quarantine retry", &self.project))?;
         }
         Ok(())
@@ -310,7 +311,10 @@ impl fmt::Display for RetryReport {
             1 => write!(f, "1 stream goes on")?,
             streams => write!(f, "{streams} streams go on")?,
         }
-        writeln!(f, ": {events} held events were lifted and became {written}")?;
+        match events {
+            1 => writeln!(f, ": its held event was lifted and became {written}")?,
+            events => writeln!(f, ": {events} held events were lifted and became {written}")?,
+        }
         for QuarantinedStream { stream, failed, held, .. } in &self.failing {
             writeln!(f, "{stream} fails again, on event {}, with {} events behind it", failed.id, held - 1)?;
             writeln!(f, "  by {}: {}", failed.rule, failed.reason)?;

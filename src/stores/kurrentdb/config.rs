@@ -349,7 +349,8 @@ impl KurrentConfig {
                 self.in_flight
             ),
         };
-        let progress = format!("progress is kept in {}; where that is lost, appends are repeated", self.ledger.display());
+        let progress =
+            format!("progress is kept in {}; where that is lost, appends are repeated", self.ledger.display());
         vec![order, progress]
     }
 
