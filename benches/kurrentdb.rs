@@ -98,7 +98,10 @@ async fn migrated(source: Arc<dyn EventReader>, count: usize, order: Order) -> M
     assert_eq!(outcome.counts.written, count as u64);
     let counts = server.counters();
     assert_eq!(counts.appended_events, count as u64);
-    Measured { rate: count as f64 / seconds, requests: (counts.batch_messages + counts.append_requests) as f64 / count as f64 }
+    Measured {
+        rate: count as f64 / seconds,
+        requests: (counts.batch_messages + counts.append_requests) as f64 / count as f64,
+    }
 }
 
 /// One append for each event, each waiting for the one before: what a loop over events does.
@@ -109,7 +112,8 @@ async fn one_by_one(events: &[Event]) -> f64 {
     for event in events {
         let state = event.revision.0.checked_sub(1).map_or(StreamState::NoStream, StreamState::StreamRevision);
         let options = AppendToStreamOptions::default().stream_state(state);
-        let data = serde_json::value::RawValue::from_string(String::from_utf8(event.data.bytes().to_vec()).unwrap()).unwrap();
+        let data =
+            serde_json::value::RawValue::from_string(String::from_utf8(event.data.bytes().to_vec()).unwrap()).unwrap();
         let new = EventData::json(event.event_type.as_str(), &data).unwrap();
         let new = new.id(event.id.as_uuid().unwrap()).metadata(event.metadata.bytes().clone());
         client.append_to_stream(event.stream.as_str(), &options, new).await.unwrap();

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::server::{Cluster, Expected, KurrentServer, NewEvent, ServerOptions, User};
+use super::server::{Expected, KurrentCluster, KurrentServer, NewEvent, ServerOptions, User};
 use super::world::{between, by_stream, count, event, fill, succeeds};
 use crate::project::{Output, Project};
 
@@ -70,7 +70,9 @@ fn encryption_on_one_side_only() {
     let plain = KurrentServer::start(ServerOptions::default());
     let encrypted = KurrentServer::start(ServerOptions { tls: true, ..ServerOptions::default() });
     fill(&plain.database(), 2, 2, true);
-    let project = |source: &str, target: &str| Project::new(&format!("[source]\nurl = {source:?}\n\n[target]\nurl = {target:?}\n"));
+    let project = |source: &str, target: &str| {
+        Project::new(&format!("[source]\nurl = {source:?}\n\n[target]\nurl = {target:?}\n"))
+    };
     let tls_to_plain = format!("esdb://{}", plain.address());
     fails(migrate(&project(&tls_to_plain, "sqlite:target.db")), 8, &["tls=false"]);
     let plain_to_tls = format!("esdb://{}?tls=false", encrypted.address());
@@ -98,7 +100,7 @@ fn nobody_there() {
 fn a_node_that_is_not_the_leader() {
     let source = KurrentServer::start(ServerOptions::default());
     fill(&source.database(), 6, 30, true);
-    let cluster = Cluster::start(3, &ServerOptions::default());
+    let cluster = KurrentCluster::start(3, &ServerOptions::default());
     let follower = cluster.nodes()[1].url();
     let project = Project::new(&format!("[source]\nurl = {:?}\n\n[target]\nurl = {follower:?}\n", source.url()));
     succeeds(&project, "migrate", &[]);
@@ -180,11 +182,9 @@ fn ids_and_names_that_the_server_does_not_take() {
         )
     };
     let uuid = "cbe326da-5260-5f9d-88a8-a35a0b819073";
-    for (lines, said) in [
-        (line("order-1", "user-1", "A"), "UUID"),
-        (line(uuid, "$user", "A"), "$"),
-        (line(uuid, "user-1", "$A"), "$"),
-    ] {
+    for (lines, said) in
+        [(line("order-1", "user-1", "A"), "UUID"), (line(uuid, "$user", "A"), "$"), (line(uuid, "user-1", "$A"), "$")]
+    {
         let project = Project::new(&format!(
             "[source]\nstore = \"file\"\npath = \"events.ndjson\"\n\n[target]\nurl = {:?}\n",
             target.url()

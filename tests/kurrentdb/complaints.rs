@@ -255,7 +255,14 @@ fn links_and_system_streams_stay_behind_and_plan_says_so() {
     let source = KurrentServer::start(ServerOptions { noise_every: 3, ..ServerOptions::default() });
     let target = KurrentServer::start(ServerOptions::default());
     fill(&source.database(), 3, 20, true);
-    source.database().append("mine-1", Expected::Any, vec![NewEvent { event_type: "$>".to_owned(), ..NewEvent::octets("x", "0@user-0") }]).unwrap();
+    source
+        .database()
+        .append(
+            "mine-1",
+            Expected::Any,
+            vec![NewEvent { event_type: "$>".to_owned(), ..NewEvent::octets("x", "0@user-0") }],
+        )
+        .unwrap();
     let project = between(&source, &target, NO_KEYS);
     let planned = succeeds(&project, "plan", &[]);
     assert!(planned.contains("not carried over") && planned.contains("link"), "{planned}");

@@ -90,7 +90,8 @@ impl Bench {
 }
 
 fn source() -> KurrentServer {
-    let source = KurrentServer::start(ServerOptions { noise_every: 7, transaction_every: 5, ..ServerOptions::default() });
+    let source =
+        KurrentServer::start(ServerOptions { noise_every: 7, transaction_every: 5, ..ServerOptions::default() });
     let database = source.database();
     fill(&database, 40, 50, true);
     database.set_metadata("user-3", "{\"$maxCount\":1000,\"nested\":{\"a\":[1,2.50]}}").unwrap();

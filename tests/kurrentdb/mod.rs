@@ -1,4 +1,9 @@
 //! KurrentDB, for which a server of our own stands.
 
+mod bad_input;
+mod complaints;
+mod disturbed;
 pub(crate) mod server;
 mod server_tests;
+mod shop;
+mod world;

@@ -8,7 +8,8 @@ use super::world::succeeds;
 use crate::project::Project;
 use crate::shop::copied;
 
-const THERE: &str = "[source]\nstore = \"file\"\npath = \"events.ndjson\"\n\n[policy]\nunknown_types = \"fail\"\n\n[target]\n";
+const THERE: &str =
+    "[source]\nstore = \"file\"\npath = \"events.ndjson\"\n\n[policy]\nunknown_types = \"fail\"\n\n[target]\n";
 
 /// A project with the shop's events and rules.
 fn shop(toml: &str) -> Project {

@@ -26,16 +26,6 @@ match = { types = ["UserCreated"] }
 split = [{ type = "UserCreated" }, { type = "UserWelcomed", data = [{ remove = "/last" }] }]
 "#;
 
-/// A rule that takes one event for one.
-pub(super) const ONE_TO_ONE: &str = r#"
-type = "UserCreated"
-current = 2
-
-[[upcast]]
-from = 1
-data = [{ set = "/lifted", value = true }]
-"#;
-
 /// Events of this many streams, one after the other or by turns, always the same ones.
 pub(super) fn fill(database: &Database, streams: usize, events: usize, by_turns: bool) {
     let mut next = vec![0_u64; streams];
@@ -51,7 +41,8 @@ pub(super) fn fill(database: &Database, streams: usize, events: usize, by_turns:
 
 /// The nth event.
 pub(super) fn event(number: usize) -> NewEvent {
-    let data = format!("{{\"first\":\"Anna {number}\",\"last\":\"B\",\"big\":{}}}", 9_007_199_254_740_993_u64 + number as u64);
+    let data =
+        format!("{{\"first\":\"Anna {number}\",\"last\":\"B\",\"big\":{}}}", 9_007_199_254_740_993_u64 + number as u64);
     let event_type = ["UserCreated", "UserRenamed", "UserRenamed", "Ping"][number % 4];
     NewEvent::json(event_type, data)
         .with_id(Uuid::from_u128(0x1000_0000_0000_0000_0000_0000_0000_0000 + number as u128))
