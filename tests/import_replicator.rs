@@ -271,7 +271,8 @@ fn events_that_were_left_out_are_left_out() {
     );
     let (folder, _) = imported("appsettings.yaml", &text);
     let mut events = String::new();
-    let cases = [("Ping", "a-1"), ("Kept", "a-1"), ("Pong", "b-22"), ("Kept", "c-1"), ("APing", "a-x"), ("APing", "a-2")];
+    let cases =
+        [("Ping", "a-1"), ("Kept", "a-1"), ("Pong", "b-22"), ("Kept", "c-1"), ("APing", "a-x"), ("APing", "a-2")];
     let mut revisions = std::collections::BTreeMap::<&str, u64>::new();
     for (sequence, (event_type, stream)) in cases.iter().enumerate() {
         let revision = revisions.entry(stream).or_default();
@@ -283,7 +284,8 @@ fn events_that_were_left_out_are_left_out() {
     }
     let project = folder.path().join("copy");
     fs::write(project.join("events.ndjson"), events).unwrap();
-    let stores = "[source]\nstore = \"file\"\npath = \"events.ndjson\"\n[target]\nstore = \"file\"\npath = \"out.ndjson\"\n";
+    let stores =
+        "[source]\nstore = \"file\"\npath = \"events.ndjson\"\n[target]\nstore = \"file\"\npath = \"out.ndjson\"\n";
     fs::write(project.join("eventlift.toml"), stores).unwrap();
     let said = session(folder.path(), &["migrate", "copy"]);
     let out = fs::read_to_string(project.join("out.ndjson")).unwrap_or_else(|error| panic!("{error}\n{said}"));
@@ -380,7 +382,8 @@ fn nothing_is_overwritten() {
 fn the_project_is_one() {
     for sink in ["esdb://u:5ecret@b.example?tls=false", "kdb+discover://b.example"] {
         for partitions in [1, 6] {
-            let text = SMALLEST.replace("esdb://localhost:2114?tls=false", sink) + &format!("    partitionCount: {partitions}\n");
+            let text = SMALLEST.replace("esdb://localhost:2114?tls=false", sink)
+                + &format!("    partitionCount: {partitions}\n");
             let (folder, shown) = imported("appsettings.yaml", &text);
             let project = folder.path().join("copy");
             eventlift::config::Project::load(&project).unwrap_or_else(|error| panic!("{error}\n{shown}"));

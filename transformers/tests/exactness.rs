@@ -346,10 +346,7 @@ fn conditions_that_make_no_sense_are_refused() {
         ("{ path = '/a', less_than = 'many' }", "many is not a number to compare with"),
         ("{ path = '/a', equals = [1] }", "an array can't be compared with"),
         ("{ any = [] }", "`any` lists no conditions"),
-        (
-            "{ event_type_matches = '(A' }",
-            "\"(A\" is no regular expression: unclosed group",
-        ),
+        ("{ event_type_matches = '(A' }", "\"(A\" is no regular expression: unclosed group"),
         ("{ recorded_after = 'yesterday' }", "\"yesterday\" is not a time such as 2024-05-01T12:00:00Z"),
     ] {
         assert_eq!(holds(condition, "{}"), Err(message.to_owned()), "{condition}");

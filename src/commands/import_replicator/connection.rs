@@ -19,7 +19,7 @@ pub(super) struct Connection {
 const GRPC_PORT: u16 = 2113;
 
 /// The parameters that the store takes, as they are documented.
-const PARAMETERS: [&str; 13] = [
+const PARAMETERS: [&str; 14] = [
     "tls",
     "tlsVerifyCert",
     "tlsCaFile",
@@ -33,6 +33,8 @@ const PARAMETERS: [&str; 13] = [
     "connectionName",
     "userCertFile",
     "userKeyFile",
+    // Taken, and without an effect.
+    "throwOnAppendFailure",
 ];
 
 /// Reads a connection string of either kind.
@@ -177,10 +179,15 @@ fn connection(
     hosts: &str,
     parameters: &[String],
     was_tcp: bool,
-    notes: Vec<String>,
+    mut notes: Vec<String>,
 ) -> Connection {
-    let has_password = user.as_ref().is_some_and(|user| user.has_password);
-    let user = user.filter(|user| !user.name.is_empty()).map(|user| format!("{}@", user.name)).unwrap_or_default();
+    let had_password = user.as_ref().is_some_and(|user| user.has_password);
+    let user = user.filter(|user| !user.name.is_empty());
+    let has_password = had_password && user.is_some();
+    if had_password && !has_password {
+        notes.push("a password without a user was left out".to_owned());
+    }
+    let user = user.map(|user| format!("{}@", user.name)).unwrap_or_default();
     let query = if parameters.is_empty() { String::new() } else { format!("?{}", parameters.join("&")) };
     Connection { url: format!("{scheme}://{user}{hosts}{query}"), has_password, was_tcp, notes }
 }
@@ -277,10 +284,13 @@ mod tests {
             ("esdb://admin:changeit@a.example:2113?tls=true", "esdb://admin@a.example:2113?tls=true", true),
             ("esdb+discover://a.example", "esdb+discover://a.example:2113", false),
             ("kurrent://u@a:1,b:2,c/", "kurrentdb://u@a:1,b:2,c:2113", false),
-            ("KDB+DISCOVER://u:@a?TLS=False&keepaliveinterval=5", "kurrentdb+discover://u@a:2113?tls=false&keepAliveInterval=5", false),
+            (
+                "KDB+DISCOVER://u:@a?TLS=False&keepaliveinterval=5",
+                "kurrentdb+discover://u@a:2113?tls=false&keepAliveInterval=5",
+                false,
+            ),
             ("esdb://ad%40min:p%40@[::1]:2113", "esdb://ad%40min@[::1]:2113", true),
             ("esdb://admin:p@ss:w/o?r#d&x=;@a:2113", "esdb://admin@a:2113", true),
-            ("esdb://:secret@a", "esdb://a:2113", true),
         ] {
             let read = read(text).unwrap();
             assert_eq!((&*read.url, read.has_password), (url, has_password), "{text}");
@@ -291,10 +301,26 @@ mod tests {
     #[test]
     fn tcp_strings_become_urls() {
         for (text, url, has_password) in [
-            ("ConnectTo=tcp://admin:changeit@10.0.0.7:1113; UseSslConnection=false", "esdb://admin@10.0.0.7:2113?tls=false", true),
-            ("connect to=discover://u:p@db.example:2114;usesslconnection=True;ValidateServer=false", "esdb+discover://u@db.example:2114?tlsVerifyCert=false", true),
-            ("GossipSeeds=a:2113,b:2113;DefaultUserCredentials=o'mally:a=b@c:d;UseSslConnection=true", "esdb://o%27mally@a:2113,b:2113", true),
-            ("ClusterDns=db.example;ExternalGossipPort=2114;UseSslConnection=true", "esdb+discover://db.example:2114", false),
+            (
+                "ConnectTo=tcp://admin:changeit@10.0.0.7:1113; UseSslConnection=false",
+                "esdb://admin@10.0.0.7:2113?tls=false",
+                true,
+            ),
+            (
+                "connect to=discover://u:p@db.example:2114;usesslconnection=True;ValidateServer=false",
+                "esdb+discover://u@db.example:2114?tlsVerifyCert=false",
+                true,
+            ),
+            (
+                "GossipSeeds=a:2113,b:2113;DefaultUserCredentials=o'mally:a=b@c:d;UseSslConnection=true",
+                "esdb://o%27mally@a:2113,b:2113",
+                true,
+            ),
+            (
+                "ClusterDns=db.example;ExternalGossipPort=2114;UseSslConnection=true",
+                "esdb+discover://db.example:2114",
+                false,
+            ),
         ] {
             let read = read(text).unwrap();
             assert_eq!((&*read.url, read.has_password, read.was_tcp), (url, has_password, true), "{text}");
@@ -320,7 +346,13 @@ mod tests {
             let message = read(text).unwrap_err();
             assert!(!message.contains("secret") && !message.contains("ret"), "{text}: {message}");
         }
-        let left_out = read("esdb://a?secret1=x&throwOnAppendFailure=true").unwrap().notes;
-        assert_eq!(left_out, ["a parameter was left out", "the parameter throwOnAppendFailure was left out"]);
+        let read = read("esdb://:secret@a?secret1=x&defaultDeadlines=1").unwrap();
+        assert_eq!((&*read.url, read.has_password), ("esdb://a:2113", false));
+        let notes = [
+            "a parameter was left out",
+            "the parameter defaultDeadlines was left out",
+            "a password without a user was left out",
+        ];
+        assert_eq!(read.notes, notes);
     }
 }

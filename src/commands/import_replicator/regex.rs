@@ -294,8 +294,8 @@ impl Input {
 
     /// A character of a class, or the range that begins with it.
     fn range(&mut self, first: char) -> Result<String, String> {
-        let goes_on = self.peek() == Some('-')
-            && self.characters.get(self.at + 1).is_some_and(|next| !matches!(next, ']' | '['));
+        let goes_on =
+            self.peek() == Some('-') && self.characters.get(self.at + 1).is_some_and(|next| !matches!(next, ']' | '['));
         if !goes_on {
             return Ok(in_class(first));
         }
@@ -358,15 +358,41 @@ mod tests {
                 assert!(!regex.is_match(name), "{dotnet} → {} matches {name:?}", translated.pattern);
             }
             let example = translated.example.unwrap();
-            assert!(regex.is_match(&example), "{dotnet} → {} does not match its example {example:?}", translated.pattern);
+            assert!(
+                regex.is_match(&example),
+                "{dotnet} → {} does not match its example {example:?}",
+                translated.pattern
+            );
         }
     }
 
     #[test]
     fn what_has_no_equal_is_refused() {
         for dotnet in [
-            "(?i)foo", "(?!x)y", "(?<=a)b", "(?<!a)b", r"(a)\1", r"\bFoo", r"\p{IsGreek}", "[a-z-[aeiou]]", "[[:alpha:]]",
-            "a**", "*", "(", ")", "[", "a\\", "(?#x)", r"\k<n>", "^*", "a$b", r"\G", r"\cA", r"[\b]", "x{9999999}", r"\07",
+            "(?i)foo",
+            "(?!x)y",
+            "(?<=a)b",
+            "(?<!a)b",
+            r"(a)\1",
+            r"\bFoo",
+            r"\p{IsGreek}",
+            "[a-z-[aeiou]]",
+            "[[:alpha:]]",
+            "a**",
+            "*",
+            "(",
+            ")",
+            "[",
+            "a\\",
+            "(?#x)",
+            r"\k<n>",
+            "^*",
+            "a$b",
+            r"\G",
+            r"\cA",
+            r"[\b]",
+            "x{9999999}",
+            r"\07",
         ] {
             assert!(translate(dotnet).is_err(), "{dotnet}: {:?}", translate(dotnet));
         }

@@ -75,7 +75,10 @@ impl<'y> Section<'y> {
             Value::Text(text) | Value::Block(text) => text.clone(),
             Value::Null => return Ok(None),
             other => {
-                return Err(Problem::at(setting.line, format!("`{}` has to be text, not {}", setting.key, other.kind())));
+                return Err(Problem::at(
+                    setting.line,
+                    format!("`{}` has to be text, not {}", setting.key, other.kind()),
+                ));
             }
         };
         Ok(Some(Setting { key: setting.key, line: setting.line, value }))

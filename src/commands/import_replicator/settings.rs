@@ -35,10 +35,8 @@ const DEEPEST_GROUP: usize = 5;
 pub(super) fn translate(root: &Node) -> Result<Project, Problem> {
     let (node, first_line) = find(root)?;
     let mut project = Project::default();
-    translate_settings(&node, &mut project).map_err(|problem| Problem {
-        line: problem.line.map(|line| line + first_line),
-        ..problem
-    })?;
+    translate_settings(&node, &mut project)
+        .map_err(|problem| Problem { line: problem.line.map(|line| line + first_line), ..problem })?;
     for finding in &mut project.findings {
         finding.line = finding.line.map(|line| line + first_line);
     }

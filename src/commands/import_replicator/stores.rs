@@ -146,7 +146,9 @@ fn order(sink: &mut Section<'_>, project: &mut Project) -> Result<(), Problem> {
     let has_partitioner = not_run(sink, "partitioner", project)?;
     let number = count.as_ref().map_or(1, |count| count.value);
     if number <= 1 && !has_partitioner {
-        project.target_lines.push("order = \"global\"          # one event after the other, as with one partition".to_owned());
+        project
+            .target_lines
+            .push("order = \"global\"          # one event after the other, as with one partition".to_owned());
         project.findings.push(match count {
             Some(count) => count.finding(Kind::Became, GLOBAL),
             None => default("sink.partitionCount", Kind::Became, GLOBAL),
@@ -170,8 +172,10 @@ fn order(sink: &mut Section<'_>, project: &mut Project) -> Result<(), Problem> {
 fn not_run(sink: &mut Section<'_>, key: &str, project: &mut Project) -> Result<bool, Problem> {
     let Some(script) = sink.text(key)?.filter(|script| !script.value.trim().is_empty()) else { return Ok(false) };
     let text = match key {
-        "partitioner" => "it is not run, and not needed: every stream keeps its order whatever is under way beside it; \
-                          the order among the streams of a partition is not kept",
+        "partitioner" => {
+            "it is not run, and not needed: every stream keeps its order whatever is under way beside it; \
+                          the order among the streams of a partition is not kept"
+        }
         _ => "it is not run",
     };
     project.findings.push(script.finding(Kind::Differs, text));
