@@ -149,8 +149,10 @@ fn tcp(text: &str) -> Result<Connection, String> {
         parameters.push("tlsVerifyCert=false".to_owned());
     }
     if tcp.others > 0 {
-        let them = if tcp.others == 1 { "1 setting" } else { &format!("{} settings", tcp.others) };
-        notes.push(format!("{them} of the TCP client were left out"));
+        notes.push(match tcp.others {
+            1 => "a setting of the TCP client was left out".to_owned(),
+            others => format!("{others} settings of the TCP client were left out"),
+        });
     }
     Ok(connection(scheme, user, &hosts, &parameters, true, notes))
 }

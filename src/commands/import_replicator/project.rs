@@ -124,7 +124,7 @@ revisions = \"sparse\"
 
 fn store_text(store: &Store, password: &str) -> String {
     let mut text = String::new();
-    store.notes.iter().for_each(|note| text.push_str(&format!("# {note}\n")));
+    store.notes.iter().for_each(|note| text.push_str(&format!("# Note: {note}.\n")));
     text.push_str(&format!("url = {}\n", toml::Value::from(&*store.url)));
     let comment = if store.has_password { "" } else { "# " };
     text.push_str(&format!("{comment}password_env = \"{password}\"\n"));

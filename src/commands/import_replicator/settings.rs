@@ -89,12 +89,14 @@ fn look_into(node: &Node, key: &str, lines_before: usize, depth: usize, found: &
                 return;
             }
             for entry in entries {
-                look_into(&entry.value, &entry.key, lines_before, depth + 1, found);
+                // The first line of a text in a text is the one behind its key.
+                let before = lines_before + if matches!(entry.value.value, Value::Block(_)) { entry.line } else { 0 };
+                look_into(&entry.value, &entry.key, before, depth + 1, found);
             }
         }
         Value::Block(text) => {
             if let Ok(inner) = parse(text) {
-                look_into(&inner, key, lines_before + node.line, depth + 1, found);
+                look_into(&inner, key, lines_before, depth + 1, found);
             }
         }
         _ => {}

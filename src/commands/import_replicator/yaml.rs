@@ -24,7 +24,7 @@ pub(super) struct Node {
 pub(super) enum Value {
     Null,
     Text(String),
-    /// Text of several lines, which may be YAML again: the first one is behind the node's.
+    /// Text of several lines (`|`), which may be YAML again.
     Block(String),
     List(Vec<Node>),
     Map(Vec<Entry>),
