@@ -62,7 +62,7 @@ fn grpc(scheme: &str, rest: &str) -> Result<Connection, String> {
     };
     let (hosts, query) = address.split_once('?').unwrap_or((address, ""));
     let hosts = hosts.strip_suffix('/').unwrap_or(hosts);
-    let hosts = each_host(hosts, |host, port| with_port(host, port))?;
+    let hosts = each_host(hosts, with_port)?;
     let mut notes = Vec::new();
     let parameters = parameters(query, &mut notes);
     Ok(connection(scheme, user, &hosts, &parameters, false, notes))
@@ -127,7 +127,7 @@ fn tcp(text: &str) -> Result<Connection, String> {
     let mut notes = Vec::new();
     let (scheme, user, hosts) = match (tcp.connect_to, tcp.gossip_seeds, tcp.cluster_dns) {
         (Some(to), ..) => connect_to(to, &mut notes)?,
-        (None, Some(seeds), _) => ("esdb", None, each_host(seeds, |host, port| with_port(host, port))?),
+        (None, Some(seeds), _) => ("esdb", None, each_host(seeds, with_port)?),
         (None, None, Some(dns)) => {
             let port = tcp.gossip_port.map(port).transpose()?;
             ("esdb+discover", None, each_host(dns, |host, other| with_port(host, other.or(port)))?)
@@ -170,7 +170,7 @@ fn connect_to(to: &str, notes: &mut Vec<String>) -> Result<(&'static str, Option
             notes.push(format!("the port of gRPC is not in it; {GRPC_PORT} is assumed"));
             Ok(("esdb", user, each_host(hosts, |host, _| with_port(host, None))?))
         }
-        "discover" => Ok(("esdb+discover", user, each_host(hosts, |host, port| with_port(host, port))?)),
+        "discover" => Ok(("esdb+discover", user, each_host(hosts, with_port)?)),
         _ => Err("ConnectTo is no tcp:// or discover:// address".to_owned()),
     }
 }

@@ -262,8 +262,8 @@ fn undecided_transform(kind: &Setting<String>, config: Option<&Setting<String>>,
         (other, Some(_)) => other.to_owned(),
     };
     let question = format!(
-        "every event went through {what}, which eventlift does not run: write what it changes as upcasters or rules, and \
-         what it leaves out as rules that drop"
+        "every event that the filters left went through {what}, which eventlift does not run: write what it changes as rules \
+         here, or as upcasters, which come before the filters, and what it leaves out as rules that drop"
     );
     project.findings.push(kind.finding(Kind::Undecided, question.clone()));
     let name = format!("transform: {what}");
