@@ -175,7 +175,7 @@ mod tests {
         assert_eq!(shown(&parse(text).unwrap()), "{a@1=1:1 b@2=[3:x {y@4=4:null}] c@5=6:|\"one\\ntwo\\n\" d@8=8:null}");
         assert_eq!(shown(&parse("{\"a\": {\n\"b\": [true, 2]}}").unwrap()), "{a@1={b@2=[2:true 2:2]}}");
         assert_eq!(shown(&parse("").unwrap()), "1:null");
-        assert_eq!(shown(&parse("# nothing\n---\n").unwrap()), "2:null");
+        assert_eq!(shown(&parse("# nothing\n---\n").unwrap()), "3:null");
         assert_eq!(shown(&parse("a: &x [1]\nb: *x\n").unwrap()), "{a@1=[1:1] b@2=[1:1]}");
     }
 
