@@ -36,6 +36,8 @@ mod gate;
 mod going_on;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod history;
+#[cfg(all(feature = "cli", feature = "jq", feature = "schema", unix))]
+mod import_replicator;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod in_place;
 #[cfg(feature = "kurrentdb")]

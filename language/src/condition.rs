@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::ops::ControlFlow;
 
 use eventlift_events::{Event, Payload, Timestamp};
+use regex::Regex;
 use serde::Deserialize;
 use toml::Value;
 
@@ -50,6 +51,10 @@ pub struct Condition {
     stream: Option<OneOrMany<String>>,
     category: Option<OneOrMany<String>>,
     event_type: Option<OneOrMany<String>>,
+    /// A regular expression that is found anywhere in the name, unless it is anchored.
+    stream_matches: Option<String>,
+    /// The same in the name of the type.
+    event_type_matches: Option<String>,
     version: Option<OneOrMany<u32>>,
     /// RFC 3339, excluded.
     recorded_before: Option<Moment>,
@@ -188,6 +193,12 @@ impl Condition {
         if let Some(names) = &self.stream {
             clauses.push(Clause::Stream(names.to_vec()));
         }
+        if let Some(pattern) = &self.event_type_matches {
+            clauses.push(Clause::EventTypeMatches(regex(pattern)?));
+        }
+        if let Some(pattern) = &self.stream_matches {
+            clauses.push(Clause::StreamMatches(regex(pattern)?));
+        }
         if let Some(moment) = &self.recorded_before {
             clauses.push(Clause::Before(moment.compile()?));
         }
@@ -225,6 +236,16 @@ fn compile_each(conditions: &[Condition], name: &str) -> Result<Vec<CompiledCond
         return Err(Reason::new(format_args!("`{name}` lists no conditions")));
     }
     conditions.iter().map(Condition::compile).collect()
+}
+
+fn regex(pattern: &str) -> Result<Regex, Reason> {
+    Regex::new(pattern).map_err(|error| {
+        // The last line says what is wrong; those before it draw an arrow.
+        let text = error.to_string();
+        let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        Reason::new(format_args!("{pattern:?} is no regular expression: {reason}"))
+            .hint("it is written as the crate `regex` has it: no look-around, no back-references")
+    })
 }
 
 fn kinds(text: &str) -> Result<Vec<Kind>, Reason> {
@@ -272,6 +293,8 @@ enum Clause {
     Version(Vec<u32>),
     Category(Vec<String>),
     Stream(Vec<String>),
+    EventTypeMatches(Regex),
+    StreamMatches(Regex),
     Before(Timestamp),
     After(Timestamp),
     All(Vec<CompiledCondition>),
@@ -360,6 +383,8 @@ impl Clause {
             Clause::Version(versions) => versions.contains(&event.version.number()),
             Clause::Category(names) => names.iter().any(|name| name == event.stream.category()),
             Clause::Stream(names) => names.iter().any(|name| name == event.stream.as_str()),
+            Clause::EventTypeMatches(regex) => regex.is_match(event.event_type.as_str()),
+            Clause::StreamMatches(regex) => regex.is_match(event.stream.as_str()),
             Clause::Before(moment) => event.recorded_at < *moment,
             Clause::After(moment) => event.recorded_at > *moment,
             Clause::All(conditions) => {

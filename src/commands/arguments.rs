@@ -48,6 +48,16 @@ pub struct Arguments {
 pub enum Command {
     /// Make a starter project, from a store's own contents where given one.
     Init(InitArguments),
+    /// Make a project of a configuration of the Kurrent (EventStore) Replicator, and name what has no counterpart.
+    #[command(after_help = "\
+Examples:
+  eventlift import-replicator config/appsettings.yaml shop   the project goes to the folder shop
+  eventlift import-replicator values.yaml                    values of its Helm chart, to this folder
+  eventlift import-replicator appsettings.json --json        for a script
+
+Connects to nothing. No password is written or shown. Exit code 3 means that something is to be decided before anything can
+be migrated: the project is written, and `eventlift check` says what.")]
+    ImportReplicator(ImportReplicatorArguments),
     /// Compile every definition, run their test cases, prove the chains. Needs no store, unless asked to look at them.
     #[command(after_help = "\
 Examples:
@@ -351,6 +361,16 @@ pub struct InitArguments {
     /// postgres:// URL of a database whose table public.events holds events. Without it, the folder's own events.ndjson, or where there is none a small example.
     #[arg(long, value_name = "PATH|URL")]
     pub from: Option<PathBuf>,
+}
+
+/// Which configuration becomes which project.
+#[derive(Debug, Args)]
+pub struct ImportReplicatorArguments {
+    /// The configuration: appsettings.yaml or appsettings.json, values of the Helm chart, or a config map.
+    pub file: PathBuf,
+    /// The folder to make; nothing in it is overwritten.
+    #[arg(default_value = ".")]
+    pub folder: PathBuf,
 }
 
 /// Which events of which project, and how.

@@ -170,6 +170,18 @@ pub enum CommandError {
         /// Why.
         source: std::io::Error,
     },
+    /// A configuration of another tool that no project can be made of.
+    #[error("failed to import {path}{}: {message}", .line.map(|line| format!(":{line}")).unwrap_or_default())]
+    Import {
+        /// The file.
+        path: String,
+        /// The line, from 1, where it is known.
+        line: Option<usize>,
+        /// What is wrong. Holds no password.
+        message: String,
+        /// What to try.
+        hint: Option<String>,
+    },
     /// No speed.
     #[error("failed to set a limit: {limit} is no number of at least 0")]
     WrongLimit {
@@ -309,6 +321,7 @@ impl CommandError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Config(error) => error.hint.clone(),
+            Self::Import { hint, .. } => hint.clone(),
             Self::Store(error) => error.hint.clone(),
             Self::Pipeline(error) => error.hint(),
             Self::Rebuild(error) => error.hint(),
@@ -384,6 +397,7 @@ impl CommandError {
         match self {
             Self::Config(_) | Self::Definitions(_) | Self::Projections(_) | Self::Registry(_) => ExitCode::Project,
             Self::NoProjections { .. } | Self::UnknownProjection { .. } | Self::From { .. } => ExitCode::Project,
+            Self::Import { .. } => ExitCode::Project,
             Self::CutOver(error) => of_cut_over(error),
             Self::NotInvertible(_) => ExitCode::Project,
             Self::Store(error) => of_store(error),

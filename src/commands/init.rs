@@ -70,17 +70,9 @@ pub(super) async fn init(arguments: &InitArguments) -> Result<InitReport, Comman
             (events, EXAMPLE_EVENTS.to_owned()),
         ]),
     };
-    if let Some(path) = files.keys().find(|path| path.exists()) {
-        return Err(CommandError::Exists(path.display().to_string()));
-    }
-    let mut written = Vec::new();
-    for (path, text) in files {
-        write_new(&path, &text)?;
-        written.push(path.display().to_string());
-    }
     Ok(InitReport {
         folder: arguments.folder.display().to_string(),
-        files: written,
+        files: write_all_new(files)?,
         to_lift,
         password_left_out: has_password,
     })
@@ -343,6 +335,19 @@ fn insert(files: &mut BTreeMap<PathBuf, String>, folder: &Path, stem: &str, text
     if let Some(path) = paths.find(|path| !files.contains_key(path)) {
         files.insert(path, text);
     }
+}
+
+/// Writes files by their paths, and their folders; none where one of them is there already. The paths, as text.
+pub(super) fn write_all_new(files: BTreeMap<PathBuf, String>) -> Result<Vec<String>, CommandError> {
+    if let Some(path) = files.keys().find(|path| path.exists()) {
+        return Err(CommandError::Exists(path.display().to_string()));
+    }
+    let mut written = Vec::new();
+    for (path, text) in files {
+        write_new(&path, &text)?;
+        written.push(path.display().to_string());
+    }
+    Ok(written)
 }
 
 fn write_new(path: &Path, text: &str) -> Result<(), CommandError> {

@@ -13,6 +13,7 @@ mod event_view;
 mod fed;
 mod follow;
 mod going_on;
+mod import_replicator;
 mod init;
 mod jobs;
 mod map;
@@ -46,6 +47,7 @@ pub use output::{Format, print_error, print_report};
 
 use check::check;
 use cutover::cutover;
+use import_replicator::import_replicator;
 use init::init;
 use map::{checkpoint_file, checkpoint_table, map_positions, map_references, map_revisions};
 use migrate::migrate;
@@ -68,6 +70,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
     let format = Format::of(arguments.json);
     let outcome = match arguments.command {
         Command::Init(init_arguments) => init(&init_arguments).await.map(|r| print_report(format, &r)),
+        Command::ImportReplicator(arguments) => import_replicator(&arguments).map(|r| print_report(format, &r)),
         Command::Check(arguments) => check(&arguments).await.map(|r| print_report(format, &r)),
         Command::Plan(plan_arguments) => plan(&plan_arguments, format).await.map(|r| print_report(format, &r)),
         Command::Migrate(migration) => migrate(&migration, format).await.map(|r| print_report(format, &r)),

@@ -298,6 +298,8 @@ fn conditions_hold_where_they_say() {
         "{ metadata = '/user', equals = 'eve' }",
         "{ data = '/country', equals = 'DE' }",
         "{ stream = 'user-1', category = ['user', 'customer'], event_type = 'UserCreated', version = [1, 2] }",
+        "{ event_type_matches = 'Creat', stream_matches = '^user-[0-9]+$' }",
+        "{ not = { event_type_matches = '^(Created|Deleted)$' } }",
         "{ recorded_before = '2024-05-02T00:00:00Z', recorded_after = 2024-05-01T13:59:59+02:00 }",
         "{ not = { path = '/country', equals = 'FR' } }",
         "{ any = [{ path = '/gone', exists = true }, { path = '/n', exists = true }] }",
@@ -319,6 +321,8 @@ fn conditions_hold_where_they_say() {
         "{ path = '/lines/*/sku', not_equals = 'b2' }",
         "{ path = '/empty/*', exists = true }",
         "{ category = 'user', version = 2 }",
+        "{ event_type_matches = '^Created' }",
+        "{ event_type_matches = 'User', stream_matches = '^1' }",
         "{ recorded_before = '2024-05-01T12:00:00Z' }",
         "{ recorded_after = '2024-05-01T12:00:00Z' }",
         "{ all = [{ path = '/country', exists = true }, { version = 2 }] }",
@@ -342,6 +346,7 @@ fn conditions_that_make_no_sense_are_refused() {
         ("{ path = '/a', less_than = 'many' }", "many is not a number to compare with"),
         ("{ path = '/a', equals = [1] }", "an array can't be compared with"),
         ("{ any = [] }", "`any` lists no conditions"),
+        ("{ event_type_matches = '(A' }", "\"(A\" is no regular expression: unclosed group"),
         ("{ recorded_after = 'yesterday' }", "\"yesterday\" is not a time such as 2024-05-01T12:00:00Z"),
     ] {
         assert_eq!(holds(condition, "{}"), Err(message.to_owned()), "{condition}");

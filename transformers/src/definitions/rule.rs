@@ -33,6 +33,7 @@ const UPCAST_KEYS: &[&str] = &[
 ];
 const RULE_KEYS: &[&str] = &[
     "name",
+    "undecided",
     "match",
     "when",
     "data",
@@ -163,6 +164,13 @@ pub(super) fn upcast<'i>(reader: &mut Reader<'i>, mut table: Table<'i>, event_ty
     }
 }
 
+/// Notes a rule that is still to be written: what was generated is not to pass for what somebody has decided.
+fn undecided<'i>(reader: &mut Reader<'i>, table: &mut Table<'i>) {
+    let Some((question, span)) = reader.get_spanned::<String>(table, "undecided") else { return };
+    let hint = "write the rule in place of `undecided`, or delete it where nothing is to be done".to_owned();
+    reader.note(&span, format!("not decided yet: {question}"), Some(hint));
+}
+
 /// Reads one `[[rule]]`.
 pub(super) fn general<'i>(reader: &mut Reader<'i>, mut table: Table<'i>, keys: &Keys) -> Definition {
     let place = reader.line(&table.span);
@@ -173,6 +181,7 @@ pub(super) fn general<'i>(reader: &mut Reader<'i>, mut table: Table<'i>, keys: &
     if name.is_none() {
         reader.note(&span, "[[rule]] needs a `name`", None);
     }
+    undecided(reader, &mut table);
     let matches = matches(reader, &mut table);
     let new_type = reader.text(&mut table, "type");
     let yields = yields(reader, &mut table);
