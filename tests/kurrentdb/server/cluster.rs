@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use super::database::Database;
 use super::messages::{ClusterInfo, EndPoint, MemberInfo, Uuid};
 use super::retention::ticks;
-use super::server::{KurrentServer, ServerOptions};
+use super::running::{KurrentServer, ServerOptions};
 
 const FOLLOWER: i32 = 6;
 const LEADER: i32 = 8;

@@ -221,6 +221,7 @@ pub(super) struct ReadResp {
     pub(super) content: Option<ReadContent>,
 }
 
+#[expect(clippy::large_enum_variant, reason = "nearly all of them are events")]
 #[derive(Clone, PartialEq, Oneof)]
 pub(super) enum ReadContent {
     #[prost(message, tag = "1")]

@@ -23,7 +23,7 @@ use super::exceptions::{access_denied, not_leader};
 use super::faults::Faults;
 use super::messages::{ClusterInfo, Empty, SupportedMethod, SupportedMethods};
 use super::read::read;
-use super::server::User;
+use super::running::User;
 
 /// A message may hold the largest append that a server can be told to take.
 const MOST_MESSAGE_BYTES: usize = 300 * 1024 * 1024;
