@@ -333,10 +333,13 @@ fn misspelt_keys() {
          hint: did you mean `path`?",
     );
     project.write("eventlift.toml", FILE_TO_SQLITE.replace("\"sqlite\"", "\"sqllite\""));
+    let kinds = eventlift::stores::KINDS.join(", ");
     project.migrate().fails(
         3,
-        "error: failed to read PROJECT/eventlift.toml:7: [target]: there is no store `sqllite` (one of file, postgres, sqlite)\n\
-         hint: did you mean `sqlite`?",
+        &format!(
+            "error: failed to read PROJECT/eventlift.toml:7: [target]: there is no store `sqllite` (one of {kinds})\n\
+         hint: did you mean `sqlite`?"
+        ),
     );
     project.write("eventlift.toml", format!("{FILE_TO_SQLITE}\n[policy]\nunknown_type = \"fail\"\n"));
     project.migrate().fails(3, "error: failed to read PROJECT/eventlift.toml:11: unknown field `unknown_type`, expected one of `unknown_types`, `unknown_versions`, `revisions`, `failed_events`\n\

@@ -47,5 +47,7 @@ pub(crate) fn assert_session(name: &str, text: &str) {
     settings.add_filter(&format!(r#"("eventlift": )"{}""#, env!("CARGO_PKG_VERSION")), r#"${1}"[version]""#);
     settings.add_filter(r#"file:/[^"]*/shop/"#, "file:[folder]/shop/");
     settings.add_filter(r"eventlift\.exe", "eventlift");
+    // What the program was built with.
+    settings.add_filter("one of file, kurrentdb, postgres, sqlite", "one of file, postgres, sqlite");
     settings.bind(|| insta::assert_snapshot!(name, text));
 }

@@ -154,7 +154,8 @@ fn settings_that_are_broken() {
         (
             "[read_models]\nstore = \"sqllite\"",
             format!(
-                "{place}:5: [read_models]: there is no store `sqllite` (one of file, postgres, sqlite)\nhint: did you mean `sqlite`?"
+                "{place}:5: [read_models]: there is no store `sqllite` (one of {})\nhint: did you mean `sqlite`?",
+                eventlift::stores::KINDS.join(", ")
             ),
         ),
         (
