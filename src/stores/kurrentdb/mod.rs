@@ -2,8 +2,13 @@
 
 mod config;
 mod connection;
+mod decode;
 mod failure;
+mod filter;
+mod news;
+mod originals;
 mod reader;
+mod seen;
 mod writer;
 
 pub(crate) use config::SCHEMES;
