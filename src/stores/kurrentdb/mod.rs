@@ -3,6 +3,7 @@
 mod config;
 mod connection;
 mod failure;
+mod originals;
 mod reader;
 mod writer;
 
