@@ -64,7 +64,7 @@ mod tests {
         let entry = |size: &usize| Entry {
             id: Uuid::max(),
             revision: 0,
-            event_type: "a".to_owned(),
+            event_type: "a".into(),
             is_json: false,
             data: Bytes::from(vec![0; size - 2]),
             metadata: Bytes::new(),

@@ -1,6 +1,7 @@
 //! An event as it goes to the server.
 
 use bytes::Bytes;
+use bytestring::ByteString;
 use eventlift_events::{Event, EventId};
 use eventstore::EventData;
 use serde::ser::{Error as _, SerializeStruct, Serializer};
@@ -12,7 +13,7 @@ use uuid::Uuid;
 pub(super) struct Entry {
     pub(super) id: Uuid,
     pub(super) revision: u64,
-    pub(super) event_type: String,
+    pub(super) event_type: ByteString,
     pub(super) is_json: bool,
     pub(super) data: Bytes,
     pub(super) metadata: Bytes,
@@ -88,7 +89,7 @@ mod tests {
         let entry = Entry {
             id: Uuid::max(),
             revision: 0,
-            event_type: "a👍".to_owned(),
+            event_type: "a👍".into(),
             is_json: true,
             data: Bytes::from_static(b"12345"),
             metadata: Bytes::from_static(b"67"),

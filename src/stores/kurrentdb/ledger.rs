@@ -1,11 +1,10 @@
 //! The ledger of runs into a server, which has no place for it: a database beside the project.
 
 use std::collections::BTreeSet;
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use eventlift_events::{Progress, StoreError, StoreErrorKind};
+use eventlift_events::{NoteChange, Progress, RunId, StoreError, StoreErrorKind};
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
 use crate::ledger;
@@ -24,8 +23,7 @@ CREATE TABLE eventlift_kurrentdb (
     commit_at    TEXT
 ) STRICT;
 CREATE TABLE eventlift_deleted (
-    stream TEXT PRIMARY KEY,
-    own    INTEGER NOT NULL
+    stream TEXT PRIMARY KEY
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE eventlift_shifted (
     stream TEXT PRIMARY KEY
@@ -165,12 +163,12 @@ impl Books {
     /// Remembers that a stream is about to be deleted for good by this writer, so that a repeat of what came before takes
     /// it for its own.
     pub(super) fn will_delete(&self, stream: &str) -> std::result::Result<(), StoreError> {
-        self.write(|c| c.execute("INSERT OR IGNORE INTO eventlift_deleted VALUES (?1, 1)", [stream]).map(|_| ()))
+        self.write(|c| c.execute("INSERT OR IGNORE INTO eventlift_deleted VALUES (?1)", [stream]).map(|_| ()))
     }
 
     /// The first stream that is deleted on the server, and not in what was appended.
     pub(super) fn left_over(&self) -> std::result::Result<Option<String>, StoreError> {
-        let sql = "SELECT stream FROM eventlift_deleted WHERE own = 0 ORDER BY stream LIMIT 1";
+        let sql = "SELECT stream FROM eventlift_deleted ORDER BY stream LIMIT 1";
         self.read(|c| c.query_row(sql, [], |row| row.get(0)).optional())
     }
 
@@ -186,7 +184,7 @@ impl Books {
         progress: Option<&Progress>,
     ) -> std::result::Result<(), StoreError> {
         self.write(|connection| {
-            let mut deleted = connection.prepare_cached("INSERT OR IGNORE INTO eventlift_deleted VALUES (?1, 0)")?;
+            let mut deleted = connection.prepare_cached("INSERT OR IGNORE INTO eventlift_deleted VALUES (?1)")?;
             for stream in &findings.deleted {
                 deleted.execute([stream])?;
             }
@@ -212,6 +210,11 @@ impl Books {
         })
     }
 
+    /// Changes notes of a run, all or nothing.
+    pub(super) fn write_notes(&self, run: RunId, changes: &[NoteChange]) -> std::result::Result<(), StoreError> {
+        self.write(|connection| ledger::write_notes(connection, run, changes))
+    }
+
     /// Remembers the limit alone.
     pub(super) fn learn(&self, limit: usize) -> std::result::Result<(), StoreError> {
         self.commit(&Findings { limit: Some(limit), ..Findings::default() }, None)
@@ -225,7 +228,7 @@ enum Found {
     Foreign,
 }
 
-fn prepare(path: &PathBuf) -> Result<Connection> {
+fn prepare(path: &Path) -> Result<Connection> {
     let connection = Connection::open(ledger::as_file(path))?;
     connection.busy_timeout(Duration::from_secs(30))?;
     connection.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()))?;
@@ -258,12 +261,6 @@ fn create(connection: &Connection, server: &str) -> Result<()> {
     transaction.execute(sql, params![FORMAT, server])?;
     ledger::create(&transaction)?;
     transaction.commit()
-}
-
-impl fmt::Display for Books {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.display)
-    }
 }
 
 #[cfg(test)]
@@ -300,6 +297,8 @@ mod tests {
         assert_eq!(books.deleted(&BTreeSet::from(["a".to_owned(), "gone".to_owned(), "own".to_owned()])).unwrap().len(), 2);
         assert_eq!(books.left_over().unwrap().as_deref(), Some("gone"));
         books.commit(&Findings { ended: named("gone"), ..Findings::default() }, None).unwrap();
+        assert_eq!(books.left_over().unwrap().as_deref(), Some("own"));
+        books.commit(&Findings { ended: named("own"), ..Findings::default() }, None).unwrap();
         assert_eq!(books.left_over().unwrap(), None);
     }
 }
