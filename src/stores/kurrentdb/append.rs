@@ -34,6 +34,8 @@ pub(super) struct Appender {
 pub(super) struct Known {
     /// Streams that are deleted for good: their events are passed over.
     pub(super) deleted: BTreeSet<String>,
+    /// Streams that this writer deletes for good in this append, or may have in one before that is repeated.
+    pub(super) ending: BTreeSet<String>,
     /// Streams some of whose revisions are not those of the source.
     pub(super) shifted: BTreeSet<String>,
     /// Whether a stream that turns out to be deleted for good may be one whose tombstone is yet to come.
@@ -88,10 +90,9 @@ impl Appender {
         in_flight: usize,
     ) -> Result<Findings, StoreError> {
         let known = Arc::new(known);
-        let ending = Arc::new(plan.ending);
         let lanes = plan.lanes.into_iter().map(|lane| {
-            let (appender, known, ending) = (Arc::clone(self), Arc::clone(&known), Arc::clone(&ending));
-            async move { appender.lane(lane, &known, &ending).await }
+            let (appender, known) = (Arc::clone(self), Arc::clone(&known));
+            async move { appender.lane(lane, &known).await }
         });
         let mut ends = stream::iter(lanes).buffer_unordered(in_flight);
         let mut findings = Findings { shifted: plan.shifted, ..Findings::default() };
@@ -105,7 +106,7 @@ impl Appender {
         Ok(findings)
     }
 
-    async fn lane(&self, lane: Lane, known: &Known, ending: &BTreeSet<String>) -> Result<LaneEnd, StoreError> {
+    async fn lane(&self, lane: Lane, known: &Known) -> Result<LaneEnd, StoreError> {
         let mut end = LaneEnd::default();
         let mut is_deleted = known.deleted.contains(&lane.stream);
         for step in lane.steps {
@@ -125,7 +126,7 @@ impl Appender {
             };
             match ended {
                 Ended::Done => {}
-                Ended::Deleted if known.tombstones_may_come || ending.contains(&lane.stream) => {
+                Ended::Deleted if known.tombstones_may_come || known.ending.contains(&lane.stream) => {
                     is_deleted = true;
                     end.deleted = Some(lane.stream.clone());
                 }
@@ -245,8 +246,7 @@ impl Appender {
             }
             Answer::Deleted => return Ok(Ended::Deleted),
             Answer::TooLarge { takes, says } => {
-                self.too_large(&stream, chunk, takes, &says)?;
-                return Ok(Ended::Done);
+                return self.too_large(&stream, chunk, takes, &says).map(|_| Ended::Done);
             }
             Answer::Elsewhere { current } => current,
         };

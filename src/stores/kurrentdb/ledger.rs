@@ -23,7 +23,8 @@ CREATE TABLE eventlift_kurrentdb (
     commit_at    TEXT
 ) STRICT;
 CREATE TABLE eventlift_deleted (
-    stream TEXT PRIMARY KEY
+    stream TEXT PRIMARY KEY,
+    seen   INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE eventlift_shifted (
     stream TEXT PRIMARY KEY
@@ -131,24 +132,29 @@ impl Books {
         Ok(at.and_then(|at| at.parse().ok()))
     }
 
-    /// Which of these streams are known to be deleted for good.
+    /// Which of these streams were seen to be deleted for good.
     pub(super) fn deleted(&self, streams: &BTreeSet<String>) -> std::result::Result<BTreeSet<String>, StoreError> {
-        self.among("eventlift_deleted", streams)
+        self.among("eventlift_deleted WHERE seen = 1", streams)
+    }
+
+    /// Which of these streams this writer may have deleted for good, in an append whose end is not known.
+    pub(super) fn ending(&self, streams: &BTreeSet<String>) -> std::result::Result<BTreeSet<String>, StoreError> {
+        self.among("eventlift_deleted WHERE seen = 0", streams)
     }
 
     /// Which of these streams have revisions that are not those of the source.
     pub(super) fn shifted(&self, streams: &BTreeSet<String>) -> std::result::Result<BTreeSet<String>, StoreError> {
-        self.among("eventlift_shifted", streams)
+        self.among("eventlift_shifted WHERE true", streams)
     }
 
-    fn among(&self, table: &str, streams: &BTreeSet<String>) -> std::result::Result<BTreeSet<String>, StoreError> {
+    fn among(&self, rows: &str, streams: &BTreeSet<String>) -> std::result::Result<BTreeSet<String>, StoreError> {
         self.read(|connection| {
             let any: bool =
-                connection.query_row(&format!("SELECT EXISTS (SELECT 1 FROM {table})"), [], |row| row.get(0))?;
+                connection.query_row(&format!("SELECT EXISTS (SELECT 1 FROM {rows})"), [], |row| row.get(0))?;
             if !any {
                 return Ok(BTreeSet::new());
             }
-            let sql = format!("SELECT EXISTS (SELECT 1 FROM {table} WHERE stream = ?1)");
+            let sql = format!("SELECT EXISTS (SELECT 1 FROM {rows} AND stream = ?1)");
             let mut statement = connection.prepare_cached(&sql)?;
             let mut found = BTreeSet::new();
             for stream in streams {
@@ -163,7 +169,7 @@ impl Books {
     /// Remembers that a stream is about to be deleted for good by this writer, so that a repeat of what came before takes
     /// it for its own.
     pub(super) fn will_delete(&self, stream: &str) -> std::result::Result<(), StoreError> {
-        self.write(|c| c.execute("INSERT OR IGNORE INTO eventlift_deleted VALUES (?1)", [stream]).map(|_| ()))
+        self.write(|c| c.execute("INSERT OR IGNORE INTO eventlift_deleted VALUES (?1, 0)", [stream]).map(|_| ()))
     }
 
     /// The first stream that is deleted on the server, and not in what was appended.
@@ -184,7 +190,7 @@ impl Books {
         progress: Option<&Progress>,
     ) -> std::result::Result<(), StoreError> {
         self.write(|connection| {
-            let mut deleted = connection.prepare_cached("INSERT OR IGNORE INTO eventlift_deleted VALUES (?1)")?;
+            let mut deleted = connection.prepare_cached("INSERT OR REPLACE INTO eventlift_deleted VALUES (?1, 1)")?;
             for stream in &findings.deleted {
                 deleted.execute([stream])?;
             }
@@ -294,7 +300,9 @@ mod tests {
         let named = |name: &str| BTreeSet::from([name.to_owned()]);
         books.commit(&Findings { deleted: named("gone"), ..Findings::default() }, None).unwrap();
         books.will_delete("own").unwrap();
-        assert_eq!(books.deleted(&BTreeSet::from(["a".to_owned(), "gone".to_owned(), "own".to_owned()])).unwrap().len(), 2);
+        let asked = BTreeSet::from(["a".to_owned(), "gone".to_owned(), "own".to_owned()]);
+        assert_eq!(books.deleted(&asked).unwrap(), named("gone"));
+        assert_eq!(books.ending(&asked).unwrap(), named("own"));
         assert_eq!(books.left_over().unwrap().as_deref(), Some("gone"));
         books.commit(&Findings { ended: named("gone"), ..Findings::default() }, None).unwrap();
         assert_eq!(books.left_over().unwrap().as_deref(), Some("own"));

@@ -125,18 +125,19 @@ impl KurrentWriter {
     /// What the ledger knows of the streams of a plan; and what has to be in it before the plan is carried out.
     async fn known(&self, plan: &Plan) -> Result<Known, StoreError> {
         let streams: BTreeSet<String> = plan.lanes.iter().map(|lane| lane.stream.clone()).collect();
-        let ending = plan.ending.clone();
+        let mut ending = plan.ending.clone();
         let carries = self.stream_metadata() == StreamMetadata::Carry;
         self.with(move |books| {
-            let known = Known {
-                deleted: books.deleted(&streams)?,
-                shifted: books.shifted(&streams)?,
-                tombstones_may_come: carries && !books.is_sealed()?,
-            };
             for stream in &ending {
                 books.will_delete(stream)?;
             }
-            Ok(known)
+            ending.extend(books.ending(&streams)?);
+            Ok(Known {
+                deleted: books.deleted(&streams)?,
+                shifted: books.shifted(&streams)?,
+                ending,
+                tombstones_may_come: carries && !books.is_sealed()?,
+            })
         })
         .await
     }
