@@ -38,6 +38,8 @@ mod going_on;
 mod history;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod in_place;
+#[cfg(feature = "kurrentdb")]
+mod kurrentdb;
 #[cfg(all(feature = "sqlite", feature = "file"))]
 mod laws;
 #[cfg(all(feature = "cli", feature = "jq", feature = "schema", unix))]

@@ -1,0 +1,4 @@
+//! KurrentDB, for which a server of our own stands.
+
+pub(crate) mod server;
+mod server_tests;
