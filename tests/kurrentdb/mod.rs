@@ -2,3 +2,4 @@
 
 pub(crate) mod server;
 mod server_tests;
+mod writing;

@@ -305,6 +305,8 @@ impl Appender {
         let problem = "it was deleted for good on the server, which takes no more events of it".to_owned();
         StoreError::new("append to", self.courier.display(), StoreErrorKind::Unexpected(problem))
             .at(format_args!("stream {stream}"))
-            .hint("rename the stream with a rule, or leave it out: a name that was deleted for good is never free again")
+            .hint(
+                "rename the stream with a rule, or leave it out: a name that was deleted for good is never free again",
+            )
     }
 }

@@ -104,11 +104,12 @@ impl Courier {
                 }
                 Ok(Err(error)) => {
                     self.end(number).await;
-                    if let Some(too_large) = too_large(&error, entries) {
-                        return Ok(too_large);
-                    }
-                    if !is_of_another(&error) {
-                        break;
+                    match too_large(&error, entries) {
+                        Some(answer @ Answer::TooLarge { takes: Some(_), .. }) => return Ok(answer),
+                        // In a request of its own, the server says how much it takes.
+                        Some(_) => break,
+                        None if is_of_another(&error) => {}
+                        None => break,
                     }
                 }
                 Err(_) => {
@@ -129,10 +130,9 @@ impl Courier {
             let sent = self.client.append_to_stream(stream, &options, messages);
             let Ok(answer) = timeout(self.patience, sent).await else { return Err(self.nobody_answered()) };
             return match answer {
-                Ok(done) => Ok(Answer::Appended {
-                    last: Some(done.next_expected_version),
-                    commit: Some(done.position.commit),
-                }),
+                Ok(done) => {
+                    Ok(Answer::Appended { last: Some(done.next_expected_version), commit: Some(done.position.commit) })
+                }
                 Err(Error::WrongExpectedVersion { current: CurrentRevision::Current(current), .. }) => {
                     Ok(Answer::Elsewhere { current: Some(current) })
                 }
@@ -195,7 +195,8 @@ impl Courier {
     fn messages(&self, stream: &str, entries: &[Entry]) -> Result<Vec<EventData>, StoreError> {
         let message = |entry: &Entry| {
             entry.message().map_err(|error| {
-                let problem = format!("event {} is labelled JSON, and the client can't send it as that: {error}", entry.id);
+                let problem =
+                    format!("event {} is labelled JSON, and the client can't send it as that: {error}", entry.id);
                 let failed = StoreError::new("append to", &self.display, StoreErrorKind::Unsupported(problem));
                 failed.at(format_args!("stream {stream}")).hint("drop it, or make it binary, with a rule")
             })
@@ -250,12 +251,18 @@ fn too_large(error: &Error, entries: &[Entry]) -> Option<Answer> {
     if !is_size {
         return None;
     }
-    let numbers = message.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse::<usize>().ok());
-    // gRPC's own limit is of the message, which has more in it than payloads: a tenth more where events are small.
-    let numbers = numbers.map(|number| if code == INVALID_ARGUMENT { number } else { number - number / 8 });
-    let size = super::chunk::size(entries);
-    let takes = numbers.filter(|number| *number > 0 && *number < size).min();
+    // gRPC's own limit is of the whole message, in which small events take more room than the server counts.
+    let said = said_limit(&lower).map(|limit| if code == INVALID_ARGUMENT { limit } else { limit - limit / 8 });
+    let takes = said.filter(|limit| *limit < super::chunk::size(entries));
     Some(Answer::TooLarge { takes, says: message.clone() })
+}
+
+/// The limit that a message names.
+fn said_limit(message: &str) -> Option<usize> {
+    let behind = |words: &str| message.rsplit_once(words).map(|(_, rest)| rest);
+    let rest = behind("size of ").or_else(|| behind("limit is: "))?;
+    let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    rest[..end].parse().ok().filter(|limit| *limit > 0)
 }
 
 #[cfg(test)]
@@ -290,6 +297,8 @@ mod tests {
         assert_eq!(takes(size_error(8, "Received message exceeds the maximum configured message size.", 99)), None);
         let by_tonic = "Error, decoded message length too large: found 5000000 bytes, the limit is: 4194304 bytes";
         assert_eq!(takes(size_error(11, by_tonic, 4_990_000)), Some(3_670_016));
+        let of_one = "Event with Id: 0190163d-8694-739b-aea5-966c26f8ad91, Size: 20000000, exceeds Maximum Append Event Size of 16777216.";
+        assert_eq!(takes(size_error(3, of_one, 20_000_000)), Some(16_777_216));
         assert_eq!(size_error(3, "the stream name is invalid", 99), None);
         assert_eq!(size_error(14, "size", 99), None);
     }

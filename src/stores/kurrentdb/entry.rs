@@ -4,8 +4,8 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use eventlift_events::{Event, EventId};
 use eventstore::EventData;
-use serde::ser::{Error as _, SerializeStruct, Serializer};
 use serde::Serialize;
+use serde::ser::{Error as _, SerializeStruct, Serializer};
 use uuid::Uuid;
 
 /// An event as it goes to the server.

@@ -79,7 +79,10 @@ impl Books {
             }
             Found::Server(known) => {
                 let problem = format!("the ledger is of another server, {known}");
-                return refused(problem, "name another file in `ledger`, one for each server; or the server it was made for");
+                return refused(
+                    problem,
+                    "name another file in `ledger`, one for each server; or the server it was made for",
+                );
             }
             Found::OtherFormat(format) => {
                 let problem = format!("the ledger has format {format}, and this version knows {FORMAT}");

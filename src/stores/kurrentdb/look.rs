@@ -50,10 +50,8 @@ impl Look {
     /// The events of a stream from a revision on that can be read, at most `count`. A stream that is not there, deleted
     /// or truncated has none.
     pub(super) async fn from(&self, stream: &str, revision: u64, count: usize) -> Result<Vec<Seen>, StoreError> {
-        let options = ReadStreamOptions::default()
-            .position(StreamPosition::Position(revision))
-            .forwards()
-            .max_count(count);
+        let options =
+            ReadStreamOptions::default().position(StreamPosition::Position(revision)).forwards().max_count(count);
         let mut seen = Vec::new();
         let Some(mut read) = self.stream(stream, &options).await? else { return Ok(seen) };
         while let Some(event) = self.next(&mut read).await? {

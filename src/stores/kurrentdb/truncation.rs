@@ -59,7 +59,8 @@ impl Truncation<'_> {
         data.extend_from_slice(target.to_string().as_bytes());
         data.extend_from_slice(&entry.data[end..]);
         let metadata = with_original(&entry.metadata, original).ok_or_else(|| {
-            let problem = format!("its metadata is no JSON object, so there is no place for the $tb it had, {original}");
+            let problem =
+                format!("its metadata is no JSON object, so there is no place for the $tb it had, {original}");
             self.refused(stream, problem, "take the metadata of that event away with a rule")
         })?;
         Ok(Entry { data: data.into(), metadata, ..entry })
@@ -84,7 +85,8 @@ impl Truncation<'_> {
                         the metadata of streams out";
             return Err(self.refused(stream, problem, hint));
         };
-        let last_original = original_revision(&last, key).ok_or_else(|| self.unknown(stream, last.revision, original))?;
+        let last_original =
+            original_revision(&last, key).ok_or_else(|| self.unknown(stream, last.revision, original))?;
         if last_original < original {
             return Ok(last.revision + 1);
         }
@@ -166,7 +168,9 @@ mod tests {
     fn the_digits_are_found_where_they_are() {
         assert_eq!(found(r#"{"$tb":12}"#), Some(("12", 12)));
         assert_eq!(found(r#" { "a":{"$tb":3}, "\u0024tb" : 7 , "z":[] } "#), Some(("7", 7)));
-        for none in ["", "{}", r#"{"$tb":9223372036854775807}"#, r#"{"$tb":-1}"#, r#"{"$tb":"1"}"#, r#"{"$tb":null}"#, "[]"] {
+        for none in
+            ["", "{}", r#"{"$tb":9223372036854775807}"#, r#"{"$tb":-1}"#, r#"{"$tb":"1"}"#, r#"{"$tb":null}"#, "[]"]
+        {
             assert_eq!(found(none), None, "{none}");
         }
         assert_eq!(found(r#"{"$tb":1,"$tb":2}"#), None);
