@@ -7,3 +7,4 @@ pub(crate) mod server;
 mod server_tests;
 mod shop;
 mod world;
+mod writing;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use eventlift_events::StoreError;
 use eventstore::ClientSettings;
@@ -276,6 +277,13 @@ impl KurrentServer {
         let settings = self.settings(None).ok()?;
         let hosts = settings.hosts().iter().map(|host| format!("{}:{}", host.host, host.port)).collect();
         Some((hosts, settings.is_dns_discovery_enabled()))
+    }
+
+    /// How long an answer may take, where the URL says so: `defaultDeadline`, in milliseconds.
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        let url = self.parts().ok()?;
+        let (_, millis) = url.query_pairs().find(|(name, _)| name.eq_ignore_ascii_case("defaultDeadline"))?;
+        millis.parse().ok().map(Duration::from_millis)
     }
 
     /// The URL without user, password and parameters.

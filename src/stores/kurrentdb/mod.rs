@@ -1,14 +1,23 @@
 //! KurrentDB, which was EventStoreDB: read from `$all`, a stream or a category, appended to stream by stream.
 
+mod append;
+mod chunk;
 mod config;
 mod connection;
 mod decode;
 mod failure;
 mod filter;
 mod news;
+mod courier;
+mod entry;
+mod failure;
+mod ledger;
+mod look;
 mod originals;
+mod plan;
 mod reader;
 mod seen;
+mod truncation;
 mod writer;
 
 pub(crate) use config::SCHEMES;
