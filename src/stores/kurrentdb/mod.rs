@@ -9,10 +9,15 @@ mod entry;
 mod failure;
 mod ledger;
 mod look;
+mod decode;
+mod failure;
+mod filter;
+mod news;
 mod originals;
 mod plan;
 mod reader;
 mod truncation;
+mod seen;
 mod writer;
 
 pub(crate) use config::SCHEMES;

@@ -7,7 +7,7 @@ use bytestring::ByteString;
 use eventlift_events::{ContentType, Event, EventOrigin, Payload, Position, SchemaVersion, Timestamp};
 use eventlift_language::json::{Kind, Member, Node, decode, encode, same_key, strict};
 
-use super::config::{InvalidKurrent, MetadataKeys};
+use super::config::{InvalidKurrent, KurrentConfig, MetadataKeys, StreamMetadata};
 use crate::stores::attribute::Attribute;
 use crate::stores::version_pattern::VersionPattern;
 
@@ -19,6 +19,28 @@ const METADATA_CONTENT_TYPE: &str = "$metadataContentType";
 
 /// Says that the metadata was an object without members, where it would otherwise read back as none.
 const WAS_OBJECT: &str = "$wasObject";
+
+/// What decides how events are written, and read back as they were: the same text for both sides of one configuration.
+pub(super) fn carried_as(config: &KurrentConfig) -> Result<String, InvalidKurrent> {
+    let originals = Originals::new(&config.metadata)?;
+    let stream_metadata = match config.stream_metadata {
+        Some(StreamMetadata::Carry) => "carried",
+        Some(StreamMetadata::LeaveOut) | None => "left out",
+    };
+    Ok(format!("{}; metadata of streams: {stream_metadata}", originals.text()))
+}
+
+/// Text as a regex that matches it and nothing else.
+pub(super) fn escaped(text: &str) -> String {
+    let mut regex = String::with_capacity(text.len() + 8);
+    for character in text.chars() {
+        if r"\.+*?()|[]{}^$#".contains(character) {
+            regex.push('\\');
+        }
+        regex.push(character);
+    }
+    regex
+}
 
 /// What a member of ours is about, in the order in which they are written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -117,10 +139,21 @@ impl Originals {
     }
 
     /// All of it as text, different for what is written differently.
-    pub(super) fn text(&self) -> String {
+    fn text(&self) -> String {
         let keys: Vec<String> = self.keys.iter().map(|(role, key)| format!("{role:?} {key}")).collect();
         let pattern = self.version_in_type.as_ref().map_or("none".to_owned(), ToString::to_string);
         format!("{}; version in the type: {pattern}", keys.join(", "))
+    }
+
+    /// How these types are written, for those whose version is in the name: a regex of the server's for each.
+    pub(super) fn written_types(&self, event_type: &str) -> Vec<String> {
+        let mut types = vec![escaped(event_type)];
+        if let Some(pattern) = &self.version_in_type {
+            // Digits that stand for any: where a name has the same, too much is matched, and nothing missed.
+            const ANY: u32 = 4_242_424_242;
+            types.push(escaped(&pattern.write(event_type, ANY)).replace(&ANY.to_string(), "[0-9]+"));
+        }
+        types
     }
 
     /// The event as the server takes it. Reading it back yields the same event, except that the time is lost where
@@ -130,8 +163,10 @@ impl Originals {
         let metadata = &event.metadata;
         let members = self.members(event, origin)?;
         let event_type = match &self.version_in_type {
-            Some(pattern) => pattern.write(event.event_type.as_str(), event.version.number()).into(),
-            None => event.event_type.text().clone(),
+            Some(pattern) if !is_of_the_system(pattern, event) => {
+                pattern.write(event.event_type.as_str(), event.version.number()).into()
+            }
+            _ => event.event_type.text().clone(),
         };
         let written = |metadata: Bytes| Written {
             event_type: event_type.clone(),
@@ -384,6 +419,12 @@ fn set<T>(place: &mut Option<T>, found: Option<T>) -> bool {
     is_found
 }
 
+/// Whether the server gives the type a meaning, as it does to `$metadata`: then it is left as it is.
+fn is_of_the_system(pattern: &VersionPattern, event: &Event) -> bool {
+    let name = event.event_type.as_str();
+    name.starts_with('$') && event.version == SchemaVersion::FIRST && pattern.split(name) == Ok(None)
+}
+
 fn string(json: &str) -> Option<Cow<'_, str>> {
     if json.starts_with('"') { decode(json) } else { None }
 }
@@ -571,6 +612,9 @@ mod tests {
         let written = in_type().written(&event, Some(&origin())).unwrap();
         assert_eq!((&*written.event_type, written.metadata.is_empty()), ("Named.v2", true));
         assert_eq!(read(&in_type(), &written), expected(&event, CREATED.parse().unwrap()));
+        let system = Event { event_type: EventType::new("$metadata").unwrap(), ..event.clone() };
+        let system = Event { version: SchemaVersion::FIRST, ..system };
+        assert_eq!(&*in_type().written(&system, None).unwrap().event_type, "$metadata");
         let foreign = Written { event_type: "Named.v0".into(), ..written };
         assert_eq!(&*read(&in_type(), &foreign).event_type, "Named.v0");
     }
@@ -674,7 +718,7 @@ mod tests {
     fn any_event() -> impl Strategy<Value = Event> {
         let attributes = prop_oneof![4 => Just(""), 1 => Just("{}"), 1 => Just("{\"a\": [1]}"), 1 => Just("[]")];
         let micros = -300_000_000_000_000_000_i64..250_000_000_000_000_000;
-        (payload(), payload(), 1..5_u32, attributes, micros, "[A-C]{1,2}(\\.v[0-2])?").prop_map(
+        (payload(), payload(), 1..5_u32, attributes, micros, "\\$?[A-C]{1,2}(\\.v[0-2])?").prop_map(
             |(data, metadata, version, attributes, micros, event_type)| Event {
                 event_type: EventType::new(event_type).unwrap(),
                 version: SchemaVersion::new(version).unwrap(),

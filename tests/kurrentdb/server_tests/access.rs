@@ -44,7 +44,7 @@ async fn connections_can_be_encrypted() {
     assert_eq!(read_stream(&client, "s").await.unwrap().len(), 1);
     assert!(server.ca_file().unwrap().exists());
     // The systems' authorities did not sign it.
-    let distrusting = super::talk::client(&format!("esdb://{}?maxDiscoverAttempts=1", server.address()));
+    let distrusting = super::talk::client(&format!("esdb://{}?maxDiscoverAttempts=2", server.address()));
     assert!(read_stream(&distrusting, "s").await.is_err());
     server.faults().lose_next_answers(1);
     assert!(append(&client, "s", StreamState::Any, vec![event(2)]).await.is_err(), "its connection is found");
@@ -75,7 +75,7 @@ async fn only_the_leader_writes_for_those_who_require_it() {
 #[tokio::test]
 async fn a_client_of_the_cluster_finds_its_leader() {
     let cluster = KurrentCluster::start(2, &ServerOptions::default());
-    let parameters = "nodePreference=leader&discoveryInterval=1&maxDiscoverAttempts=20";
+    let parameters = "nodePreference=leader&maxDiscoverAttempts=20";
     let client = client(&format!("{}&{parameters}", cluster.url()));
     append(&client, "s", StreamState::NoStream, vec![event(1)]).await.unwrap();
     assert_eq!(cluster.nodes()[0].counters().append_requests, 1);

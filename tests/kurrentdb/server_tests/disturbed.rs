@@ -10,9 +10,9 @@ use eventstore::{
 use super::talk::{append, client, event, places, read_all, server};
 use crate::kurrentdb::server::{Fate, KurrentServer, ReadFate};
 
-/// A client that does not take long to give up or to come back.
+/// A client that does not take long to give up. It needs two attempts to connect at all.
 fn quick_client(server: &KurrentServer) -> Client {
-    client(&format!("{}&discoveryInterval=1&maxDiscoverAttempts=2", server.url()))
+    client(&format!("{}&maxDiscoverAttempts=2", server.url()))
 }
 
 async fn count_until_error(mut stream: ReadStream) -> (u64, Error) {

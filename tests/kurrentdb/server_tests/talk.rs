@@ -19,8 +19,9 @@ pub(super) fn server_with(options: ServerOptions) -> (KurrentServer, Client) {
     (server, client)
 }
 
+/// The client waits for an interval before it connects, the first time too: a short one.
 pub(super) fn client(url: &str) -> Client {
-    Client::new(url.parse().unwrap()).unwrap()
+    Client::new(format!("{url}&discoveryInterval=1").parse().unwrap()).unwrap()
 }
 
 /// An event whose id is the number.
