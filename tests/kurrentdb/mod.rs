@@ -1,5 +1,6 @@
 //! KurrentDB, for which a server of our own stands.
 
+mod conformance;
 pub(crate) mod server;
 mod server_tests;
 mod writing;
