@@ -36,6 +36,11 @@ fn truncate_before(data: &[u8]) -> Option<(usize, usize, u64)> {
     Some((start, start + digits.len(), revision))
 }
 
+/// Whether an event of stream metadata speaks of revisions.
+pub(super) fn speaks_of_revisions(entry: &Entry) -> bool {
+    truncate_before(&entry.data).is_some()
+}
+
 /// Puts stream metadata into the revisions of a target whose stream does not have those of the source.
 pub(super) struct Truncation<'a> {
     pub(super) look: &'a Look,
