@@ -1,4 +1,5 @@
 //! KurrentDB, for which a server of our own stands.
 
+mod reading;
 pub(crate) mod server;
 mod server_tests;
