@@ -319,7 +319,8 @@ pub trait EventWriter: CheckpointStore {
     /// only when it is sealed; and a missing revision is none yet, since only `seal` is told whether gaps are allowed.
     ///
     /// Where positions are kept as given, one that is taken is refused as well. A store without transactions may keep
-    /// the events before a conflict, but never the progress; repeating the append then adds the rest. What the store
+    /// the events before a conflict, and those of other streams where it has no global order, but never the progress;
+    /// repeating the append then adds the rest. What the store
     /// can't hold exactly (a position past its range, a name too long) it refuses as
     /// [`Unsupported`](crate::StoreErrorKind::Unsupported).
     ///

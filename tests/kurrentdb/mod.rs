@@ -3,6 +3,8 @@
 mod bad_input;
 mod complaints;
 mod disturbed;
+mod conformance;
+mod reading;
 pub(crate) mod server;
 mod server_tests;
 mod shop;

@@ -115,8 +115,11 @@ pub async fn sealing_finds_a_gap(store: &dyn StoreUnderTest) -> Verdict {
     is_found(store, &[&gap], "a gap", &["order-2"]).await?;
     // Asking again does not make it good.
     let again = store.writer().await?.seal(true).await;
-    let is_empty = store.writer().await?.is_empty().await?;
-    holds(again.is_err() || is_empty, "a gap is found again by the next writer's sealing")
+    let writer = store.writer().await?;
+    let is_empty = writer.is_empty().await?;
+    // What a store without transactions keeps of a refused append has no gap where it takes none.
+    let takes_no_gaps = !writer.capabilities().transactions && writer.capabilities().guarantees.dense_revisions;
+    holds(again.is_err() || is_empty || takes_no_gaps, "a gap is found again by the next writer's sealing")
 }
 
 /// Where the run reads part of its streams' events, revisions may have gaps: sealing takes them when told to. A store

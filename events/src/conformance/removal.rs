@@ -183,7 +183,12 @@ pub async fn erasing_to_a_position_leaves_what_was_there(store: &dyn StoreUnderT
     let (mut writer, first, second) = filled_by_two(store).await?;
     let after = all.get(19).map(|event| event.position);
     let erased = rolled_back(&second);
-    writer.erase(after, &erased).await?;
+    let answer = writer.erase(after, &erased).await;
+    if is_unsupported(&answer) {
+        drop(writer);
+        return holds_exactly(store, &all).await;
+    }
+    answer?;
     is_forgotten(&*writer, &erased, &first).await?;
     equal("the last position", &after, &writer.last_position().await?)?;
     holds_exactly(store, &all[..20]).await?;
@@ -207,7 +212,11 @@ pub async fn erasing_everything_leaves_a_new_store(store: &dyn StoreUnderTest) -
     let (mut writer, first, second) = filled_by_two(store).await?;
     let erased = rolled_back(&second);
     for _ in 0..2 {
-        writer.erase(None, &erased).await?;
+        let answer = writer.erase(None, &erased).await;
+        if is_unsupported(&answer) {
+            return Ok(());
+        }
+        answer?;
         is_forgotten(&*writer, &erased, &first).await?;
         holds(writer.is_empty().await?, "a store that was erased is empty")?;
         equal("the last position", &None, &writer.last_position().await?)?;
@@ -233,7 +242,11 @@ pub async fn erasing_behind_the_ends_takes_nothing_or_all(store: &dyn StoreUnder
     load(store, &all).await?;
     let mut writer = store.writer().await?;
     let run = run(0);
-    writer.erase(Some(Position::new(1_000_000)), &run).await?;
+    let answer = writer.erase(Some(Position::new(1_000_000)), &run).await;
+    if is_unsupported(&answer) {
+        return Ok(());
+    }
+    answer?;
     writer.erase(Some(Position::new(u64::MAX)), &run).await?;
     holds_exactly(store, &all).await?;
     writer.erase(Some(Position::new(0)), &run).await?;

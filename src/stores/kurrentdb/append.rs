@@ -11,9 +11,9 @@ use super::chunk::{Limit, fitting, size};
 use super::courier::{Answer, Courier};
 use super::entry::Entry;
 use super::ledger::Findings;
-use super::look::Look;
+use super::look::{End, Look};
 use super::plan::{Lane, Plan, Step};
-use super::truncation::{Truncation, says_the_same};
+use super::truncation::{Truncation, says_the_same, speaks_of_revisions};
 
 /// How many events are asked for at once where they are compared.
 const COMPARED: usize = 1_000;
@@ -120,7 +120,12 @@ impl Appender {
                 Step::Events(entries) => self.events(&lane.stream, &entries).await?,
                 Step::Metadata { entry, has_origin, is_shifted } => {
                     let is_shifted = is_shifted || known.shifted.contains(&lane.stream);
-                    let entry = if has_origin { self.mapped(&lane.stream, entry, is_shifted).await? } else { entry };
+                    let entry = match has_origin && speaks_of_revisions(&entry) {
+                        // What it hides now is needed to tell what it means.
+                        true if self.has_metadata(&lane.stream, &entry).await? => continue,
+                        true => self.mapped(&lane.stream, entry, is_shifted).await?,
+                        false => entry,
+                    };
                     self.metadata(&lane.stream, entry).await?
                 }
             };
@@ -232,6 +237,17 @@ impl Appender {
                 Ok(Chunk::TooLarge)
             }
         }
+    }
+
+    /// Whether an event of a stream's metadata is there, under its id.
+    async fn has_metadata(&self, of_stream: &str, entry: &Entry) -> Result<bool, StoreError> {
+        let stream = format!("$${of_stream}");
+        let End::At(last) = self.look.end(&stream).await? else { return Ok(false) };
+        if last.revision <= entry.revision {
+            return Ok(last.revision == entry.revision && last.id == entry.id);
+        }
+        let there = self.look.in_log(&stream, Some(entry.revision)).await?;
+        Ok(there.is_some_and(|there| there.id == entry.id))
     }
 
     /// Appends one event of a stream's metadata. At a revision that is taken, one that says the same is as good: the server

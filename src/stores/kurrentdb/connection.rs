@@ -4,7 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use eventlift_events::{StoreError, StoreErrorKind};
-use eventstore::Client;
+use eventstore::{Client, ClientSettings, Error, ReadStreamOptions};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::config::KurrentServer;
@@ -14,15 +15,84 @@ use crate::stores::password;
 /// How long one host may take to answer at all.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Connects to a server, and asks it what it can do. Fails at once where nobody answers on any of its hosts.
+/// What a client of HTTP/2 says first, with settings that change nothing.
+const GREETING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+/// A stream that nobody has, to find out whether the user is let in.
+const NOBODYS: &str = "eventlift-looks-whether-it-may-read";
+
+/// Connects to a server, asks it what it can do, and whether the user is let in. Fails at once where nobody answers on any
+/// of its hosts, and where one side encrypts and the other does not.
 pub(super) async fn connect(server: &KurrentServer, display: &(dyn fmt::Display + Sync)) -> Result<Client, StoreError> {
     let password = password::read(server.password_file.as_deref(), server.password_env.as_deref(), display)?;
     let invalid = |problem: String| StoreError::new("open", display, StoreErrorKind::Unexpected(problem));
     let settings = server.settings(password.as_deref()).map_err(|problem| invalid(problem.to_string()))?;
     reach(server, display).await?;
-    let client = Client::new(settings).map_err(|problem| invalid(problem.to_string()))?;
-    client.server_info().await.map_err(|error| store_error("open", display, error))?;
-    Ok(client)
+    choose_encryption();
+    let client = Client::new(settings.clone()).map_err(|problem| invalid(problem.to_string()))?;
+    match look_in(&client).await {
+        Ok(()) => Ok(client),
+        Err(error) => Err(match otherwise_encrypted(&settings, &error).await {
+            Some((problem, hint)) => invalid(problem).hint(hint),
+            None => store_error("open", display, error),
+        }),
+    }
+}
+
+async fn look_in(client: &Client) -> Result<(), Error> {
+    client.server_info().await?;
+    let options = ReadStreamOptions::default().max_count(1);
+    // Asking for what the server can do needs no password.
+    let found = async { client.read_stream(NOBODYS, &options).await?.next().await };
+    match found.await {
+        Ok(_) | Err(Error::ResourceNotFound | Error::ResourceDeleted) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// The client's library is built with one implementation, and others in this process with another: without a choice it
+/// panics.
+fn choose_encryption() {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // Somebody else has chosen meanwhile.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    }
+}
+
+/// What is wrong with the encryption, and what to try; none where nothing is. The client only says that it failed.
+async fn otherwise_encrypted(settings: &ClientSettings, error: &Error) -> Option<(String, &'static str)> {
+    if !matches!(error, Error::GrpcConnectionError(_) | Error::ConnectionClosed | Error::ServerError(_)) {
+        return None;
+    }
+    for host in settings.hosts() {
+        let port = u16::try_from(host.port).unwrap_or(u16::MAX);
+        let asked = tokio::time::timeout(PATIENCE, is_encrypted(&host.host, port)).await;
+        let Ok(Some(is_encrypted)) = asked else { continue };
+        let place = format!("{}:{}", host.host, host.port);
+        return match (is_encrypted, settings.is_secure_mode_enabled()) {
+            (false, true) => Some((
+                format!("{place} does not encrypt its connections"),
+                "add ?tls=false to the URL, if the server was started with --insecure; is this the port of HTTP and gRPC?",
+            )),
+            (true, false) => Some((format!("{place} encrypts its connections"), "take tls=false out of the URL")),
+            (true, true) if error.to_string().contains("certificate") => Some((
+                format!("the certificate of {place} can't be trusted ({error})"),
+                "name its authority with tlsCaFile=…; is the host in the URL the one that it was made for?",
+            )),
+            _ => None,
+        };
+    }
+    None
+}
+
+/// Whether the server takes a greeting without encryption for none: then it answers with an alert.
+async fn is_encrypted(host: &str, port: u16) -> Option<bool> {
+    const ALERT: u8 = 0x15;
+    let mut connection = TcpStream::connect((host, port)).await.ok()?;
+    connection.write_all(GREETING).await.ok()?;
+    let mut first = [0_u8; 2];
+    connection.read_exact(&mut first).await.ok()?;
+    Some(first == [ALERT, 3])
 }
 
 /// Whether anybody answers on one of the hosts. The client's own errors don't say.

@@ -6,12 +6,12 @@ use bytes::Bytes;
 use eventlift_events::{Position, StoreError, StoreErrorKind};
 use eventstore::{
     Client, Error, ReadAllOptions, ReadEvent, ReadStream, ReadStreamOptions, RecordedEvent, StreamPosition,
-    SubscriptionFilter,
 };
 use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::failure::{store_error, unavailable};
+use super::filter::{of_everything, of_stream};
 use super::plan::{METADATA_TYPE, TOMBSTONE_TYPE};
 
 /// An event as it was found.
@@ -94,8 +94,7 @@ impl Look {
 
     /// The event of a stream at a revision, or its last one, wherever it is in the log, hidden or not.
     pub(super) async fn in_log(&self, stream: &str, revision: Option<u64>) -> Result<Option<Seen>, StoreError> {
-        let filter = SubscriptionFilter::on_stream_name().add_prefix(stream);
-        let options = ReadAllOptions::default().position(StreamPosition::End).backwards().filter(filter);
+        let options = ReadAllOptions::default().position(StreamPosition::End).backwards().filter(of_stream(stream));
         let mut read = match timeout(self.patience, self.client.read_all(&options)).await {
             Ok(read) => read.map_err(|error| self.failed(error))?,
             Err(_) => return Err(self.nobody_answered()),
@@ -141,9 +140,7 @@ impl Look {
 
     /// The position of the last event that is not the server's own; with metadata and deletions of streams where they count.
     pub(super) async fn last_position(&self, carries: bool) -> Result<Option<Position>, StoreError> {
-        let names = if carries { r"^([^$]|\$\$[^$])" } else { "^[^$]" };
-        let filter = SubscriptionFilter::on_stream_name().regex(names);
-        let options = ReadAllOptions::default().position(StreamPosition::End).backwards().filter(filter);
+        let options = ReadAllOptions::default().position(StreamPosition::End).backwards().filter(of_everything());
         let mut read = match timeout(self.patience, self.client.read_all(&options)).await {
             Ok(read) => read.map_err(|error| self.failed(error))?,
             Err(_) => return Err(self.nobody_answered()),

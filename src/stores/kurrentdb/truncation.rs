@@ -36,6 +36,11 @@ fn truncate_before(data: &[u8]) -> Option<(usize, usize, u64)> {
     Some((start, start + digits.len(), revision))
 }
 
+/// Whether an event of stream metadata speaks of revisions.
+pub(super) fn speaks_of_revisions(entry: &Entry) -> bool {
+    truncate_before(&entry.data).is_some()
+}
+
 /// Puts stream metadata into the revisions of a target whose stream does not have those of the source.
 pub(super) struct Truncation<'a> {
     pub(super) look: &'a Look,
@@ -100,12 +105,12 @@ impl Truncation<'_> {
             true => (last.revision, last_original),
             false => self.from(stream, low, key, original).await?,
         };
-        match revision == low {
-            true => Ok(low),
-            // What comes before it is hidden, but has the source's revisions.
-            false if revision == found => Ok(original),
-            false => Err(self.unknown(stream, low, original)),
+        if revision == low || found == original {
+            // What is hidden before it comes from earlier revisions: an earlier $tb was put at the first of its own.
+            return Ok(revision);
         }
+        // What comes before it is hidden, but has the source's revisions.
+        if revision == found { Ok(original) } else { Err(self.unknown(stream, low, original)) }
     }
 
     /// The first event from a revision on that can be read and says which revision it had.

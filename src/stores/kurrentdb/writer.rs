@@ -21,7 +21,7 @@ use super::courier::Courier;
 use super::entry::json_goes_out_as_it_is;
 use super::ledger::{Books, Findings};
 use super::look::{End, Look};
-use super::originals::Originals;
+use super::originals::{Originals, carried_as};
 use super::plan::{Plan, Planner, tombstone_of};
 use super::reader::capabilities;
 use crate::ledger;
@@ -42,6 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct KurrentWriter {
     identity: StoreIdentity,
     config: KurrentConfig,
+    writing: String,
     originals: Originals,
     appender: Arc<Appender>,
     // Locked for the length of one call, off the async threads.
@@ -56,6 +57,7 @@ impl KurrentWriter {
         let identity = StoreIdentity { display: config.to_string(), key: config.server.key() };
         let unexpected = |problem: String| StoreError::new("open", &identity, StoreErrorKind::Unexpected(problem));
         let originals = Originals::new(&config.metadata).map_err(|problem| unexpected(problem.to_string()))?;
+        let writing = carried_as(&config).map_err(|problem| unexpected(problem.to_string()))?;
         if !json_goes_out_as_it_is() {
             return Err(unexpected("this build would change JSON on its way to the client".to_owned()));
         }
@@ -68,7 +70,7 @@ impl KurrentWriter {
         let revision_key = config.metadata.revision.name().map(str::to_owned);
         let appender = Arc::new(Appender::new(courier, limit, revision_key));
         let books = Arc::new(Mutex::new(books));
-        let writer = Self { identity, config, originals, appender, books };
+        let writer = Self { identity, config, writing, originals, appender, books };
         writer.still_holds(commit).await?;
         Ok(writer)
     }
@@ -178,6 +180,10 @@ impl EventWriter for KurrentWriter {
     fn capabilities(&self) -> Capabilities {
         let can = capabilities(Some(self.order()));
         Capabilities { guarantees: Guarantees { dense_revisions: true, ..can.guarantees }, ..can }
+    }
+
+    fn writing(&self) -> String {
+        self.writing.clone()
     }
 
     fn keeps_origins(&self) -> bool {
