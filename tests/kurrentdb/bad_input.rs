@@ -44,7 +44,7 @@ fn wrong_credentials() {
         source.url(),
         target.address()
     ));
-    fails(migrate(&with_variable), 8, &["EVENTLIFT_KURRENT is not set"]);
+    fails(migrate(&with_variable), 5, &["EVENTLIFT_KURRENT is not set"]);
     let output = with_variable.output(with_variable.command("migrate").env("EVENTLIFT_KURRENT", "right-secret"));
     assert_eq!(output.code, Some(0), "{}", output.stderr);
     assert_eq!(count(&target.database()), 4);
@@ -114,13 +114,12 @@ fn an_event_over_the_limit() {
     let target = KurrentServer::start(ServerOptions { max_append_size: 64 * 1024, ..ServerOptions::default() });
     fill(&source.database(), 3, 400, true);
     let large = NewEvent::json("Large", format!("{{\"text\":\"{}\"}}", "x".repeat(100_000)));
-    let id = large.id.to_string();
     source.database().append("large-1", Expected::NoStream, vec![large]).unwrap();
     let project = between(&source, &target, "");
-    fails(migrate(&project), 8, &["large-1", &id, "65536", "MaxAppendSize"]);
+    fails(migrate(&project), 5, &["large-1", "65536", "MaxAppendSize"]);
     // The limit was found out on the way, and everything else fitted.
     assert!(count(&target.database()) >= 1_200, "{}", count(&target.database()));
-    fails(migrate(&project), 8, &["large-1"]);
+    fails(migrate(&project), 5, &["large-1"]);
     assert_eq!(count(&target.database()), 1_200);
 }
 
@@ -145,7 +144,7 @@ fn a_target_stream_that_changed_meanwhile() {
     target.database().append("user-1", Expected::Revision(4), vec![event(900)]).unwrap();
     source.database().append("user-1", Expected::Revision(4), vec![event(901)]).unwrap();
     let output = migrate(&project);
-    fails(output, 5, &["user-1", "another event at revision 5"]);
+    fails(output, 4, &["user-1", "another event at revision 5"]);
     let verified = project.verify();
     assert_eq!(verified.code, Some(6), "{}{}", verified.stdout, verified.stderr);
     assert_ne!(by_stream(&target.database()), by_stream(&source.database()));
@@ -160,7 +159,7 @@ fn what_is_no_place_for_events() {
         fails(output, 3, &[said]);
     };
     refused("in_flght = 3\n", "in_flight");
-    refused("order = \"any\"\n", "order");
+    refused("order = \"any\"\n", "`stream` or `global`");
     refused("\n[target.metadata]\ntime = \"a\"\nrevision = \"a\"\n", "two things");
     let same = between(&source, &source, "");
     fails(migrate(&same), 5, &["source and target"]);

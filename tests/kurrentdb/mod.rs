@@ -2,8 +2,8 @@
 
 mod bad_input;
 mod complaints;
-mod disturbed;
 mod conformance;
+mod disturbed;
 mod reading;
 pub(crate) mod server;
 mod server_tests;
