@@ -120,7 +120,7 @@ async fn an_empty_server_has_no_events_and_no_head() {
 async fn reads_go_on_behind_any_position_and_stop_at_any() {
     let server = noisy();
     let database = server.database();
-    for round in 0..8 {
+    for round in 0..6 {
         append(&database, &format!("user-{}", round % 3), &["A", "B", "C"][..1 + round % 3]);
     }
     let records = database.records();
@@ -135,7 +135,7 @@ async fn reads_go_on_behind_any_position_and_stop_at_any() {
     for scope in scopes {
         let events = read(&reader, ReadRequest::new(scope.clone())).await.unwrap();
         assert!(!events.is_empty());
-        for place in records.iter().map(|record| position(record)) {
+        for place in records.iter().step_by(3).map(|record| position(record)) {
             for place in [Some(place), place.just_before()].into_iter().flatten() {
                 let (before, behind): (Vec<Event>, Vec<Event>) =
                     events.iter().cloned().partition(|event| event.position <= place);

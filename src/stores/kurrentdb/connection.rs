@@ -29,13 +29,20 @@ pub(super) async fn connect(server: &KurrentServer, display: &(dyn fmt::Display 
     let settings = server.settings(password.as_deref()).map_err(|problem| invalid(problem.to_string()))?;
     reach(server, display).await?;
     choose_encryption();
-    let client = Client::new(settings.clone()).map_err(|problem| invalid(problem.to_string()))?;
-    match look_in(&client).await {
-        Ok(()) => Ok(client),
-        Err(error) => Err(match otherwise_encrypted(&settings, &error).await {
-            Some((problem, hint)) => invalid(problem).hint(hint),
-            None => store_error("open", display, error),
-        }),
+    let client = || Client::new(settings.clone()).map_err(|problem| invalid(problem.to_string()));
+    let first = client()?;
+    let error = match look_in(&first).await {
+        Ok(()) => return Ok(first),
+        Err(error) => error,
+    };
+    let Some((problem, hint)) = otherwise_encrypted(&settings, &error).await else {
+        return Err(store_error("open", display, error));
+    };
+    // A connection may also just have broken: then this one does not.
+    let second = client()?;
+    match look_in(&second).await {
+        Ok(()) => Ok(second),
+        Err(_) => Err(invalid(problem).hint(hint)),
     }
 }
 
@@ -75,8 +82,9 @@ async fn otherwise_encrypted(settings: &ClientSettings, error: &Error) -> Option
                 "add ?tls=false to the URL, if the server was started with --insecure; is this the port of HTTP and gRPC?",
             )),
             (true, false) => Some((format!("{place} encrypts its connections"), "take tls=false out of the URL")),
-            (true, true) if error.to_string().contains("certificate") => Some((
-                format!("the certificate of {place} can't be trusted ({error})"),
+            // The client was not even connected, where this was.
+            (true, true) if error.to_string().contains("(Connect)") => Some((
+                format!("the certificate of {place} is not trusted, or not made for that host"),
                 "name its authority with tlsCaFile=…; is the host in the URL the one that it was made for?",
             )),
             _ => None,

@@ -19,9 +19,10 @@ pub(super) fn store_error(action: &'static str, display: &(dyn fmt::Display + Sy
         Error::UnsupportedFeature => failed(StoreErrorKind::Unsupported("the server is too old for that".to_owned()))
             .hint("KurrentDB, or EventStoreDB from version 21.10 on"),
         Error::ResourceDeleted => failed(StoreErrorKind::Unexpected("the stream was deleted for good".to_owned())),
+        Error::GrpcConnectionError(_) => failed(unavailable(text))
+            .hint("is the server up, and does this machine trust its certificate (tlsCaFile=… in the URL)?"),
         Error::ServerError(_)
         | Error::ConnectionClosed
-        | Error::GrpcConnectionError(_)
         | Error::DeadlineExceeded
         | Error::IllegalStateError(_) => failed(unavailable(text)),
         Error::Grpc { code, .. } if is_passing(code as i32) => failed(unavailable(text)),
