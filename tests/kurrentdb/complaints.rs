@@ -31,14 +31,26 @@ fn wait_for(what: &str, mut is_there: impl FnMut() -> bool) {
     }
 }
 
+/// The same of what a program does that says into the file `said`.
+#[track_caller]
+fn wait_for_or_tell(what: &str, project: &Project, mut is_there: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_there() {
+        let said = || String::from_utf8_lossy(&project.read("said")).into_owned();
+        assert!(begun.elapsed() < Duration::from_secs(60), "{what} did not come: {}", said());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 #[test]
 fn an_outage_of_the_target_is_waited_for_without_a_restart() {
     let (source, target) = servers();
     fill(&source.database(), 5, 20, true);
     let project = between(&source, &target, NO_KEYS);
     let mut child = project.command("migrate");
-    let child = child.args(["--follow"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let child = child.spawn().unwrap();
+    let child = child.args(["--follow"]).stdin(Stdio::null()).stdout(Stdio::null());
+    let said = std::fs::File::create(project.path("said")).unwrap();
+    let child = child.stderr(said).spawn().unwrap();
     wait_for("the first events", || count(&target.database()) == 100);
     target.stop();
     for number in 100..150 {
@@ -46,11 +58,11 @@ fn an_outage_of_the_target_is_waited_for_without_a_restart() {
     }
     std::thread::sleep(Duration::from_millis(800));
     target.start_again();
-    wait_for("the events of the outage", || count(&target.database()) == 150);
+    wait_for_or_tell("the events of the outage", &project, || count(&target.database()) == 150);
     let id = i32::try_from(child.id()).unwrap();
     std::process::Command::new("kill").args(["-INT", &id.to_string()]).status().unwrap();
     let output = child.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
+    let said = String::from_utf8(project.read("said")).unwrap();
     assert!(matches!(output.status.code(), Some(0 | 9)), "{said}");
     assert!(said.contains("again"), "it says that it tries again: {said}");
     assert_eq!(by_stream(&target.database()), by_stream(&source.database()));
