@@ -474,7 +474,7 @@ fn what_the_server_can_not_keep_is_refused() {
         let no_text = Event { data: Payload::json(&b"\xff"[..]), ..event(1, "a", 0) };
         let of_system = metadata(1, "$settings", 0, "{}");
         for bad in [text_id, no_id, own_type, no_text, event(1, "$ce-order", 0), event(1, "$$a", 0), of_system] {
-            let error = writer.append(&[bad.clone()], None).await.unwrap_err();
+            let error = writer.append(std::slice::from_ref(&bad), None).await.unwrap_err();
             assert!(matches!(error.kind, StoreErrorKind::Unsupported(_)), "{bad:?}: {error}");
             assert!(error.hint.is_some(), "{error}");
         }
