@@ -70,6 +70,10 @@ impl<S: EventReader + ?Sized> EventReader for Box<S> {
         (**self).seen_through()
     }
 
+    fn compared(&self, events: &mut [Event]) {
+        (**self).compared(events);
+    }
+
     fn left_out(&self) -> Vec<LeftOut> {
         (**self).left_out()
     }

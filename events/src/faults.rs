@@ -352,6 +352,10 @@ impl<S: EventReader> EventReader for Faulty<S> {
         self.inner.seen_through()
     }
 
+    fn compared(&self, events: &mut [Event]) {
+        self.inner.compared(events);
+    }
+
     fn left_out(&self) -> Vec<LeftOut> {
         self.inner.left_out()
     }

@@ -264,6 +264,12 @@ pub trait EventReader: Send + Sync {
         None
     }
 
+    /// Takes out of events what says something else in every store, such as a revision of another stream that its
+    /// writer translates, so that events of this store can be compared with those that it should hold. Both go through it.
+    fn compared(&self, events: &mut [Event]) {
+        let _ = events;
+    }
+
     /// What reads have passed over so far, since it is nothing that can be carried to another store, or was told not to
     /// be. For people; the same things are counted again by every read.
     fn left_out(&self) -> Vec<LeftOut> {

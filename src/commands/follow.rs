@@ -13,7 +13,11 @@ use crate::pipeline::{Following, Heartbeat, Outcome, Stop};
 /// Follows the source until it is asked to stop, brings the read models up to date, and adds what was done to the
 /// report of the migration before.
 pub(super) async fn follow(work: &Work<'_>, report: &mut MigrateReport) -> Result<(), CommandError> {
-    let attempt = |heartbeat| attempt(work, heartbeat);
+    let attempt = |heartbeat: Heartbeat| {
+        // Both stores were there a moment ago: one that nobody answers from is down, and waited for.
+        heartbeat.begun();
+        attempt(work, heartbeat)
+    };
     let (outcome, retries) = going_on(&work.project.retry, work.format, &work.stop, attempt, || work.reach()).await?;
     let done_before = work.start.get().map(|start| start.counts()).unwrap_or_default();
     report.read_now = outcome.counts.read - done_before.read;
@@ -44,7 +48,6 @@ pub(super) async fn follow(work: &Work<'_>, report: &mut MigrateReport) -> Resul
 
 async fn attempt(work: &Work<'_>, heartbeat: Heartbeat) -> Result<Outcome, CommandError> {
     let migration = work.open().await?;
-    heartbeat.begun();
     work.listening.follows();
     let mut progress = migration.progress();
     let mut line = ProgressLine::new(work.format, "following", None, migration.starting_point().await?.counts().read);

@@ -145,16 +145,19 @@ pub async fn verify_apart(
     let places = carried.positions;
     let carried = carried.with_positions(places && !apart.has_moved_positions());
     let sides = || Sides {
-        expected: expected_events_apart(
-            Arc::clone(&source),
-            Arc::clone(&registry),
-            options.clone(),
-            until,
-            Arc::clone(&apart),
-            stop.clone(),
+        expected: as_compared(
+            expected_events_apart(
+                Arc::clone(&source),
+                Arc::clone(&registry),
+                options.clone(),
+                until,
+                Arc::clone(&apart),
+                stop.clone(),
+            ),
+            &target,
         ),
         // Where the target gives positions itself, nobody knows which one the run ended at.
-        found: target_events(&*target, apart.end().filter(|_| places)),
+        found: as_compared(target_events(&*target, apart.end().filter(|_| places)), &target),
     };
 
     let mut progress = VerifyProgress::default();
@@ -273,6 +276,21 @@ fn target_events(
 ) -> BoxStream<'static, Result<Vec<Event>, PipelineError>> {
     let batches = target.read(ReadRequest::new(Scope::All).until(until));
     batches.map(|batch| batch.map_err(PipelineError::Target)).boxed()
+}
+
+/// The same batches, as a store's events are compared.
+fn as_compared(
+    batches: BoxStream<'static, Result<Vec<Event>, PipelineError>>,
+    target: &Arc<dyn EventReader>,
+) -> BoxStream<'static, Result<Vec<Event>, PipelineError>> {
+    let target = Arc::clone(target);
+    let compared = batches.map(move |batch| {
+        batch.map(|mut events| {
+            target.compared(&mut events);
+            events
+        })
+    });
+    compared.boxed()
 }
 
 /// One hash and count per bucket. The hash is a sum of the events' own, which contain their places, so events can be

@@ -13,7 +13,7 @@ use super::entry::Entry;
 use super::ledger::Findings;
 use super::look::{End, Look};
 use super::plan::{Lane, Plan, Step};
-use super::truncation::{Truncation, says_the_same, speaks_of_revisions};
+use super::truncation::{Truncation, brings_back, says_the_same, speaks_of_revisions};
 
 /// How many events are asked for at once where they are compared.
 const COMPARED: usize = 1_000;
@@ -239,15 +239,24 @@ impl Appender {
         }
     }
 
-    /// Whether an event of a stream's metadata is there, under its id.
+    /// Whether an event of a stream's metadata is there: under its id, or as the server has written it by itself.
     async fn has_metadata(&self, of_stream: &str, entry: &Entry) -> Result<bool, StoreError> {
         let stream = format!("$${of_stream}");
         let End::At(last) = self.look.end(&stream).await? else { return Ok(false) };
-        if last.revision <= entry.revision {
-            return Ok(last.revision == entry.revision && last.id == entry.id);
+        if last.revision < entry.revision {
+            return Ok(false);
         }
-        let there = self.look.in_log(&stream, Some(entry.revision)).await?;
-        Ok(there.is_some_and(|there| there.id == entry.id))
+        let there = match last.revision == entry.revision {
+            true => Some(last),
+            false => self.look.in_log(&stream, Some(entry.revision)).await?,
+        };
+        let Some(there) = there else { return Ok(false) };
+        if there.id == entry.id {
+            return Ok(true);
+        }
+        let Some(before) = entry.revision.checked_sub(1) else { return Ok(false) };
+        let before = self.look.in_log(&stream, Some(before)).await?;
+        Ok(before.is_some_and(|before| brings_back(&before.data, &there.data, &entry.data)))
     }
 
     /// Appends one event of a stream's metadata. At a revision that is taken, one that says the same is as good: the server

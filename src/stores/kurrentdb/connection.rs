@@ -15,6 +15,10 @@ use crate::stores::password;
 /// How long one host may take to answer at all.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How often a node that does not lead is asked again, and after what wait at first.
+const LEADERS: usize = 6;
+const FIRST_WAIT: Duration = Duration::from_millis(50);
+
 /// What a client of HTTP/2 says first, with settings that change nothing.
 const GREETING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
@@ -46,7 +50,21 @@ pub(super) async fn connect(server: &KurrentServer, display: &(dyn fmt::Display 
     }
 }
 
+/// Looks in, also where the URL names a node that does not lead: the client goes over to the leader by itself, and has to be
+/// asked again.
 async fn look_in(client: &Client) -> Result<(), Error> {
+    let mut wait = FIRST_WAIT;
+    for _ in 0..LEADERS {
+        match look_once(client).await {
+            Err(Error::NotLeaderException(_)) => tokio::time::sleep(wait).await,
+            looked => return looked,
+        }
+        wait *= 2;
+    }
+    look_once(client).await
+}
+
+async fn look_once(client: &Client) -> Result<(), Error> {
     client.server_info().await?;
     let options = ReadStreamOptions::default().max_count(1);
     // Asking for what the server can do needs no password.

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use eventlift_events::{
-    Capabilities, Census, Event, EventReader, EventStream, Guarantees, LeftOut, Position, ReadRequest, Scope,
+    Capabilities, Census, Event, EventReader, EventStream, Guarantees, LeftOut, Payload, Position, ReadRequest, Scope,
     StoreError, StoreErrorKind, StoreIdentity,
 };
 use eventstore::{Client, Error, ReadAllOptions, ReadStream, ReadStreamOptions, ResolvedEvent, StreamPosition};
@@ -19,6 +19,7 @@ use super::filter::{self, exact, of_everything, of_scope, of_stream};
 use super::news;
 use super::originals::{Originals, carried_as};
 use super::seen::{Last, Seen};
+use super::truncation::without_revision;
 
 /// How many batches are read ahead.
 const READ_AHEAD: usize = 2;
@@ -134,6 +135,14 @@ impl EventReader for KurrentReader {
 
     fn seen_through(&self) -> Option<Position> {
         self.source.seen(Seen::through)
+    }
+
+    fn compared(&self, events: &mut [Event]) {
+        for event in events.iter_mut().filter(|event| event.stream.as_str().starts_with("$$")) {
+            if let Some(data) = without_revision(event.data.bytes()) {
+                event.data = Payload::new(data, event.data.content_type().clone());
+            }
+        }
     }
 
     fn left_out(&self) -> Vec<LeftOut> {

@@ -2,16 +2,12 @@
 
 use bytes::Bytes;
 use eventlift_events::{StoreError, StoreErrorKind};
-use eventlift_language::json::encode;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::entry::Entry;
 use super::look::{End, Look, Seen};
-
-/// The key, of the metadata of an event that is metadata of a stream, that holds `$tb` as the source had it.
-pub(super) const ORIGINAL_KEY: &str = "$originalTruncateBefore";
 
 /// Hides every event: the stream was deleted, and may be appended to again.
 const DELETED: u64 = i64::MAX as u64;
@@ -50,8 +46,7 @@ pub(super) struct Truncation<'a> {
 }
 
 impl Truncation<'_> {
-    /// The event with `$tb` as the target needs it, and the one that the source had in its metadata; as it is where that
-    /// is the same. Everything before it must have been appended. `is_shifted`: whether events of the stream have other
+    /// The event with `$tb` as the target needs it; as it is where that is the same. Everything before it must have been appended. `is_shifted`: whether events of the stream have other
     /// revisions than in the source.
     pub(super) async fn mapped(&self, stream: &str, entry: Entry, is_shifted: bool) -> Result<Entry, StoreError> {
         let Some((start, end, original)) = truncate_before(&entry.data) else { return Ok(entry) };
@@ -59,16 +54,8 @@ impl Truncation<'_> {
         if target == original {
             return Ok(entry);
         }
-        let mut data = Vec::with_capacity(entry.data.len() + 4);
-        data.extend_from_slice(&entry.data[..start]);
-        data.extend_from_slice(target.to_string().as_bytes());
-        data.extend_from_slice(&entry.data[end..]);
-        let metadata = with_original(&entry.metadata, original).ok_or_else(|| {
-            let problem =
-                format!("its metadata is no JSON object, so there is no place for the $tb it had, {original}");
-            self.refused(stream, problem, "take the metadata of that event away with a rule")
-        })?;
-        Ok(Entry { data: data.into(), metadata, ..entry })
+        let data = replaced(&entry.data, start, end, target);
+        Ok(Entry { data, ..entry })
     }
 
     /// The first revision of the target that comes from this one of the source or a later one. What is not there yet comes
@@ -142,17 +129,29 @@ fn original_revision(seen: &Seen, key: &str) -> Option<u64> {
     serde_json::from_slice::<Value>(&seen.metadata).ok()?.get(key)?.as_u64()
 }
 
-/// Metadata with the original `$tb` at its end; none where it is neither an object nor empty.
-fn with_original(metadata: &Bytes, original: u64) -> Option<Bytes> {
-    let member = format!("{}:{original}", encode(ORIGINAL_KEY));
-    if metadata.is_empty() {
-        return Some(format!("{{{member}}}").into());
-    }
-    let text = std::str::from_utf8(metadata).ok()?;
-    let Ok(Value::Object(members)) = serde_json::from_str::<Value>(text) else { return None };
-    let (before, after) = text.split_at(text.rfind('}')?);
-    let comma = if members.is_empty() { "" } else { "," };
-    Some(format!("{before}{comma}{member}{after}").into())
+fn replaced(data: &[u8], start: usize, end: usize, revision: u64) -> Bytes {
+    let mut replaced = Vec::with_capacity(data.len() + 4);
+    replaced.extend_from_slice(&data[..start]);
+    replaced.extend_from_slice(revision.to_string().as_bytes());
+    replaced.extend_from_slice(&data[end..]);
+    replaced.into()
+}
+
+/// Stream metadata with 0 for the revision that `$tb` names, to be compared with that of another server, where that event
+/// may have another revision. None where it names none.
+pub(super) fn without_revision(data: &[u8]) -> Option<Bytes> {
+    let (start, end, _) = truncate_before(data)?;
+    Some(replaced(data, start, end, 0))
+}
+
+/// Whether the metadata that is `there` is what a server has written by itself behind the one `before`, and says what `asked`
+/// does: a stream that was deleted softly is brought back when it is appended to, from the event on that was appended.
+pub(super) fn brings_back(before: &[u8], there: &[u8], asked: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(before) else { return false };
+    let head = serde_json::from_str::<Head<'_>>(text).ok().and_then(|head| head.truncate_before);
+    let was_deleted = head.is_some_and(|digits| digits.get().parse() == Ok(DELETED));
+    let (there, asked) = (without_revision(there), without_revision(asked));
+    was_deleted && there.zip(asked).is_some_and(|(there, asked)| says_the_same(&there, &asked))
 }
 
 /// Whether two pieces of stream metadata say the same.
@@ -182,12 +181,13 @@ mod tests {
     }
 
     #[test]
-    fn the_original_is_kept_at_the_end() {
-        let kept = |text: &str| with_original(&Bytes::from(text.to_owned()), 7);
-        assert_eq!(kept("").unwrap(), r#"{"$originalTruncateBefore":7}"#);
-        assert_eq!(kept("{ }").unwrap(), r#"{ "$originalTruncateBefore":7}"#);
-        assert_eq!(kept(r#"{"a": 1} "#).unwrap(), r#"{"a": 1,"$originalTruncateBefore":7} "#);
-        assert_eq!(kept("[]"), None);
+    fn a_server_brings_back_what_was_deleted() {
+        let deleted: &[u8] = br#"{"$tb":9223372036854775807}"#;
+        assert!(brings_back(deleted, br#"{"$tb":9}"#, br#"{"$tb":5}"#));
+        assert!(!brings_back(br#"{"$tb":3}"#, br#"{"$tb":9}"#, br#"{"$tb":5}"#));
+        assert!(!brings_back(deleted, br#"{"$tb":9,"a":1}"#, br#"{"$tb":5}"#));
+        assert!(!brings_back(deleted, deleted, br#"{"$tb":5}"#));
+        assert_eq!(without_revision(br#"{"a":1, "$tb" : 12}"#).unwrap(), r#"{"a":1, "$tb" : 0}"#);
     }
 
     #[test]
