@@ -1,10 +1,16 @@
 //! The store against the suite that every store must pass, each check on a server of its own, in both orders.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use eventlift::events::conformance::StoreUnderTest;
-use eventlift::events::{EventReader, EventWriter, StoreError};
+use eventlift::events::{
+    Capabilities, Census, EventReader, EventStream, EventWriter, Position, ReadRequest, Scope, StoreError,
+    StoreIdentity,
+};
 use eventlift::stores::kurrentdb::{KurrentConfig, KurrentReader, KurrentWriter, Order};
 use tempfile::TempDir;
+use tokio::sync::OnceCell;
 
 use super::server::{KurrentServer, ServerOptions};
 
@@ -12,13 +18,50 @@ struct Kurrent {
     server: KurrentServer,
     folder: TempDir,
     order: Order,
+    /// Opened once: a check may read hundreds of times.
+    reader: OnceCell<Arc<KurrentReader>>,
+}
+
+/// A reader that others read with, too.
+struct Shared(Arc<KurrentReader>);
+
+#[async_trait]
+impl EventReader for Shared {
+    fn identity(&self) -> &StoreIdentity {
+        self.0.identity()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.0.capabilities()
+    }
+
+    fn read(&self, request: ReadRequest) -> EventStream {
+        self.0.read(request)
+    }
+
+    async fn census(&self, scope: &Scope, until: Option<Position>) -> Result<Option<Census>, StoreError> {
+        self.0.census(scope, until).await
+    }
+
+    async fn head(&self) -> Result<Option<Position>, StoreError> {
+        self.0.head().await
+    }
+
+    fn reading(&self) -> String {
+        self.0.reading()
+    }
 }
 
 impl Kurrent {
     fn new(order: Order) -> Self {
         // Payloads of 16 MiB are in the suite; links and statistics are in every log.
         let options = ServerOptions { max_append_size: 64 << 20, noise_every: 7, ..ServerOptions::default() };
-        Self { server: KurrentServer::start(options), folder: tempfile::tempdir().unwrap(), order }
+        Self {
+            server: KurrentServer::start(options),
+            folder: tempfile::tempdir().unwrap(),
+            order,
+            reader: OnceCell::new(),
+        }
     }
 
     fn config(&self) -> KurrentConfig {
@@ -34,7 +77,8 @@ impl StoreUnderTest for Kurrent {
     }
 
     async fn reader(&self) -> Result<Box<dyn EventReader>, StoreError> {
-        Ok(Box::new(KurrentReader::open(self.config()).await?))
+        let open = async || KurrentReader::open(self.config()).await.map(Arc::new);
+        Ok(Box::new(Shared(Arc::clone(self.reader.get_or_try_init(open).await?))))
     }
 }
 

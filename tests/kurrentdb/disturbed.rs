@@ -93,7 +93,8 @@ fn source() -> KurrentServer {
     let source =
         KurrentServer::start(ServerOptions { noise_every: 7, transaction_every: 5, ..ServerOptions::default() });
     let database = source.database();
-    fill(&database, 40, 50, true);
+    // Not a multiple of the number of types, so that each stream has all of them.
+    fill(&database, 41, 50, true);
     database.set_metadata("user-3", "{\"$maxCount\":1000,\"nested\":{\"a\":[1,2.50]}}").unwrap();
     database.delete("user-4", Expected::Any).unwrap();
     database.append("user-4", Expected::Any, vec![event(5_000)]).unwrap();

@@ -458,7 +458,7 @@ async fn encryption_on_one_side_only_is_recognised() {
     ];
     for (url, problem, hint) in cases {
         let error = open(url.clone()).await.map(|_| ()).unwrap_err();
-        assert!(matches!(error.kind, StoreErrorKind::Unexpected(_)), "{url}: {error:?}");
+        assert!(matches!(error.kind, StoreErrorKind::Denied(_)), "{url}: {error:?}");
         assert!(error.to_string().contains(problem), "{url}: {error}");
         assert!(error.hint.unwrap().contains(hint), "{url}");
     }

@@ -46,7 +46,7 @@ pub(super) async fn connect(server: &KurrentServer, display: &(dyn fmt::Display 
     let second = client()?;
     match look_in(&second).await {
         Ok(()) => Ok(second),
-        Err(_) => Err(invalid(problem).hint(hint)),
+        Err(_) => Err(StoreError::new("open", display, StoreErrorKind::Denied(problem)).hint(hint)),
     }
 }
 
