@@ -5,6 +5,7 @@ mod complaints;
 mod conformance;
 mod disturbed;
 mod reading;
+mod real;
 pub(crate) mod server;
 mod server_tests;
 mod shop;

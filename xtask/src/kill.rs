@@ -6,8 +6,8 @@ use crate::process::{root, run};
 use crate::test::{server, tell};
 
 /// Kills runs into every kind of target, and every kind of rebuild, this often, and prints what came of it; those on
-/// PostgreSQL also lose their server, their backends and their connections as often. Fails where a target or a table
-/// differs.
+/// PostgreSQL also lose their server, their backends and their connections as often, those between KurrentDB servers their
+/// connections. Fails where a target or a table differs.
 pub(crate) fn kill(kills: usize) -> Result<(), String> {
     let server = server()?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
@@ -18,6 +18,6 @@ pub(crate) fn kill(kills: usize) -> Result<(), String> {
         tell(&mut command, &server);
         run(command.current_dir(root()))
     };
-    test(&["resume::a_killed_run", "rebuild_kill::a_killed"])?;
+    test(&["resume::a_killed_run", "rebuild_kill::a_killed", "kurrentdb::disturbed"])?;
     test(&["--ignored", "postgres::disturbed", "through_many_swaps", "terminated_server_processes"])
 }

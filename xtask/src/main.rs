@@ -24,8 +24,17 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   bench [EVENTS]    speed and memory against sqlite3's own copy, ratios in one run (default 1,000,000); then `bench rebuild`
   bench rebuild     read models against one statement of SQL, against upserts, and with many keys
   bench postgres    PostgreSQL against psql's COPY | COPY and one statement of SQL, on a server of its own
+  bench kurrentdb   appends over loopback: round trips, and speed against one append for each event
   bench trust       there as well: what checks, ledger and quarantine cost, verify, the pause of a cut-over, the throttle
 ";
+
+/// The benchmark is one of Cargo's, since it brings its own server.
+fn bench_kurrentdb() -> Result<(), String> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = std::process::Command::new(cargo);
+    command.args(["bench", "--package", "eventlift", "--features", "kurrentdb", "--bench", "kurrentdb"]);
+    process::run(command.current_dir(process::root()))
+}
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -44,6 +53,7 @@ fn main() -> ExitCode {
             Ok(events) => bench_postgres::bench_postgres(events),
             Err(_) => Err(format!("{events} is no number of events")),
         },
+        ["bench", "kurrentdb"] => bench_kurrentdb(),
         ["bench", "trust"] => bench_trust::bench_trust(1_000_000),
         ["bench", "trust", events] => match events.replace(['_', ','], "").parse() {
             Ok(events) => bench_trust::bench_trust(events),
