@@ -396,3 +396,39 @@ fn the_audit_takes_every_revision() {
     audit.add(&events).unwrap();
     assert_eq!(audit.finish(false).unwrap(), None);
 }
+
+/// A source in SQLite whose constraints allow gaps, with one in user-1, and the rules of a general migration.
+fn with_a_gap(rule: &str) -> Project {
+    let project = Project::new(
+        "[source]\nstore = \"sqlite\"\npath = \"source.db\"\n\n[target]\nstore = \"sqlite\"\npath = \"target.db\"\n",
+    );
+    project.write("transformers/user.toml", rule);
+    let events: Vec<Event> = [("user-1", 0), ("user-2", 0), ("user-1", 2)]
+        .into_iter()
+        .zip(1..)
+        .map(|((stream, revision), number)| event(number, "UserCreated", stream, revision, "{}"))
+        .collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let mut writer = SqliteWriter::open(SqliteConfig::new(project.path("source.db"))).unwrap();
+    runtime.block_on(writer.append(&events, None)).unwrap();
+    runtime.block_on(writer.seal(false)).unwrap();
+    project
+}
+
+#[test]
+fn a_gap_is_found_before_rules_that_drop_and_when_sealing_behind_those_that_only_split() {
+    let split = "[[rule]]\nname = \"two\"\nmatch = { types = [\"UserCreated\"] }\n\
+                 split = [{ type = \"UserCreated\" }, { type = \"UserWelcomed\" }]\n";
+    let drop = "[[rule]]\nname = \"none\"\nmatch = { types = [\"UserCreated\"] }\nwhen = { stream = \"user-1\" }\ndrop = true\n";
+    for (rule, is_written) in [(split, true), (drop, false)] {
+        let project = with_a_gap(rule);
+        let output = project.migrate();
+        assert_eq!(output.code, Some(4), "{}", output.stderr);
+        assert!(output.stderr.contains("user-1") && output.stderr.contains("sparse"), "{}", output.stderr);
+        let target = Connection::open(project.path("target.db")).unwrap();
+        let events = target.query_row("SELECT count(*) FROM events", [], |row| row.get::<_, i64>(0));
+        assert_eq!(events.unwrap_or(0) > 0, is_written, "{rule}");
+        // Asking again does not make it good.
+        assert_eq!(project.migrate().code, Some(4));
+    }
+}

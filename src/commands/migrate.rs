@@ -284,7 +284,7 @@ impl Work<'_> {
             samples: 0,
             limit: None,
             policies: options.policies,
-            gaps_are_found_later: self.registry.shape() == Shape::OneToOne,
+            gaps_are_found_later: self.registry.shape() <= Shape::Splitting && self.registry.stateful().is_empty(),
         };
         let surveyed = checks.survey(&**source, &survey_options, |read| proving.set(read)).await;
         proving.end();

@@ -241,7 +241,7 @@ async fn loading(target: &StoreConfig, registry: &Registry, source: &dyn EventRe
     Some(match registry.shape() {
         _ if !registry.stateful().is_empty() => "loaded in order: a rule remembers what came before",
         Shape::OneToOne => "into a new target, several ranges are loaded at the same time",
-        Shape::Shifting => "loaded in order: a rule splits or drops events",
+        Shape::Splitting | Shape::Shifting => "loaded in order: a rule splits or drops events",
         Shape::Moving => "loaded in order: a rule moves events to other streams",
     })
 }
@@ -338,11 +338,11 @@ fn closes_gaps(arguments: &PlanArguments, project: &Project) -> bool {
 
 fn numbering(shape: Shape, closes_gaps: bool) -> &'static str {
     match shape {
-        Shape::OneToOne | Shape::Shifting if closes_gaps => {
+        Shape::OneToOne | Shape::Splitting | Shape::Shifting if closes_gaps => {
             "the source may have gaps in revisions and the target takes none: every stream is counted anew from 0"
         }
         Shape::OneToOne => "every rule is one-to-one: revisions and positions stay what they are",
-        Shape::Shifting => "splits or drops shift what follows in a stream; the position map records old → new",
+        Shape::Splitting | Shape::Shifting => "splits or drops shift what follows in a stream; the position map records old → new",
         Shape::Moving => "events change streams, whose events are counted anew; the position map records old → new",
     }
 }

@@ -95,7 +95,7 @@ const COUNTED: &str = "counted";
 fn numbering(registry: &Registry) -> &'static str {
     match registry.shape() {
         Shape::OneToOne => KEPT,
-        Shape::Shifting => SHIFTED,
+        Shape::Splitting | Shape::Shifting => SHIFTED,
         Shape::Moving => COUNTED,
     }
 }

@@ -87,7 +87,7 @@ impl Sequencer {
     ) -> Result<Self, PipelineError> {
         let numbering = match registry.shape() {
             Shape::OneToOne => Numbering::Kept,
-            Shape::Shifting => Numbering::Shifted,
+            Shape::Splitting | Shape::Shifting => Numbering::Shifted,
             Shape::Moving => Numbering::Counted,
         };
         let range = match checkpoint {

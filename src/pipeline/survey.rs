@@ -61,8 +61,8 @@ pub struct SurveyOptions {
     /// What the policies allow.
     pub policies: Policies,
     /// Gaps in revisions need not be looked for: sealing the target will find them before the run is done. So it is
-    /// where the rules are one-to-one, since every gap of the source is one of the target then; where they drop or move
-    /// events, a gap may be closed by that.
+    /// where each event becomes one or more in its stream, since every gap of the source is one of the target then; where
+    /// rules drop or move events, a gap may be closed by that.
     pub gaps_are_found_later: bool,
 }
 

@@ -9,6 +9,8 @@ pub enum Shape {
     /// One event for every event, in the same stream: revisions and positions stay what they were.
     #[default]
     OneToOne,
+    /// One or more events for every event, in the same stream: what follows in the stream shifts, and nothing goes away.
+    Splitting,
     /// Splits or drops, in the same stream: what follows in the stream shifts.
     Shifting,
     /// Events may change stream.

@@ -56,6 +56,7 @@ impl Actions {
             Ending::One(_) => Shape::OneToOne,
             Ending::Drop => Shape::Shifting,
             Ending::Split(parts) if parts.iter().any(|part| part.changes.stream.is_some()) => Shape::Moving,
+            Ending::Split(parts) if parts.iter().any(|part| part.when.is_none()) => Shape::Splitting,
             Ending::Split(_) => Shape::Shifting,
             Ending::Jq(_, moves) => {
                 if *moves {

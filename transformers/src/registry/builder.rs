@@ -198,7 +198,13 @@ fn compile_rule(rule: Rule) -> Compiled {
 }
 
 fn guard_and_shape(fingerprint: Fingerprint, guarded: bool, shape: Shape) -> Fingerprint {
-    fingerprint.number(u64::from(guarded)).number(shape as u64)
+    // What only splits was one with what may drop before the two were told apart: its number stays what it was.
+    let shape = match shape {
+        Shape::OneToOne => 0,
+        Shape::Splitting | Shape::Shifting => 1,
+        Shape::Moving => 2,
+    };
+    fingerprint.number(u64::from(guarded)).number(shape)
 }
 
 /// What to do with each type that is declared or named by a rule.

@@ -414,6 +414,9 @@ impl Compiled {
             let reason = format!("it yields {} events, but says that it is one-to-one", results.len());
             return Err((self, Reason::new(reason)));
         }
+        if self.shape == Shape::Splitting && results.is_empty() {
+            return Err((self, Reason::new("it yields no event, but says that it only splits")));
+        }
         for result in results {
             if self.shape != Shape::Moving && result.stream != stream {
                 let reason = format!("it moves the event to stream {} without declaring that it moves", result.stream);
