@@ -40,7 +40,7 @@ mod history;
 mod import_replicator;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod in_place;
-#[cfg(feature = "kurrentdb")]
+#[cfg(all(feature = "kurrentdb", feature = "cli", feature = "jq", feature = "schema", unix))]
 mod kurrentdb;
 #[cfg(all(feature = "sqlite", feature = "file"))]
 mod laws;

@@ -342,7 +342,9 @@ fn numbering(shape: Shape, closes_gaps: bool) -> &'static str {
             "the source may have gaps in revisions and the target takes none: every stream is counted anew from 0"
         }
         Shape::OneToOne => "every rule is one-to-one: revisions and positions stay what they are",
-        Shape::Splitting | Shape::Shifting => "splits or drops shift what follows in a stream; the position map records old → new",
+        Shape::Splitting | Shape::Shifting => {
+            "splits or drops shift what follows in a stream; the position map records old → new"
+        }
         Shape::Moving => "events change streams, whose events are counted anew; the position map records old → new",
     }
 }

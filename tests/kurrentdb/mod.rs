@@ -9,5 +9,5 @@ mod real;
 pub(crate) mod server;
 mod server_tests;
 mod shop;
-mod world;
+pub(crate) mod world;
 mod writing;

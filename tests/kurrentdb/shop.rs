@@ -4,7 +4,7 @@ use rusqlite::Connection;
 use rusqlite::types::Value;
 
 use super::server::{KurrentServer, ServerOptions};
-use super::world::succeeds;
+use super::world::{by_stream, fill, succeeds};
 use crate::project::Project;
 use crate::shop::copied;
 
@@ -65,4 +65,28 @@ fn the_shop_goes_there_and_on() {
 #[test]
 fn the_shop_goes_there_and_on_in_one_order() {
     goes_there_and_on("global");
+}
+
+/// What users see of a server's streams, but for what an added key says.
+fn streams(server: &KurrentServer) -> std::collections::BTreeMap<String, Vec<String>> {
+    by_stream(&server.database())
+}
+
+#[test]
+fn events_go_from_a_server_to_a_file_and_on_to_another_server() {
+    let (first, second) =
+        (KurrentServer::start(ServerOptions::default()), KurrentServer::start(ServerOptions::default()));
+    fill(&first.database(), 12, 15, true);
+    let out = Project::new(&format!("[source]\nurl = {:?}\n\n[target]\nurl = \"file:out.ndjson.zst\"\n", first.url()));
+    succeeds(&out, "migrate", &[]);
+    succeeds(&out, "verify", &[]);
+    let keys = "\n[target.metadata]\ntime = \"none\"\nrevision = \"none\"\nposition = \"none\"\nversion = \"none\"\n";
+    let back = Project::new(&format!(
+        "[source]\nurl = {:?}\n\n[target]\nurl = {:?}\n{keys}",
+        format!("file:{}", out.path("out.ndjson.zst").display()),
+        second.url()
+    ));
+    succeeds(&back, "migrate", &[]);
+    succeeds(&back, "verify", &[]);
+    assert_eq!(streams(&second), streams(&first));
 }

@@ -9,7 +9,7 @@ use super::server::{Database, Expected, KurrentServer, NewEvent, Record};
 use crate::project::Project;
 
 /// A rule that makes one event two, another that drops some, and one that changes.
-pub(super) const GENERAL: &str = r#"
+pub(crate) const GENERAL: &str = r#"
 [current]
 Ping = 1
 UserCreated = 1
@@ -27,7 +27,7 @@ split = [{ type = "UserCreated" }, { type = "UserWelcomed", data = [{ remove = "
 "#;
 
 /// Events of this many streams, one after the other or by turns, always the same ones.
-pub(super) fn fill(database: &Database, streams: usize, events: usize, by_turns: bool) {
+pub(crate) fn fill(database: &Database, streams: usize, events: usize, by_turns: bool) {
     let mut next = vec![0_u64; streams];
     for number in 0..streams * events {
         let stream = if by_turns { number % streams } else { number / events };
@@ -40,7 +40,7 @@ pub(super) fn fill(database: &Database, streams: usize, events: usize, by_turns:
 }
 
 /// The nth event.
-pub(super) fn event(number: usize) -> NewEvent {
+pub(crate) fn event(number: usize) -> NewEvent {
     let data =
         format!("{{\"first\":\"Anna {number}\",\"last\":\"B\",\"big\":{}}}", 9_007_199_254_740_993_u64 + number as u64);
     let event_type = ["UserCreated", "UserRenamed", "UserRenamed", "Ping"][number % 4];
@@ -50,7 +50,7 @@ pub(super) fn event(number: usize) -> NewEvent {
 }
 
 /// What is in the streams of users, by stream, without the places in the log and the times, which are the server's.
-pub(super) fn by_stream(database: &Database) -> BTreeMap<String, Vec<String>> {
+pub(crate) fn by_stream(database: &Database) -> BTreeMap<String, Vec<String>> {
     let mut streams: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for record in database.records() {
         if is_of_users(&record) {
@@ -81,18 +81,18 @@ fn line(record: &Record) -> String {
 }
 
 /// How many events are in the log, of users.
-pub(super) fn count(database: &Database) -> usize {
+pub(crate) fn count(database: &Database) -> usize {
     database.records().iter().filter(|record| is_of_users(record)).count()
 }
 
 /// A project from one server to another.
-pub(super) fn between(source: &KurrentServer, target: &KurrentServer, more: &str) -> Project {
+pub(crate) fn between(source: &KurrentServer, target: &KurrentServer, more: &str) -> Project {
     Project::new(&format!("[source]\nurl = {:?}\n\n[target]\nurl = {:?}\n{more}", source.url(), target.url()))
 }
 
 /// Runs a command that has to succeed.
 #[track_caller]
-pub(super) fn succeeds(project: &Project, command: &str, arguments: &[&str]) -> String {
+pub(crate) fn succeeds(project: &Project, command: &str, arguments: &[&str]) -> String {
     let output = project.run(command, arguments);
     assert_eq!(output.code, Some(0), "{command} {arguments:?}: {}{}", output.stdout, output.stderr);
     output.stdout

@@ -14,6 +14,8 @@ mod fence;
 mod followed;
 mod gone;
 mod in_place;
+#[cfg(all(feature = "kurrentdb", feature = "jq", feature = "schema"))]
+mod kurrentdb;
 mod live;
 mod proxy;
 mod quarantine;

@@ -122,7 +122,14 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        // The client sends a request in two pieces, and the second waits for the first one's acknowledgement, which a system
+        // holds back for 40 ms. It has to be asked for each time.
+        #[cfg(target_os = "linux")]
+        if read.is_ready() {
+            let _ = self.stream.set_quickack(true);
+        }
+        read
     }
 }
 
