@@ -23,7 +23,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   kill [TIMES]      runs killed, and their servers crashed, at random instants; every target must end the same (default 200)
   bench [EVENTS]    speed and memory against sqlite3's own copy, ratios in one run (default 1,000,000); then `bench rebuild`
   bench rebuild     read models against one statement of SQL, against upserts, and with many keys
-  bench postgres    PostgreSQL against psql's COPY | COPY and one statement of SQL, on a server of its own
+  bench postgres    PostgreSQL against psql's COPY | COPY and one statement of SQL, on a server of its own; `bench postgres rebuild`
+                    is the latter alone
   bench kurrentdb   appends over loopback: round trips, and speed against one append for each event
   bench trust       there as well: what checks, ledger and quarantine cost, verify, the pause of a cut-over, the throttle
 ";
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         ["bench"] => bench::bench(1_000_000).and_then(|()| bench_rebuild::bench_rebuild()),
         ["bench", "rebuild"] => bench_rebuild::bench_rebuild(),
         ["bench", "postgres"] => bench_postgres::bench_postgres(1_000_000),
+        ["bench", "postgres", "rebuild"] => bench_postgres::bench_postgres_rebuild(1_000_000),
         ["bench", "postgres", events] => match events.replace(['_', ','], "").parse() {
             Ok(events) => bench_postgres::bench_postgres(events),
             Err(_) => Err(format!("{events} is no number of events")),

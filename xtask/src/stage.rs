@@ -28,14 +28,16 @@ pub(crate) async fn connect(url: &str) -> Result<Client, tokio_postgres::Error> 
 
 impl Stage {
     /// Builds the program and starts a server, as one of a machine of this size would be set up; what is committed is on
-    /// the disk. `name` is that of the folder.
+    /// the disk. Tables are vacuumed once they are filled: autovacuum would take a core from some measurements and not from
+    /// others. `name` is that of the folder.
     pub(crate) fn set(name: &str) -> Result<Self, String> {
         let folder = target().join(format!("{name}-{}", std::process::id()));
         let settings = Settings::new(target().join("postgres"))
             .set("fsync", "on")
             .set("shared_buffers", "2GB")
             .set("max_wal_size", "8GB")
-            .set("checkpoint_timeout", "30min");
+            .set("checkpoint_timeout", "30min")
+            .set("autovacuum", "off");
         Ok(Self { eventlift: build_release()?, folder, server: Server::start(&settings)? })
     }
 
