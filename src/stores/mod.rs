@@ -8,10 +8,14 @@ mod attribute;
 mod checkpoint_table;
 #[cfg(any(feature = "sqlite", feature = "file"))]
 mod configured;
+#[cfg(feature = "kurrentdb")]
+mod encryption;
 #[cfg(feature = "file")]
 pub mod file;
 #[cfg(any(feature = "sqlite", feature = "file"))]
 mod fitness;
+#[cfg(any(feature = "cli", feature = "kurrentdb"))]
+pub(crate) mod kurrent_url;
 #[cfg(feature = "kurrentdb")]
 pub mod kurrentdb;
 #[cfg(any(feature = "sqlite", feature = "file", feature = "kurrentdb"))]

@@ -58,11 +58,13 @@ impl VersionPattern {
     }
 
     /// Whether it is nothing but the number.
+    #[cfg(feature = "file")]
     pub(crate) fn is_plain_number(&self) -> bool {
         self.shape == Shape::VersionOnly && self.before.is_empty() && self.after.is_empty()
     }
 
     /// The version in the text, which must name this type where the pattern does.
+    #[cfg(feature = "file")]
     pub(crate) fn version(&self, text: &str, event_type: &str) -> Result<u32, Mismatch> {
         let inner = self.inner(text).ok_or(Mismatch::Shape)?;
         let digits = match self.shape {

@@ -2,6 +2,8 @@
 //!
 //! No message holds a part of a string that could be a password.
 
+use crate::stores::kurrent_url::parameter;
+
 /// Where a server is, as eventlift takes it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Connection {
@@ -17,25 +19,6 @@ pub(super) struct Connection {
 
 /// The port of HTTP and gRPC.
 const GRPC_PORT: u16 = 2113;
-
-/// The parameters that the store takes, as they are documented.
-const PARAMETERS: [&str; 14] = [
-    "tls",
-    "tlsVerifyCert",
-    "tlsCaFile",
-    "nodePreference",
-    "maxDiscoverAttempts",
-    "discoveryInterval",
-    "gossipTimeout",
-    "keepAliveInterval",
-    "keepAliveTimeout",
-    "defaultDeadline",
-    "connectionName",
-    "userCertFile",
-    "userKeyFile",
-    // Taken, and without an effect.
-    "throwOnAppendFailure",
-];
 
 /// Reads a connection string of either kind.
 pub(super) fn read(text: &str) -> Result<Connection, String> {
@@ -73,7 +56,7 @@ fn parameters(query: &str, notes: &mut Vec<String>) -> Vec<String> {
     let mut kept = Vec::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let Some(known) = PARAMETERS.into_iter().find(|known| known.eq_ignore_ascii_case(name)) else {
+        let Some(known) = parameter(name) else {
             notes.push(match name.chars().all(|character| character.is_ascii_alphabetic()) {
                 true => format!("the parameter {name} was left out"),
                 false => "a parameter was left out".to_owned(),

@@ -12,30 +12,12 @@ use url::Url;
 
 use super::connection;
 use crate::stores::attribute::Attribute;
+use crate::stores::kurrent_url::{PARAMETERS, parameter};
 use crate::stores::version_pattern::VersionPattern;
 
 /// What a URL may begin with.
 pub(crate) const SCHEMES: [&str; 8] =
     ["esdb", "esdb+discover", "kurrentdb", "kurrentdb+discover", "kurrent", "kurrent+discover", "kdb", "kdb+discover"];
-
-/// The parameters that the client knows; it ignores others, and a mistyped `tls` would be a connection that anybody can
-/// read.
-const PARAMETERS: [&str; 14] = [
-    "tls",
-    "tlsVerifyCert",
-    "tlsCaFile",
-    "nodePreference",
-    "maxDiscoverAttempts",
-    "discoveryInterval",
-    "gossipTimeout",
-    "keepAliveInterval",
-    "keepAliveTimeout",
-    "defaultDeadline",
-    "connectionName",
-    "userCertFile",
-    "userKeyFile",
-    "throwOnAppendFailure",
-];
 
 /// Streams that are appended to at the same time, where nothing else is said.
 const IN_FLIGHT: NonZeroUsize = NonZeroUsize::new(64).unwrap(); // not zero, which the compiler checks
@@ -189,7 +171,7 @@ pub enum InvalidKurrent {
     #[error("`url` is no KurrentDB URL ({0})")]
     Url(String),
     /// The URL has a parameter that would be ignored.
-    #[error("`url` has a parameter that can't be used: `{0}` is none of {known}", known = PARAMETERS[..13].join(", "))]
+    #[error("`url` has a parameter that can't be used: `{0}` is none of {known}", known = PARAMETERS.join(", "))]
     Parameter(String),
     /// Two places for one password.
     #[error("`password_file` and `password_env` exclude one another, and a password in the URL")]
@@ -265,7 +247,8 @@ impl KurrentServer {
     pub(super) fn settings(&self, password: Option<&str>) -> Result<ClientSettings, InvalidKurrent> {
         let parts = self.parts()?;
         for (name, _) in parts.query_pairs() {
-            if !PARAMETERS.iter().any(|known| known.eq_ignore_ascii_case(&name)) {
+            // The client ignores others, and a mistyped `tls` would be a connection that anybody can read.
+            if parameter(&name).is_none() {
                 return Err(InvalidKurrent::Parameter(name.into_owned()));
             }
         }

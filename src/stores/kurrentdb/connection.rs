@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use super::config::KurrentServer;
 use super::failure::{store_error, unavailable};
-use crate::stores::password;
+use crate::stores::{encryption, password};
 
 /// How long one host may take to answer at all.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -32,7 +32,7 @@ pub(super) async fn connect(server: &KurrentServer, display: &(dyn fmt::Display 
     let invalid = |problem: String| StoreError::new("open", display, StoreErrorKind::Unexpected(problem));
     let settings = server.settings(password.as_deref()).map_err(|problem| invalid(problem.to_string()))?;
     reach(server, display).await?;
-    choose_encryption();
+    encryption::choose();
     let client = || Client::new(settings.clone()).map_err(|problem| invalid(problem.to_string()));
     let first = client()?;
     let error = match look_in(&first).await {
@@ -72,15 +72,6 @@ async fn look_once(client: &Client) -> Result<(), Error> {
     match found.await {
         Ok(_) | Err(Error::ResourceNotFound | Error::ResourceDeleted) => Ok(()),
         Err(error) => Err(error),
-    }
-}
-
-/// The client's library is built with one implementation, and others in this process with another: without a choice it
-/// panics.
-fn choose_encryption() {
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // Somebody else has chosen meanwhile.
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     }
 }
 

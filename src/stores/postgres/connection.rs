@@ -53,6 +53,8 @@ impl PostgresServer {
 
 /// How connections are made. [`connect`] also looks whether the server fits, and waits no longer than the URL says.
 pub(super) fn options(server: &PostgresServer, display: &Place) -> Result<PgConnectOptions, StoreError> {
+    #[cfg(feature = "kurrentdb")]
+    crate::stores::encryption::choose();
     let failed = |kind| StoreError::new("open", display, kind);
     let invalid = |problem: InvalidPostgres| failed(StoreErrorKind::Unexpected(problem.to_string()));
     let url = ServerUrl::parse(&server.url).map_err(invalid)?;
