@@ -1,7 +1,5 @@
 //! What goes wrong at a server, and what is said about it.
 
-use std::time::{Duration, Instant};
-
 use super::server::{Expected, KurrentCluster, KurrentServer, NewEvent, ServerOptions, User};
 use super::world::{between, by_stream, count, event, fill, succeeds};
 use crate::project::{Output, Project};
@@ -21,9 +19,8 @@ fn fails(output: Output, code: i32, said: &[&str]) {
 }
 
 fn migrate(project: &Project) -> Output {
-    let begun = Instant::now();
     let output = project.migrate();
-    assert!(begun.elapsed() < Duration::from_secs(40), "it was tried for too long: {}", output.stderr);
+    assert!(!output.stderr.contains("trying again"), "it is said at once: {}", output.stderr);
     output
 }
 
@@ -91,9 +88,7 @@ fn nobody_there() {
     fill(&source.database(), 2, 2, true);
     let project = between(&source, &target, "");
     target.stop();
-    let begun = Instant::now();
     fails(migrate(&project), 8, &["2113"]);
-    assert!(begun.elapsed() < Duration::from_secs(10), "a wrong port is said at once");
 }
 
 #[test]
