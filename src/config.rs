@@ -416,7 +416,9 @@ fn store_line(text: &str, section: &str, invalid: &InvalidStore) -> Option<usize
     let key = match invalid {
         InvalidStore::UnknownKind(_) | InvalidStore::NoReadModels(_) => Some("store"),
         InvalidStore::Key(message) => quoted(message),
-        InvalidStore::Scheme(_) | InvalidStore::NoScheme | InvalidStore::UrlAndPath => Some("url"),
+        InvalidStore::Scheme(_) | InvalidStore::WithoutKurrent | InvalidStore::NoScheme | InvalidStore::UrlAndPath => {
+            Some("url")
+        }
         InvalidStore::NoKind => None,
     };
     let keys: Vec<&str> = std::iter::once(section).chain(key).collect();

@@ -64,6 +64,11 @@ pub enum InvalidStore {
     /// something else. The text is what is in front of the colon.
     #[error("`url` names the store `{0}`, which is not there or not what `store` says (one of {known})", known = KINDS.join(", "))]
     Scheme(String),
+    /// The URL is one of KurrentDB, and this program was built without it.
+    #[error(
+        "`url` names a KurrentDB server, which this program was built without: build it with `--features kurrentdb`"
+    )]
+    WithoutKurrent,
     /// Two keys for one path.
     #[error("`url` and `path` exclude one another")]
     UrlAndPath,
@@ -590,6 +595,10 @@ fn kind(table: &mut toml::Table) -> Result<String, InvalidStore> {
         scheme if kurrentdb::SCHEMES.contains(&scheme) => "kurrentdb",
         scheme => scheme,
     };
+    #[cfg(not(feature = "kurrentdb"))]
+    if ["esdb", "kurrentdb", "kurrent", "kdb"].contains(&kind.split('+').next().unwrap_or(kind)) {
+        return Err(InvalidStore::WithoutKurrent);
+    }
     if !KINDS.contains(&kind) || named.is_some_and(|named| named != kind) {
         return Err(InvalidStore::Scheme(scheme.to_owned()));
     }
