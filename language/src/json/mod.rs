@@ -4,6 +4,7 @@
 //! with all their digits, escapes, unpaired surrogates, the order of keys. Opened objects and arrays lose only the
 //! white space between their members.
 
+mod difference;
 mod document;
 mod node;
 mod number;
@@ -12,6 +13,7 @@ mod scan;
 mod text;
 mod value_form;
 
+pub use difference::{Difference, Differs, first_difference};
 pub use document::{Document, is_json};
 pub use node::{Member, Node, Place, only, same_key};
 pub use number::{Decimal, is_integer, is_number};
