@@ -193,6 +193,9 @@ impl Upcaster {
     /// schemas it gets the events of each, and decides which carries the event back by dropping the others. Type and
     /// version are set afterwards. `fingerprint` as for [`new`](Self::new).
     ///
+    /// What goes back is lifted again, and fails where that does not give the event, unless it is declared to be
+    /// [lossy](Self::lossy_down).
+    ///
     /// ```
     /// use eventlift_transformers::Upcaster;
     ///
@@ -204,6 +207,13 @@ impl Upcaster {
         function: impl Fn(Event) -> Result<Y, Reason> + Send + Sync + 'static,
     ) -> Self {
         self.down = Down::function(fingerprint.into(), self.shape, Matches::default(), function);
+        self
+    }
+
+    /// Declares that the way back may lose something: what went back may be lifted to something else than it was.
+    /// Without a way back it says nothing.
+    pub fn lossy_down(mut self) -> Self {
+        self.down.lose();
         self
     }
 

@@ -40,7 +40,7 @@ pub(crate) struct Way {
     pub(crate) guard: Option<SharedGuard>,
     pub(crate) body: SharedBody,
     pub(crate) shape: Shape,
-    /// Whether lifting and lowering an event gives the event.
+    /// Whether what goes back has to give the event again when it is lifted, and the other way round.
     pub(crate) exact: bool,
     /// Of what is declared; the rule's own comes on top.
     pub(crate) fingerprint: String,
@@ -59,6 +59,13 @@ impl Down {
         Self::missing(
             Reason::new("it is written in Rust").hint("give it a way back with `with_down`, or say `without_down`"),
         )
+    }
+
+    /// Lets what goes back come again as something else.
+    pub(crate) fn lose(&mut self) {
+        if let Self::Way(way) = self {
+            way.exact = false;
+        }
     }
 
     /// A closure as the way back.

@@ -67,8 +67,14 @@ then = { data = '{"id":7,"given":"Ada","source":"import"}', metadata = '{"by":1}
 [[upcast.test]]
 name = "made by new code"
 down = true
-given = { data = '{"given":"Ada"}', metadata = '{"by":1}' }
+given = { data = '{"given":"Ada","source":"import"}', metadata = '{"by":1}' }
 then = { type = "UserCreated", version = 1, data = '{"first":"Ada"}', metadata = '{"user":1}' }
+
+[[upcast.test]]
+name = "it would come again with a source"
+down = true
+given = { data = '{"given":"Ada"}', metadata = '{"by":1}' }
+fails_with = 'in its data, /source is there, and was not'
 
 [[upcast.test]]
 name = "no place for it"
@@ -98,7 +104,7 @@ then = { type = "PersonCreated", version = 1, data = '{"id":7,"name":"Ada L","so
 [[test]]
 name = "back through everything"
 down = true
-given = { type = "PersonCreated", version = 1, data = '{"name":"Ada L"}', metadata = '{"by":1}' }
+given = { type = "PersonCreated", version = 1, data = '{"name":"Ada L","source":"import"}', metadata = '{"by":1}' }
 then = { type = "UserCreated", version = 1, data = '{"first":"Ada","family":"L"}', metadata = '{"user":1}' }
 "#;
 
@@ -116,8 +122,10 @@ fn chains_are_followed_back_to_their_beginning() {
     assert_eq!(failed(there_and_back), Vec::<String>::new());
     assert_eq!(inverse.shape(), Shape::OneToOne);
     let mut out = Vec::new();
-    let new =
-        Event { metadata: Payload::json(r#"{"by":1}"#), ..event("user-1", "PersonCreated", 1, r#"{"name":"A B"}"#) };
+    let new = Event {
+        metadata: Payload::json(r#"{"by":1}"#),
+        ..event("user-1", "PersonCreated", 1, r#"{"name":"A B","source":"import"}"#)
+    };
     assert_eq!(inverse.lift(new.clone(), &mut out), Ok(Lift::Lifted));
     let old = &out[0];
     assert_eq!(

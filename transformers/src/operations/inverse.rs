@@ -1,7 +1,7 @@
 //! What takes an operation back: the shapes that several inverses share.
 
 use eventlift_language::Reason;
-use eventlift_language::json::{Node, Place, Segment, compact, path_text};
+use eventlift_language::json::{Node, Place, Segment, first_difference, path_text};
 
 use crate::operations::place::{Action, Edit, Path, missing};
 
@@ -88,7 +88,7 @@ impl Action for TakeAway {
                 (value, format!("the value of {}", place.within(source)))
             }
         };
-        if given.is_none_or(|given| compact(&given) != compact(&found)) {
+        if given.is_none_or(|given| first_difference(&given, &found).is_some()) {
             return Err(Reason::new(format_args!(
                 "{here} is {found}, not {what}, and the version before has no place for it"
             ))

@@ -164,18 +164,18 @@ fn assemble(builder: RegistryBuilder, proved: Proved) -> Registry {
     Registry {
         open_rules: (0..rules.len()).filter(|&rule| !rules[rule].matches.only_names()).collect(),
         declares_types: !currents.is_empty(),
-        schemas: json_schemas.into_iter().collect(),
+        schemas: Arc::new(json_schemas.into_iter().collect()),
         shape: if one_to_one_state { shape } else { Shape::Moving },
-        types,
-        upcasters,
-        rules,
+        types: Arc::new(types),
+        upcasters: upcasters.into(),
+        rules: rules.into(),
         stateful,
         fingerprint,
         parts,
         reads: reads.collect(),
         retired,
         stateful_places,
-        backwards: false,
+        forward: None,
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use eventlift_events::{EventType, SchemaVersion};
 use eventlift_language::{Fingerprint, Place, Reason};
 
+use super::again::Forward;
 use super::builder::index;
 use super::lift::{Compiled, Registry};
 use crate::rule::Matches;
@@ -122,20 +123,20 @@ impl Registry {
         }
     }
 
-    fn rules_back(&self, missing: &mut Vec<NoWayBack>) -> Vec<Compiled> {
+    fn rules_back(&self, missing: &mut Vec<NoWayBack>) -> Vec<Undoing> {
         let mut rules = Vec::new();
-        for rule in self.rules.iter().rev() {
+        for (index, rule) in self.rules.iter().enumerate().rev() {
             match &rule.down {
                 Down::Never => {}
                 Down::Missing(steps) => rule.note_missing(steps, missing),
-                Down::Way(_) => rules.extend(rule.back()),
+                Down::Way(_) => rules.extend(rule.back().into_iter().map(|step| Undoing { of: index, step })),
             }
         }
         rules
     }
 
     /// The steps back from every current schema, as far as the old code needs them.
-    fn steps_back(&self, missing: &mut Vec<NoWayBack>) -> Vec<Compiled> {
+    fn steps_back(&self, missing: &mut Vec<NoWayBack>) -> Vec<Undoing> {
         for drop in self.upcasters.iter().filter(|upcaster| upcaster.to.is_empty()) {
             if let Down::Missing(steps) = &drop.down {
                 drop.note_missing(steps, missing);
@@ -148,13 +149,15 @@ impl Registry {
             if self.reads.get(&schema.event_type).is_some_and(|(version, _)| schema.version <= *version) {
                 continue;
             }
-            let mut ways: Vec<Compiled> = Vec::new();
-            for upcaster in self.upcasters.iter().filter(|upcaster| upcaster.to.contains(&schema)) {
+            let mut ways: Vec<Undoing> = Vec::new();
+            let yielding = self.upcasters.iter().enumerate().filter(|(_, upcaster)| upcaster.to.contains(&schema));
+            for (index, upcaster) in yielding {
                 match &upcaster.down {
                     Down::Never => continue,
                     Down::Missing(steps) => upcaster.note_missing(steps, missing),
                     Down::Way(_) => {
-                        ways.extend(upcaster.back().into_iter().filter(|way| way.from.as_ref() == Some(&schema)));
+                        let back = upcaster.back().into_iter().filter(|way| way.from.as_ref() == Some(&schema));
+                        ways.extend(back.map(|step| Undoing { of: index, step }));
                     }
                 }
                 open.extend(upcaster.from.iter().filter(|from| seen.insert((*from).clone())).cloned());
@@ -204,7 +207,10 @@ impl Registry {
         schemas
     }
 
-    fn assemble_back(&self, upcasters: Vec<Compiled>, rules: Vec<Compiled>) -> Registry {
+    fn assemble_back(&self, steps: Vec<Undoing>, rules: Vec<Undoing>) -> Registry {
+        let split = |undoings: Vec<Undoing>| undoings.into_iter().map(|undoing| (undoing.step, undoing.of)).unzip();
+        let (upcasters, of_steps): (Vec<Compiled>, Vec<usize>) = split(steps);
+        let (rules, of_rules): (Vec<Compiled>, Vec<usize>) = split(rules);
         let mut currents: Vec<(EventType, SchemaVersion)> =
             self.types.iter().filter_map(|(event_type, entry)| Some((event_type.clone(), entry.current?))).collect();
         currents.sort();
@@ -213,10 +219,10 @@ impl Registry {
         let fingerprint =
             parts.iter().fold(Fingerprint::of("inverse").field(&self.fingerprint), |all, (_, part)| all.field(part));
         Registry {
-            types: index(&upcasters, &rules, &currents),
+            types: Arc::new(index(&upcasters, &rules, &currents)),
             open_rules: (0..rules.len()).filter(|&rule| !rules[rule].matches.only_names()).collect(),
             declares_types: self.declares_types,
-            schemas: self.schemas.clone(),
+            schemas: Arc::clone(&self.schemas),
             stateful: Vec::new(),
             shape: upcasters.iter().chain(&rules).map(|rule| rule.shape).max().unwrap_or_default(),
             fingerprint: fingerprint.finish(),
@@ -224,9 +230,29 @@ impl Registry {
             stateful_places: Vec::new(),
             reads: HashMap::new(),
             retired: Vec::new(),
-            backwards: true,
-            upcasters,
-            rules,
+            forward: Some(Box::new(Forward { registry: self.shared(), steps: of_steps, rules: of_rules })),
+            upcasters: upcasters.into(),
+            rules: rules.into(),
+        }
+    }
+
+    /// The same rules once more.
+    fn shared(&self) -> Registry {
+        Registry {
+            types: Arc::clone(&self.types),
+            upcasters: Arc::clone(&self.upcasters),
+            rules: Arc::clone(&self.rules),
+            open_rules: self.open_rules.clone(),
+            declares_types: self.declares_types,
+            schemas: Arc::clone(&self.schemas),
+            stateful: self.stateful.clone(),
+            shape: self.shape,
+            fingerprint: self.fingerprint.clone(),
+            parts: self.parts.clone(),
+            stateful_places: self.stateful_places.clone(),
+            reads: self.reads.clone(),
+            retired: self.retired.clone(),
+            forward: None,
         }
     }
 
@@ -242,14 +268,20 @@ impl Registry {
             |rule: &&Compiled| steps.iter().any(|step| step.rule == rule.name) || coverage.rules.contains(&rule.name);
         let is_old =
             inverse.types.get(&schema.event_type).is_none_or(|entry| entry.steps_from(schema.version).is_empty());
-        is_old && self.upcasters.iter().chain(&self.rules).filter(on_its_way).all(Compiled::is_exact_back)
+        is_old && self.upcasters.iter().chain(&*self.rules).filter(on_its_way).all(Compiled::is_exact_back)
     }
 }
 
+/// A step back, and the index of the rule that it takes back.
+struct Undoing {
+    of: usize,
+    step: Compiled,
+}
+
 /// Of several ways back from a schema, all but the last need a condition.
-fn ambiguous(schema: &Schema, ways: &[Compiled], missing: &mut Vec<NoWayBack>) {
-    let Some((last, before)) = ways.split_last() else { return };
-    for way in before.iter().filter(|way| way.guard.is_none()) {
+fn ambiguous(schema: &Schema, ways: &[Undoing], missing: &mut Vec<NoWayBack>) {
+    let Some((Undoing { step: last, .. }, before)) = ways.split_last() else { return };
+    for way in before.iter().map(|way| &way.step).filter(|way| way.guard.is_none()) {
         let reason = Reason::new(format_args!("{schema} may come from this rule or from the one at {}", last.place))
             .hint("say `down = false` in all but one of them, give their `down` a `when`, or stop there with `reads`");
         missing.push(NoWayBack::new(&way.name, &way.place, "", reason));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use eventlift_events::{Event, EventType, SchemaVersion};
 use eventlift_language::{Place, Reason};
 
+use super::again::Forward;
 use super::builder::RegistryBuilder;
 use crate::rule::Matches;
 use crate::schema::JsonSchema;
@@ -15,14 +16,14 @@ use crate::way_back::Down;
 
 /// Every rule of a project, proved to fit together. Immutable; share it between threads.
 pub struct Registry {
-    pub(super) types: HashMap<EventType, TypeEntry>,
-    pub(super) upcasters: Vec<Compiled>,
-    pub(super) rules: Vec<Compiled>,
+    pub(super) types: Arc<HashMap<EventType, TypeEntry>>,
+    pub(super) upcasters: Arc<[Compiled]>,
+    pub(super) rules: Arc<[Compiled]>,
     /// The rules that may take types that no rule and no declaration names.
     pub(super) open_rules: Vec<usize>,
     /// Without declarations every type and version is taken for current.
     pub(super) declares_types: bool,
-    pub(super) schemas: HashMap<Schema, JsonSchema>,
+    pub(super) schemas: Arc<HashMap<Schema, JsonSchema>>,
     pub(super) stateful: Vec<Arc<dyn StatefulTransformer>>,
     pub(super) shape: Shape,
     pub(super) fingerprint: String,
@@ -33,8 +34,8 @@ pub struct Registry {
     pub(super) reads: HashMap<EventType, (SchemaVersion, Place)>,
     /// The types that are not in use any more.
     pub(super) retired: Vec<EventType>,
-    /// Whether it takes events back: general rules come first then.
-    pub(super) backwards: bool,
+    /// The rules that it takes back, if it does that: general rules come first then.
+    pub(super) forward: Option<Box<Forward>>,
 }
 
 /// What is known about one type.
@@ -132,16 +133,16 @@ impl Registry {
         let uncovered = self.uncovered_in(entry, event.version);
         let has_steps = uncovered.is_none() && entry.is_some_and(|entry| !entry.steps_from(event.version).is_empty());
         let rules = entry.map_or(&self.open_rules, |entry| &entry.rules);
-        if !has_steps && (rules.is_empty() || !self.may_take(rules, &event)) {
+        if !has_steps && self.forward.is_none() && (rules.is_empty() || !self.may_take(rules, &event)) {
             out.push(event);
             return Ok(uncovered.map_or(Lift::Untouched, Lift::Uncovered));
         }
         let original = event.clone();
         let start = out.len();
-        let outcome = match (self.backwards, has_steps) {
-            (true, _) => self.descend(event, out),
-            (false, true) => self.climb(event, out).map(|()| true),
-            (false, false) => self.apply_rules(event, 0, out),
+        let outcome = match (&self.forward, has_steps) {
+            (Some(forward), _) => self.descend(forward, event, out),
+            (None, true) => self.climb(event, out).map(|()| true),
+            (None, false) => self.apply_rules(event, 0, out),
         };
         match outcome {
             Ok(touched) => {
@@ -174,7 +175,7 @@ impl Registry {
 
     /// What each of the [`parts`](Self::parts) that are rules of definition files says, by the part's name.
     pub fn rule_texts(&self) -> impl Iterator<Item = RuleText<'_>> {
-        let rules = self.upcasters.iter().chain(&self.rules);
+        let rules = self.upcasters.iter().chain(&*self.rules);
         rules.filter_map(|rule| {
             let text = rule.text.as_deref()?;
             Some(RuleText { name: &rule.name, file: &rule.place.file, text })
@@ -189,7 +190,7 @@ impl Registry {
     /// The first rule that may split, drop, merge or move events, or that keeps state: its name and place. None where
     /// every event stays where it is.
     pub fn first_that_moves(&self) -> Option<String> {
-        let moves = self.upcasters.iter().chain(&self.rules).find(|rule| rule.shape != Shape::OneToOne);
+        let moves = self.upcasters.iter().chain(&*self.rules).find(|rule| rule.shape != Shape::OneToOne);
         let label = moves.map(|rule| rule.label.clone());
         label.or_else(|| self.stateful.first().map(|transformer| transformer.name().to_owned()))
     }
@@ -245,7 +246,7 @@ impl Registry {
     /// Follows the upcasters of an event and then applies the general rules. The proofs bound the depth.
     fn climb(&self, mut event: Event, out: &mut Vec<Event>) -> Result<(), Failure<'_>> {
         let start = out.len();
-        while let Some(step) = self.step_for(&event)? {
+        while let Some((_, step)) = self.step_for(&event)? {
             self.run(step, event, out)?;
             match pop_single(out, start) {
                 Some(single) => event = single,
@@ -255,31 +256,16 @@ impl Registry {
                 }
             }
         }
-        if self.backwards {
-            out.push(event);
-            return Ok(());
-        }
         self.apply_rules(event, 0, out).map(|_| ())
     }
 
-    /// Takes an event back: first the general rules, then the steps. Whether any took it.
-    fn descend(&self, event: Event, out: &mut Vec<Event>) -> Result<bool, Failure<'_>> {
-        let start = out.len();
-        let mut touched = self.apply_rules(event, 0, out)?;
-        let parts: Vec<Event> = out.drain(start..).collect();
-        for part in parts {
-            touched |= self.step_for(&part)?.is_some();
-            self.climb(part, out)?;
-        }
-        Ok(touched)
-    }
-
-    fn step_for(&self, event: &Event) -> Result<Option<&Compiled>, Failure<'_>> {
+    /// The upcaster that takes an event, with its index.
+    pub(super) fn step_for(&self, event: &Event) -> Result<Option<(usize, &Compiled)>, Failure<'_>> {
         let Some(entry) = self.types.get(&event.event_type) else { return Ok(None) };
         for &index in entry.steps_from(event.version) {
             let step = &self.upcasters[index];
             if step.guard_holds(event)? {
-                return Ok(Some(step));
+                return Ok(Some((index, step)));
             }
         }
         Ok(None)
@@ -306,7 +292,7 @@ impl Registry {
     }
 
     /// Runs a rule, and checks what it yields against the JSON Schemas.
-    fn run<'a>(&'a self, rule: &'a Compiled, event: Event, out: &mut Vec<Event>) -> Result<(), Failure<'a>> {
+    pub(super) fn run<'a>(&'a self, rule: &'a Compiled, event: Event, out: &mut Vec<Event>) -> Result<(), Failure<'a>> {
         let start = out.len();
         rule.run(event, out)?;
         if self.schemas.is_empty() {
@@ -321,8 +307,8 @@ impl Registry {
 
     /// Runs the one rule that is defined at a place, for test cases. Fails when the rule does not take the event.
     pub(crate) fn run_rule_at(&self, place: &Place, event: Event, out: &mut Vec<Event>) -> Result<(), Reason> {
-        let Some(rule) = self.upcasters.iter().chain(&self.rules).find(|rule| rule.place == *place) else {
-            return Err(Reason::new(format_args!("the registry holds no rule of {place}")));
+        let Some(rule) = self.upcasters.iter().chain(&*self.rules).find(|rule| rule.place == *place) else {
+            return Err(no_rule_of(place));
         };
         if let Some(from) = rule.from.as_ref().filter(|from| !from.is_of(&event)) {
             return Err(Reason::new(format_args!("the rule takes {from}, not {}", Schema::of(&event))));
@@ -334,38 +320,6 @@ impl Registry {
         self.run(rule, event, out).map_err(|(_, reason)| reason)?;
         restore_envelopes(&original, &mut out[start..]);
         Ok(())
-    }
-
-    /// Takes an event back through the one rule that is defined at a place, for test cases. Fails where there is no way
-    /// back, or it does not take the event.
-    pub(crate) fn run_back_at(&self, place: &Place, event: Event, out: &mut Vec<Event>) -> Result<(), Reason> {
-        let Some(rule) = self.upcasters.iter().chain(&self.rules).find(|rule| rule.place == *place) else {
-            return Err(Reason::new(format_args!("the registry holds no rule of {place}")));
-        };
-        match &rule.down {
-            Down::Way(_) => {}
-            Down::Never => return Err(Reason::new("no event goes back through the rule")),
-            Down::Missing(missing) => {
-                let why = missing.iter().map(|missing| missing.to_string()).collect::<Vec<_>>().join("; ");
-                return Err(Reason::new(format_args!("there is no way back: {why}")));
-            }
-        }
-        let (original, start) = (event.clone(), out.len());
-        for step in rule.back() {
-            let takes = step.from.as_ref().is_none_or(|from| from.is_of(&event)) && step.may_take(&event);
-            if takes && step.guard_holds(&event).map_err(|(_, reason)| reason)? {
-                self.run(&step, event, out).map_err(|(_, reason)| reason)?;
-                restore_envelopes(&original, &mut out[start..]);
-                return Ok(());
-            }
-        }
-        Err(Reason::new("the rule's way back does not take the event"))
-    }
-
-    /// Whether the rule that is defined at a place can be taken back without a loss.
-    pub(crate) fn is_exact_at(&self, place: &Place) -> bool {
-        let rule = self.upcasters.iter().chain(&self.rules).find(|rule| rule.place == *place);
-        rule.is_some_and(Compiled::is_exact_back)
     }
 
     /// The first rule from `first` on that takes the event, whose type an earlier one may have changed.
@@ -381,22 +335,26 @@ impl Registry {
     }
 }
 
+pub(super) fn no_rule_of(place: &Place) -> Reason {
+    Reason::new(format_args!("the registry holds no rule of {place}"))
+}
+
 /// Takes back what was pushed after `start`, if it is exactly one event.
-fn pop_single(out: &mut Vec<Event>, start: usize) -> Option<Event> {
+pub(super) fn pop_single(out: &mut Vec<Event>, start: usize) -> Option<Event> {
     if out.len() == start + 1 { out.pop() } else { None }
 }
 
-type Failure<'a> = (&'a Compiled, Reason);
+pub(super) type Failure<'a> = (&'a Compiled, Reason);
 
 impl Compiled {
     /// Whether it takes the event, its guard apart.
-    fn may_take(&self, event: &Event) -> bool {
+    pub(super) fn may_take(&self, event: &Event) -> bool {
         self.matches.takes_version(event.version)
             && self.matches.takes_type(&event.event_type)
             && self.matches.takes_category(event.stream.category())
     }
 
-    fn guard_holds(&self, event: &Event) -> Result<bool, Failure<'_>> {
+    pub(super) fn guard_holds(&self, event: &Event) -> Result<bool, Failure<'_>> {
         match &self.guard {
             None => Ok(true),
             Some(guard) => guard(event).map_err(|reason| (self, reason)),
@@ -467,7 +425,7 @@ impl Compiled {
 ///
 /// Ids count over everything that one event becomes, however many splits that took: were they derived split by split,
 /// the second part of a split and that of its first part's split would share an id.
-fn restore_envelopes(original: &Event, results: &mut [Event]) {
+pub(super) fn restore_envelopes(original: &Event, results: &mut [Event]) {
     let split = if results.len() > 1 { format!("{} {}", original.event_type, original.version) } else { String::new() };
     for (index, result) in results.iter_mut().enumerate() {
         result.id = original.id.of_part(index, &split);

@@ -1,5 +1,6 @@
 //! The registry: every rule of a project, proved to fit together, and the lifting of events by them.
 
+mod again;
 mod builder;
 mod coverage;
 mod inverse;
