@@ -1,9 +1,11 @@
 //! When a rule or an operation is about an event.
 
+mod never;
+
 use std::cmp::Ordering;
 use std::ops::ControlFlow;
 
-use eventlift_events::{Event, Payload, Timestamp};
+use eventlift_events::{Event, Payload, StreamName, Timestamp};
 use regex::Regex;
 use serde::Deserialize;
 use toml::Value;
@@ -125,6 +127,10 @@ impl Condition {
         if clauses.is_empty() {
             return Err(Reason::new("the condition says nothing"));
         }
+        if let Some(why) = never::contradiction(&clauses) {
+            return Err(Reason::new(format_args!("the condition never holds: {why}"))
+                .hint("everything that it says has to hold; `any = [{…}, {…}]` is one of several"));
+        }
         Ok(CompiledCondition { clauses })
     }
 
@@ -157,12 +163,16 @@ impl Condition {
             checks.push(Check::NoneOf(vec![Constant::new(value)?]));
         }
         if let Some(values) = &self.one_of {
-            checks.push(Check::OneOf(values.iter().map(Constant::new).collect::<Result<_, _>>()?));
+            checks.push(Check::OneOf(listed(values, "in")?));
         }
         if let Some(values) = &self.not_in {
-            checks.push(Check::NoneOf(values.iter().map(Constant::new).collect::<Result<_, _>>()?));
+            checks.push(Check::NoneOf(listed(values, "not_in")?));
         }
         if let Some(start) = &self.starts_with {
+            if start.is_empty() {
+                return Err(Reason::new("`starts_with` is empty, as every text starts")
+                    .hint("`type_is = \"string\"` holds for every text"));
+            }
             checks.push(Check::StartsWith(start.clone()));
         }
         let bounds = [
@@ -182,16 +192,25 @@ impl Condition {
     fn envelope(&self) -> Result<Vec<Clause>, Reason> {
         let mut clauses = Vec::new();
         if let Some(names) = &self.event_type {
-            clauses.push(Clause::EventType(names.to_vec()));
+            clauses.push(Clause::EventType(whole_names(names.to_vec(), "event_type", "event_type_matches")?));
         }
         if let Some(versions) = &self.version {
-            clauses.push(Clause::Version(versions.to_vec()));
+            let versions = versions.to_vec();
+            match &versions[..] {
+                [] => return Err(Reason::new("`version` names nothing")),
+                some if some.contains(&0) => {
+                    return Err(Reason::new("there is no version 0; versions count from 1"));
+                }
+                _ => clauses.push(Clause::Version(versions)),
+            }
         }
         if let Some(names) = &self.category {
-            clauses.push(Clause::Category(names.to_vec()));
+            let names = whole_names(names.to_vec(), "category", "stream_matches")?;
+            names.iter().try_for_each(|name| StreamName::check_category(name)).map_err(Reason::new)?;
+            clauses.push(Clause::Category(names));
         }
         if let Some(names) = &self.stream {
-            clauses.push(Clause::Stream(names.to_vec()));
+            clauses.push(Clause::Stream(whole_names(names.to_vec(), "stream", "stream_matches")?));
         }
         if let Some(pattern) = &self.event_type_matches {
             clauses.push(Clause::EventTypeMatches(regex(pattern)?));
@@ -238,7 +257,39 @@ fn compile_each(conditions: &[Condition], name: &str) -> Result<Vec<CompiledCond
     conditions.iter().map(Condition::compile).collect()
 }
 
+/// The constants of a list, which has some.
+fn listed(values: &[Value], key: &str) -> Result<Vec<Constant>, Reason> {
+    if values.is_empty() {
+        return Err(Reason::new(format_args!("`{key}` lists nothing")));
+    }
+    values.iter().map(Constant::new).collect()
+}
+
+/// Names, of which there are some. A `*` in one would stand for nothing: `pattern` is the key that takes patterns.
+fn whole_names(names: Vec<String>, key: &str, pattern: &str) -> Result<Vec<String>, Reason> {
+    if names.is_empty() {
+        return Err(Reason::new(format_args!("`{key}` names nothing")));
+    }
+    if names.iter().any(String::is_empty) {
+        return Err(Reason::new(format_args!("`{key}` holds an empty name")));
+    }
+    match names.iter().find(|name| name.contains('*')) {
+        None => Ok(names),
+        Some(name) => {
+            Err(Reason::new(format_args!("`{key}`: the `*` in {name:?} stands for nothing, names are whole"))
+                .hint(format_args!("`{pattern} = \"^User\"` takes a regular expression")))
+        }
+    }
+}
+
 fn regex(pattern: &str) -> Result<Regex, Reason> {
+    if pattern.is_empty() {
+        return Err(Reason::new("the regular expression is empty, so it is found in every name"));
+    }
+    // What has no shortest match has none.
+    if regex_syntax::parse(pattern).is_ok_and(|parsed| parsed.properties().minimum_len().is_none()) {
+        return Err(Reason::new(format_args!("there is nothing that it matches: {pattern:?}")));
+    }
     Regex::new(pattern).map_err(|error| {
         // The last line says what is wrong; those before it draw an arrow.
         let text = error.to_string();
@@ -323,7 +374,7 @@ enum Check {
     Compares(Decimal, &'static [Ordering]),
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 enum Constant {
     Text(String),
     Number(Decimal),
