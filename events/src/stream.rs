@@ -22,13 +22,19 @@ impl StreamName {
     /// Joins a category and an id. Fails when the category is empty or holds a `-`, since the name would then be
     /// read back as another category.
     pub fn from_parts(category: &str, id: &str) -> Result<Self, InvalidName> {
+        Self::check_category(category)?;
+        Ok(Self(format!("{category}-{id}").into()))
+    }
+
+    /// Fails where no stream could be in a category of this name: it is empty, or holds a `-`.
+    pub fn check_category(category: &str) -> Result<(), InvalidName> {
         if category.is_empty() {
             return Err(InvalidName::Empty("category"));
         }
         if category.contains('-') {
             return Err(InvalidName::Separator(category.to_owned()));
         }
-        Ok(Self(format!("{category}-{id}").into()))
+        Ok(())
     }
 
     /// The text before the first `-`, or the whole name.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use eventlift_events::StreamName;
 use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
@@ -175,6 +176,23 @@ impl<'i> Reader<'i> {
             return None;
         }
         Some(text)
+    }
+
+    /// Notes an empty list of categories, and names that no category can have. `key` is what problems call the list.
+    pub fn check_categories(&mut self, span: &Range<usize>, key: &str, names: &[String]) {
+        if names.is_empty() {
+            let hint = format!("leave `{key}` out where every category is meant");
+            self.note(span, format!("`{key}` names no category"), Some(hint));
+        }
+        for name in names {
+            if let Err(invalid) = StreamName::check_category(name) {
+                let hint = "a category ends at the first `-`: the stream order-7 is in the category order";
+                self.note(span, format!("`{key}`: {invalid}"), Some(hint.to_owned()));
+            } else if name.contains('*') {
+                let message = format!("`{key}`: the `*` in {name:?} stands for nothing, categories are named whole");
+                self.note(span, message, Some("list the categories".to_owned()));
+            }
+        }
     }
 
     /// What was compiled from a key's value; a failure is noted.

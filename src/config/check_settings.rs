@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use eventlift_events::EventType;
+use eventlift_events::{EventType, StreamName};
 use serde::Deserialize;
 
 use super::WrongValue;
@@ -61,7 +61,8 @@ impl Written {
             read.push(check.check()?);
         }
         let first_types = self.first_types.into_iter().map(|(category, types)| {
-            let types = event_types(&types).map_err(|problem| WrongValue {
+            let possible = StreamName::check_category(&category).map_err(|invalid| invalid.to_string());
+            let types = possible.and_then(|()| event_types(&types)).map_err(|problem| WrongValue {
                 keys: vec!["checks".to_owned(), "first_types".to_owned()],
                 message: format!("[checks] first_types: {category}: {problem}"),
                 hint: Some("such as first_types = { user = [\"UserCreated\"] }".to_owned()),
@@ -123,6 +124,9 @@ impl WrittenCheck {
 impl WrittenExpectation {
     fn expectation(self, name: &str) -> Result<Expectation, WrongValue> {
         let bounds = match self {
+            Self::Number(number) if number.is_nan() => {
+                return Err(wrong(name, "`expect`: no number equals nan", None));
+            }
             Self::Number(number) => return Ok(Expectation::equals(number)),
             Self::Table(bounds) => bounds,
         };
@@ -132,6 +136,16 @@ impl WrittenExpectation {
                 Ok(Expectation::equals(number))
             }
             WrittenBounds { equals: None, at_least: None, at_most: None, empty: Some(true) } => Ok(Expectation::Empty),
+            WrittenBounds { at_least: Some(least), at_most: Some(most), .. } if least > most => {
+                Err(wrong(name, &format!("`expect`: no number is at least {least} and at most {most}"), hint))
+            }
+            WrittenBounds { equals: Some(number), .. }
+            | WrittenBounds { at_least: Some(number), .. }
+            | WrittenBounds { at_most: Some(number), .. }
+                if number.is_nan() =>
+            {
+                Err(wrong(name, "`expect`: no number compares with nan", hint))
+            }
             WrittenBounds { equals: None, at_least, at_most, empty: None }
                 if at_least.is_some() || at_most.is_some() =>
             {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use eventlift_events::{Event, EventType, SchemaVersion};
-use eventlift_language::{Fingerprint, Place, Reason};
+use eventlift_language::{CompiledCondition, Fingerprint, Place, Reason};
 
 use crate::transformer::{Shape, Transformer};
 use crate::upcaster::{Body, Guard, Yielded, body};
@@ -84,7 +84,8 @@ impl Rule {
 
     /// Gives it a way back, for the [`inverse`](crate::Registry::inverse) of a registry: `function` gets every event in
     /// the new schema that has one of these types (all, where none is named) and makes of it what it was before this
-    /// rule. `fingerprint` as for [`new`](Self::new).
+    /// rule. `fingerprint` as for [`new`](Self::new). What goes back is lifted again by this rule, and fails where that
+    /// does not give the event, unless it is declared to be [lossy](Self::lossy_down).
     pub fn with_down<Y: Yielded, T: Into<String>>(
         mut self,
         types: impl IntoIterator<Item = T>,
@@ -94,6 +95,13 @@ impl Rule {
         let types = types.into_iter().map(|pattern| TypePattern::parse(pattern.into())).collect();
         let matches = Matches { types, ..Matches::default() };
         self.down = Down::function(fingerprint.into(), self.shape, matches, function);
+        self
+    }
+
+    /// Declares that the way back may lose something: what went back may be lifted to something else than it was.
+    /// Without a way back it says nothing.
+    pub fn lossy_down(mut self) -> Self {
+        self.down.lose();
         self
     }
 
@@ -166,6 +174,20 @@ impl Matches {
         !self.types.is_empty() && self.types.iter().all(|pattern| matches!(pattern, TypePattern::Name(_)))
     }
 
+    /// Whether a condition holds for none of what is matched, as far as that follows from both.
+    pub(crate) fn never_with(&self, condition: &CompiledCondition) -> bool {
+        let names: Vec<&str> = match self.only_names() {
+            true => self.types.iter().filter_map(TypePattern::name).collect(),
+            false => Vec::new(),
+        };
+        let by_type = names.iter().all(|name| condition.excludes(Some(name), None, None));
+        let by_version = self.versions.iter().all(|version| condition.excludes(None, Some(*version), None));
+        let by_category = self.categories.iter().all(|category| condition.excludes(None, None, Some(category)));
+        !names.is_empty() && by_type
+            || !self.versions.is_empty() && by_version
+            || !self.categories.is_empty() && by_category
+    }
+
     /// Adds what is matched to a fingerprint.
     pub(crate) fn fingerprint(&self, mut fingerprint: Fingerprint) -> Fingerprint {
         fingerprint = fingerprint.number(self.types.len() as u64);
@@ -194,6 +216,13 @@ impl TypePattern {
             return Self::Prefix(text);
         }
         Self::Name(text)
+    }
+
+    fn name(&self) -> Option<&str> {
+        match self {
+            Self::Name(name) => Some(name),
+            Self::Prefix(_) => None,
+        }
     }
 
     fn matches(&self, name: &str) -> bool {

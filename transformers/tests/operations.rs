@@ -125,3 +125,47 @@ fn every_operation_does_what_its_golden_file_says() {
     assert!(uncovered.is_empty(), "operations without a golden file: {uncovered:?}");
     assert!(drift.is_empty(), "{} cases differ:\n\n{}", drift.len(), drift.join("\n\n"));
 }
+
+#[test]
+fn operations_that_an_earlier_one_makes_impossible_are_refused_and_no_others() {
+    let compile = |text: &str| {
+        let table: toml::Table = toml::from_str(&format!("list = [{text}]")).unwrap();
+        let list: Vec<Operation> = table["list"].clone().try_into().unwrap();
+        Operations::compile(list, &Keys::new()).map(|_| ()).map_err(|error| error.to_string())
+    };
+    for (text, expected) in [
+        ("{ remove = '/a' }, { parse = '/a', to = 'integer' }", "/a is never there: operation 1 has taken /a away"),
+        ("{ rename = '/a', to = '/b' }, { copy = '/a', to = '/c' }", "/a is never there"),
+        ("{ wrap = ['/a', '/b'], into = '/w' }, { join = ['/a', '/c'], with = '', into = '/d' }", "/a is never there"),
+        ("{ join = ['/a', '/b'], with = '', into = '/c' }, { remove = ['/x', '/b'] }", "/b is never there"),
+        ("{ split = '/a', on = ' ', into = ['/b', '/c'] }, { format = '/a/x' }", "operation 1 has taken /a away"),
+        ("{ set = '/a', value = 1 }, { rename = '/b', to = '/a' }", "/a is always there: operation 1 makes it"),
+        ("{ copy = '/a', to = '/b' }, { wrap = ['/c'], into = '/b' }", "/b is always there"),
+        ("{ remove = '/a' }, { map = '/a', values = { A = 1 }, when = { path = '/b', exists = true } }", "never there"),
+    ] {
+        let error = compile(text).err();
+        assert!(error.as_ref().is_some_and(|error| error.contains(expected)), "{text}: {error:?}");
+    }
+    for text in [
+        "{ remove = '/a', optional = true }, { rename = '/b', to = '/a' }, { parse = '/a', to = 'integer' }",
+        "{ remove = '/a' }, { parse = '/a', to = 'integer', optional = true }",
+        "{ remove = '/a', when = { path = '/b', exists = true } }, { parse = '/a', to = 'integer' }",
+        "{ remove = '/a' }, { set = '/a/b', value = 1 }, { parse = '/a/b', to = 'integer' }, { unwrap = '/a' }",
+        "{ remove = '/w/a' }, { set = '/w', value = { a = 1 } }, { rename = '/w/a', to = '/b' }",
+        "{ remove = '/w/a' }, { set = '', value = { w = { a = 1 } } }, { rename = '/w/a', to = '/b' }",
+        "{ unwrap = '/a' }, { unwrap = '/a/b' }",
+        "{ remove = '/a' }, { unwrap = '/w' }, { rename = '/a', to = '/b' }",
+        "{ remove = '/b' }, { extract = '/a', pattern = '{b} {c}' }, { parse = '/b', to = 'integer' }",
+        "{ remove = '/b' }, { extract = '/x/a', pattern = '{b}', into = { b = '/b' } }, { format = '/b' }",
+        "{ remove = '/l/0' }, { rename = '/l/0', to = '/b' }",
+        "{ rename = '/l/*/a', to = '/l/*/b' }, { set = '/l/*/a', value = 1 }",
+        "{ set = '/a', value = 1 }, { rename = '/b', to = '/a', replace = true }",
+        "{ set = '/a', value = 1 }, { remove = '/a' }, { rename = '/b', to = '/a' }",
+        "{ split = '/a', on = ' ', into = ['/b', '/c'], fewer = 'omit' }, { rename = '/d', to = '/c' }",
+        "{ rename = '/a', to = '/b' }, { rename = '/b', to = '/a' }, { format = '/a' }",
+        "{ wrap = ['/a'], into = '/a' }, { format = '/a/a' }",
+        "{ split = '/a', on = ' ', into = ['/a', '/b'] }, { format = '/a' }",
+    ] {
+        assert_eq!(compile(text), Ok(()), "{text}");
+    }
+}

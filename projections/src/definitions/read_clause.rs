@@ -92,11 +92,14 @@ fn without_key(reader: &mut Reader<'_>, table: &mut TomlTable<'_>) {
 /// A type or a list of types; none where the key is missing.
 fn event_types<'i>(reader: &mut Reader<'i>, table: &mut TomlTable<'i>) -> Option<Vec<EventType>> {
     let (names, span) = texts(reader, table, "event")?;
-    let types: Vec<EventType> = names.into_iter().filter_map(|name| EventType::new(name).ok()).collect();
-    if types.is_empty() {
+    if names.is_empty() || names.iter().any(String::is_empty) {
         reader.note(&span, "`event` names no type", None);
     }
-    Some(types)
+    if let Some(name) = names.iter().find(|name| name.contains('*')) {
+        let message = format!("`event`: the `*` in {name:?} stands for nothing, types are named whole");
+        reader.note(&span, message, Some("list the types".to_owned()));
+    }
+    Some(names.into_iter().filter_map(|name| EventType::new(name).ok()).collect())
 }
 
 /// A text or a list of texts; none where the key is missing.
@@ -204,7 +207,7 @@ fn read_changes<'i>(
     for verb in Verb::ALL {
         read_operations(reader, table, verb, columns, has_items, &mut operations);
     }
-    let clear = clear(reader, table, columns);
+    let clear = clear(reader, table, columns, &operations);
     let jq = reader.jq(table, "jq").map(Box::new);
     if reader.problems.len() > problems {
         return None;
@@ -355,13 +358,28 @@ fn read_operations<'i>(
     }
 }
 
-fn clear<'i>(reader: &mut Reader<'i>, table: &mut TomlTable<'i>, columns: &Table) -> Vec<usize> {
+fn clear<'i>(
+    reader: &mut Reader<'i>,
+    table: &mut TomlTable<'i>,
+    columns: &Table,
+    operations: &[Operation],
+) -> Vec<usize> {
     let Some(value) = table.take("clear") else { return Vec::new() };
-    let mut places = Vec::new();
-    for item in reader.array(value, "`clear`") {
+    let span = value.span();
+    let mut places: Vec<usize> = Vec::new();
+    let items = reader.array(value, "`clear`");
+    if items.is_empty() {
+        reader.note(&span, "`clear` names no column", None);
+    }
+    for item in items {
         let span = item.span();
         let Some(name) = reader.deserialize::<String>(item, "`clear`") else { continue };
-        places.extend(column_to_change(reader, columns, &span, &name));
+        let Some(place) = column_to_change(reader, columns, &span, &name) else { continue };
+        if let Some(other) = operations.iter().find(|operation| operation.place == place) {
+            let message = format!("`clear` and `{}` change the same column, `{name}`", other.verb.as_str());
+            reader.note(&span, message, Some("remove one of them".to_owned()));
+        }
+        places.push(place);
     }
     places
 }

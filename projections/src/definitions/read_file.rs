@@ -45,10 +45,7 @@ pub(super) fn definition<'i>(reader: &mut Reader<'i>, mut file: TomlTable<'i>, p
     let is_aggregate = file.has("aggregate") || file.has("state");
     let kind = if is_aggregate { "aggregate" } else { "projection" };
     let (name, span) = name(reader, &mut file, kind, path)?;
-    let mut understood = Understood {
-        categories: texts(reader, &mut file, "from").map(|(names, _)| names.into_iter().collect()).unwrap_or_default(),
-        ..Understood::default()
-    };
+    let mut understood = Understood { categories: categories(reader, &mut file), ..Understood::default() };
     let problems = reader.problems.len();
     let (Tables { tables, rollups, places }, state) = match is_aggregate {
         true => {
@@ -94,6 +91,13 @@ pub(super) fn definition<'i>(reader: &mut Reader<'i>, mut file: TomlTable<'i>, p
         false => reader.finish(file, "the file of a projection", PROJECTION_KEYS),
     }
     Some(Definition { fold, tables: places, tests })
+}
+
+/// Reads `from`, the categories whose events are folded; none where it is every one.
+fn categories<'i>(reader: &mut Reader<'i>, file: &mut TomlTable<'i>) -> BTreeSet<String> {
+    let Some((names, span)) = texts(reader, file, "from") else { return BTreeSet::new() };
+    reader.check_categories(&span, "from", &names);
+    names.into_iter().collect()
 }
 
 fn fingerprint(file: &TomlTable<'_>) -> Fingerprint {

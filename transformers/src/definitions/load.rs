@@ -302,7 +302,7 @@ impl SchemaFiles<'_> {
 fn sort_files(
     files: impl IntoIterator<Item = (PathBuf, String)>,
 ) -> (BTreeMap<PathBuf, String>, Vec<(PathBuf, String)>) {
-    let is_json = |path: &Path| path.extension().is_some_and(|extension| extension == "json");
+    let is_json = |path: &Path| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"));
     let (schemas, definitions): (Vec<_>, Vec<_>) = files.into_iter().partition(|(path, _)| is_json(path));
     (schemas.into_iter().collect(), definitions)
 }

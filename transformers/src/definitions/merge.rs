@@ -97,8 +97,13 @@ fn into<'i>(reader: &mut Reader<'i>, value: Value<'i>) -> Option<(EventType, Sch
     Some((EventType::new(event_type?).ok()?, SchemaVersion::new(version)?))
 }
 
+/// Whether one path leads to the other, or into it, so that only one of them can be written.
+fn overlap(one: &Pointer, other: &Pointer) -> bool {
+    one.segments().starts_with(other.segments()) || other.segments().starts_with(one.segments())
+}
+
 fn fields<'i>(reader: &mut Reader<'i>, value: Value<'i>) -> Vec<MergedField> {
-    let mut fields = Vec::new();
+    let mut fields: Vec<MergedField> = Vec::new();
     for item in reader.array(value, "`data`") {
         let span = item.span();
         let Some(written) = reader.deserialize::<WrittenField>(item, "data") else { continue };
@@ -121,6 +126,17 @@ fn fields<'i>(reader: &mut Reader<'i>, value: Value<'i>) -> Vec<MergedField> {
         };
         if from.has_wildcard() || into.has_wildcard() || into.segments().is_empty() {
             reader.note(&span, "a field of a merge has paths without `*`, and `into` names a field", None);
+            continue;
+        }
+        if let Some(other) = fields.iter().find(|field| overlap(&field.into, &into)) {
+            let message = match other.into == into {
+                true => format!("two fields of the merge go to {into}"),
+                false => format!(
+                    "two fields of the merge go to {into} and {}, of which one leads into the other",
+                    other.into
+                ),
+            };
+            reader.note(&span, message, Some("`into` gives one of them another place".to_owned()));
             continue;
         }
         fields.push(MergedField { take, from, into, optional });

@@ -1,7 +1,7 @@
 //! Reading what a definition does to an event: operations, filters, streams and endings.
 
 use eventlift_events::{EventType, SchemaVersion};
-use eventlift_language::{Fingerprint, Reader, Table, Value};
+use eventlift_language::{Fingerprint, Reader, Reason, Table, Value};
 
 use super::actions::{Actions, Changes, Destination, Ending, Part};
 use super::down::Undo;
@@ -93,14 +93,20 @@ fn changes<'i>(
 
 /// Reads `stream` or `category`.
 pub(super) fn destination<'i>(reader: &mut Reader<'i>, table: &mut Table<'i>) -> Option<Destination> {
-    let stream = template(reader, table, "stream").map(Destination::Stream);
-    let category = template(reader, table, "category").map(Destination::Category);
+    let stream = template(reader, table, "stream", Template::check_stream).map(Destination::Stream);
+    let category = template(reader, table, "category", Template::check_category).map(Destination::Category);
     stream.or(category)
 }
 
-fn template<'i>(reader: &mut Reader<'i>, table: &mut Table<'i>, key: &str) -> Option<Template> {
+fn template<'i>(
+    reader: &mut Reader<'i>,
+    table: &mut Table<'i>,
+    key: &str,
+    check: impl Fn(&Template) -> Result<(), Reason>,
+) -> Option<Template> {
     let (text, span): (String, _) = reader.get_spanned(table, key)?;
-    reader.compiled(&span, key, Template::parse(&text))
+    let template = Template::parse(&text).and_then(|template| check(&template).map(|()| template));
+    reader.compiled(&span, key, template)
 }
 
 /// Reads a list of operations, and what takes them back.

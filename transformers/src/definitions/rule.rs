@@ -134,6 +134,10 @@ pub(super) fn upcast<'i>(reader: &mut Reader<'i>, mut table: Table<'i>, event_ty
     let new_type = reader.text(&mut table, "type");
     let yields = yields(reader, &mut table);
     let guard = guard(reader, &mut table);
+    if guard.as_ref().is_some_and(|guard| guard.excludes(Some(event_type), Some(from), None)) {
+        let hint = Some("its `when` is about another type or version".to_owned());
+        reader.note(&span, format!("[[upcast]] takes no event: it is for {event_type} version {from} only"), hint);
+    }
     let down = table.take("down");
     let tests = reader.tables(&mut table, "test");
     let target = new_type.clone().unwrap_or_else(|| event_type.to_owned());
@@ -186,6 +190,10 @@ pub(super) fn general<'i>(reader: &mut Reader<'i>, mut table: Table<'i>, keys: &
     let new_type = reader.text(&mut table, "type");
     let yields = yields(reader, &mut table);
     let guard = guard(reader, &mut table);
+    if guard.as_ref().is_some_and(|guard| matches.never_with(guard)) {
+        let hint = Some("`match` and `when` both have to hold".to_owned());
+        reader.note(&span, "[[rule]] takes no event: its `when` holds for none that `match` lets through", hint);
+    }
     let down = table.take("down");
     let tests = reader.tables(&mut table, "test");
     let defaults = PartDefaults { event_type: None, version: None };
@@ -241,15 +249,38 @@ fn matches<'i>(reader: &mut Reader<'i>, table: &mut Table<'i>) -> Matches {
     let mut matches = Matches::default();
     let Some(value) = table.take("match") else { return matches };
     let Some(mut table) = reader.table(value, "`match`") else { return matches };
+    if table.entries.is_empty() {
+        let hint = "leave `match` out where the rule takes every event".to_owned();
+        reader.note(&table.span, "`match` says nothing", Some(hint));
+    }
     if let Some((types, span)) = reader.get_spanned::<Vec<String>>(&mut table, "types") {
         if types.is_empty() || types.iter().any(String::is_empty) {
             reader.note(&span, "`types` names no type", Some("\"*\" stands for every type".to_owned()));
         }
+        for name in types.iter().filter(|name| name.trim_end_matches('*').contains('*') || name.ends_with("**")) {
+            let hint = "\"User*\" stands for every type that starts with User".to_owned();
+            reader.note(&span, format!("`types`: a `*` stands at the end of a name only, not in {name:?}"), Some(hint));
+        }
         matches.types = types.into_iter().map(TypePattern::parse).collect();
     }
-    matches.categories = reader.get(&mut table, "categories").unwrap_or_default();
-    matches.categories.extend(reader.text(&mut table, "category"));
-    matches.versions = reader.get(&mut table, "versions").unwrap_or_default();
+    if let Some((categories, span)) = reader.get_spanned::<Vec<String>>(&mut table, "categories") {
+        reader.check_categories(&span, "categories", &categories);
+        matches.categories = categories;
+    }
+    if let Some((category, span)) = reader.get_spanned::<String>(&mut table, "category") {
+        reader.check_categories(&span, "category", std::slice::from_ref(&category));
+        matches.categories.push(category);
+    }
+    if let Some((versions, span)) = reader.get_spanned::<Vec<u32>>(&mut table, "versions") {
+        if versions.is_empty() {
+            let hint = "leave `versions` out where every version is meant".to_owned();
+            reader.note(&span, "`versions` names no version", Some(hint));
+        }
+        if versions.contains(&0) {
+            reader.note(&span, "`versions`: there is no version 0; versions count from 1", None);
+        }
+        matches.versions = versions;
+    }
     reader.finish(table, "`match`", MATCH_KEYS);
     matches
 }

@@ -1,6 +1,6 @@
 //! Names made of parts of an event: `customer-{stream.id}`, `user-{/user/id}`.
 
-use eventlift_events::{Event, Payload};
+use eventlift_events::{Event, Payload, StreamName};
 use eventlift_language::Reason;
 use eventlift_language::json::{Document, Pointer, decode};
 
@@ -47,6 +47,39 @@ impl Template {
             pieces.push(Piece::Text(literal));
         }
         Ok(Self(pieces))
+    }
+
+    /// Why it can't name a stream, whatever the event is.
+    pub(super) fn check_stream(&self) -> Result<(), Reason> {
+        if self.0.is_empty() {
+            return Err(Reason::new("it is empty, and no stream has an empty name"));
+        }
+        Ok(())
+    }
+
+    /// Why it can't name a category, whatever the event is.
+    pub(super) fn check_category(&self) -> Result<(), Reason> {
+        if self.0.is_empty() {
+            return Err(Reason::new("it is empty, and no category has an empty name"));
+        }
+        for piece in &self.0 {
+            match piece {
+                Piece::Text(text) => {
+                    StreamName::check_category(text).map_err(|invalid| {
+                        Reason::new(invalid)
+                            .hint("`stream = \"…\"` names the whole stream, with its category before the first `-`")
+                    })?;
+                }
+                Piece::StreamName => {
+                    return Err(Reason::new(
+                        "{stream} is the whole name, and what has an id holds a `-`, which ends a category",
+                    )
+                    .hint("{stream.category} is the category before"));
+                }
+                Piece::StreamId | Piece::StreamCategory | Piece::Data(_) | Piece::Metadata(_) => {}
+            }
+        }
+        Ok(())
     }
 
     /// The text, where it is the same for every event.

@@ -8,6 +8,7 @@ use jiff::tz::{TimeZone, TimeZoneDatabase};
 use jiff::{Timestamp, Zoned};
 use serde::Deserialize;
 
+use crate::operations::effects::Effects;
 use crate::operations::inverse::lossy;
 use crate::operations::keys::Keys;
 use crate::operations::place::{Conversion, Edit, InPlace, Null};
@@ -50,6 +51,10 @@ enum Ambiguous {
 }
 
 impl Date {
+    pub(crate) fn effects(&self) -> Effects {
+        Effects::in_place(&self.date, self.optional)
+    }
+
     pub(crate) fn compile(self, _: &Keys) -> Result<Edit, Reason> {
         let database = TimeZoneDatabase::bundled();
         let from = Style::parse(&self.from);

@@ -4,6 +4,7 @@ use eventlift_language::json::{Node, Place, Pointer, encode, path_text};
 use eventlift_language::{Condition, Reason};
 use serde::Deserialize;
 
+use crate::operations::effects::Effects;
 use crate::operations::inverse::lossy;
 use crate::operations::keys::Keys;
 use crate::operations::place::{Action, Edit, anchored_all, apart, needs_field};
@@ -43,6 +44,19 @@ enum Otherwise {
 }
 
 impl Extract {
+    pub(crate) fn effects(&self) -> Effects {
+        // Where the parts go is known once the pattern is read.
+        let mut effects = Effects::in_place(&self.extract, self.optional);
+        effects.optional |= self.otherwise == Otherwise::Keep;
+        if !self.keep {
+            effects.takes.push(self.extract.clone());
+        }
+        effects.spills.push(self.extract.clone());
+        let targets = self.into.values().filter_map(|target| Pointer::parse(target.as_str()?).ok());
+        effects.spills.extend(targets);
+        effects
+    }
+
     pub(crate) fn compile(self, _: &Keys) -> Result<Edit, Reason> {
         let pattern = Pattern::parse(&self.pattern)?;
         let names: Vec<&String> = pattern.names().collect();

@@ -6,6 +6,7 @@ use eventlift_language::json::{Node, Place, Pointer, Segment, only, path_text};
 use eventlift_language::{Condition, Reason};
 use serde::Deserialize;
 
+use crate::operations::effects::Effects;
 use crate::operations::inverse::{Given, MoveBack, TakeAway, lossy, nothing_replaced, only_members};
 use crate::operations::keys::Keys;
 use crate::operations::place::{Action, Edit, Path, anchored, missing, needs_field, taking_order};
@@ -25,6 +26,16 @@ pub(crate) struct Rename {
 }
 
 impl Rename {
+    pub(crate) fn effects(&self) -> Effects {
+        Effects::moved(
+            std::slice::from_ref(&self.rename),
+            std::slice::from_ref(&self.to),
+            false,
+            self.optional,
+            self.replace,
+        )
+    }
+
     pub(crate) fn compile(self, _: &Keys) -> Result<Edit, Reason> {
         let (base, [from, to]) = from_to(&self.rename, &self.to)?;
         let (optional, replace) = (self.optional, self.replace);
@@ -67,6 +78,16 @@ pub(crate) struct Copy {
 }
 
 impl Copy {
+    pub(crate) fn effects(&self) -> Effects {
+        Effects::moved(
+            std::slice::from_ref(&self.copy),
+            std::slice::from_ref(&self.to),
+            true,
+            self.optional,
+            self.replace,
+        )
+    }
+
     pub(crate) fn compile(self, _: &Keys) -> Result<Edit, Reason> {
         let (base, [from, to]) = anchored([&self.copy, &self.to])?;
         needs_field(&to, &self.to)?;
@@ -101,6 +122,16 @@ pub(crate) struct Move {
 }
 
 impl Move {
+    pub(crate) fn effects(&self) -> Effects {
+        Effects::moved(
+            std::slice::from_ref(&self.from),
+            std::slice::from_ref(&self.to),
+            false,
+            self.optional,
+            self.replace,
+        )
+    }
+
     pub(crate) fn compile(self, _: &Keys) -> Result<Edit, Reason> {
         let (base, [from, to]) = from_to(&self.from, &self.to)?;
         let (optional, replace) = (self.optional, self.replace);
@@ -135,6 +166,15 @@ enum OneOrMany {
 }
 
 impl Remove {
+    pub(crate) fn effects(&self) -> Effects {
+        let pointers = match &self.remove {
+            OneOrMany::One(pointer) => std::slice::from_ref(pointer),
+            OneOrMany::Many(pointers) => pointers,
+        };
+        let removed: Vec<Pointer> = pointers.iter().filter_map(|text| Pointer::parse(text).ok()).collect();
+        Effects::moved(&removed, &[], false, self.optional, false)
+    }
+
     pub(crate) fn compile(self, _: &Keys) -> Result<Edit, Reason> {
         let pointers = match self.remove {
             OneOrMany::One(pointer) => vec![pointer],

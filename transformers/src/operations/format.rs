@@ -4,6 +4,7 @@ use eventlift_language::json::{Decimal, Kind, Node, Place, Pointer, compact, enc
 use eventlift_language::{Condition, Reason};
 use serde::Deserialize;
 
+use crate::operations::effects::Effects;
 use crate::operations::inverse::lossy;
 use crate::operations::keys::Keys;
 use crate::operations::place::{Conversion, Edit, InPlace, Null};
@@ -31,6 +32,10 @@ enum Target {
 }
 
 impl Format {
+    pub(crate) fn effects(&self) -> Effects {
+        Effects::in_place(&self.format, self.optional)
+    }
+
     pub(crate) fn compile(self, _: &Keys) -> Result<Edit, Reason> {
         const MOST_DECIMALS: usize = 1_000;
         if self.decimals.is_some_and(|decimals| decimals > MOST_DECIMALS) {

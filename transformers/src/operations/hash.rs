@@ -6,6 +6,7 @@ use hmac::{Hmac, Mac};
 use serde::Deserialize;
 use sha2::Sha256;
 
+use crate::operations::effects::Effects;
 use crate::operations::keys::{Keys, hex};
 use crate::operations::place::{Conversion, Edit, InPlace, Null};
 
@@ -22,6 +23,10 @@ pub(crate) struct Hash {
 }
 
 impl Hash {
+    pub(crate) fn effects(&self) -> Effects {
+        Effects::in_place(&self.hash, self.optional)
+    }
+
     pub(crate) fn compile(self, keys: &Keys) -> Result<Edit, Reason> {
         let Some(mac) = keys.mac(&self.key) else {
             return Err(

@@ -4,6 +4,7 @@ use eventlift_language::json::{Kind, Node, Place, Pointer, encode, inner};
 use eventlift_language::{Condition, Reason};
 use serde::Deserialize;
 
+use crate::operations::effects::Effects;
 use crate::operations::inverse::lossy;
 use crate::operations::keys::Keys;
 use crate::operations::place::{Action, Edit, Path, anchored_all, apart, missing, needs_field, null, taking_order};
@@ -31,6 +32,10 @@ pub(crate) struct Join {
 }
 
 impl Join {
+    pub(crate) fn effects(&self) -> Effects {
+        Effects::moved(&self.join, std::slice::from_ref(&self.into), self.keep, self.optional, self.replace)
+    }
+
     pub(crate) fn compile(self, _: &Keys) -> Result<Edit, Reason> {
         if self.join.is_empty() {
             return Err(Reason::new("it names no field"));

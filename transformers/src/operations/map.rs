@@ -8,6 +8,7 @@ use serde::Deserialize;
 use toml::Value;
 
 use crate::operations::constant::{constant, to_json};
+use crate::operations::effects::Effects;
 use crate::operations::inverse::lossy;
 use crate::operations::keys::Keys;
 use crate::operations::place::{Conversion, Edit, InPlace, Null};
@@ -36,6 +37,10 @@ struct Constant {
 }
 
 impl Map {
+    pub(crate) fn effects(&self) -> Effects {
+        Effects::in_place(&self.map, self.optional)
+    }
+
     pub(crate) fn compile(self, _: &Keys) -> Result<Edit, Reason> {
         let mut values = BTreeMap::new();
         for (from, to) in self.values {

@@ -14,6 +14,7 @@
 
 mod constant;
 mod date;
+mod effects;
 mod extract;
 mod fields;
 mod format;

@@ -5,6 +5,7 @@ use serde::de::{self, DeserializeOwned};
 use serde::{Deserialize, Deserializer};
 
 use crate::operations::date::Date;
+use crate::operations::effects::Effects;
 use crate::operations::extract::Extract;
 use crate::operations::fields::{Copy, Move, Remove, Rename};
 use crate::operations::format::Format;
@@ -57,6 +58,11 @@ macro_rules! kinds {
 
             pub(crate) fn compile(self, keys: &Keys) -> Result<Edit, Reason> {
                 match self.kind { $(Kind::$kind(operation) => operation.compile(keys)),* }
+            }
+
+            /// What it does to which paths, as far as that is certain.
+            pub(crate) fn effects(&self) -> Effects {
+                match &self.kind { $(Kind::$kind(operation) => operation.effects().plain()),* }
             }
 
             /// What takes it back, or why nothing does.

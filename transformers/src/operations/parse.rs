@@ -4,6 +4,7 @@ use eventlift_language::json::{Kind, Node, Place, Pointer, decode, is_integer, i
 use eventlift_language::{Condition, Reason};
 use serde::Deserialize;
 
+use crate::operations::effects::Effects;
 use crate::operations::format::Format;
 use crate::operations::inverse::lossy;
 use crate::operations::keys::Keys;
@@ -36,6 +37,10 @@ enum Target {
 }
 
 impl Parse {
+    pub(crate) fn effects(&self) -> Effects {
+        Effects::in_place(&self.parse, self.optional)
+    }
+
     pub(crate) fn compile(self, _: &Keys) -> Result<Edit, Reason> {
         InPlace::edit(&self.parse, self.optional, Null::IsMissing, self.to)
     }

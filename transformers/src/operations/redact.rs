@@ -6,6 +6,7 @@ use serde::Deserialize;
 use toml::Value;
 
 use crate::operations::constant::constant;
+use crate::operations::effects::Effects;
 use crate::operations::keys::Keys;
 use crate::operations::place::{Conversion, Edit, InPlace, Null};
 
@@ -23,6 +24,10 @@ pub(crate) struct Redact {
 }
 
 impl Redact {
+    pub(crate) fn effects(&self) -> Effects {
+        Effects::in_place(&self.redact, self.optional)
+    }
+
     pub(crate) fn compile(self, _: &Keys) -> Result<Edit, Reason> {
         let json = match (self.with, self.json) {
             (None, None) => "null".to_owned(),

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use toml::Value;
 
 use crate::operations::constant::constant;
+use crate::operations::effects::Effects;
 use crate::operations::inverse::{Given, TakeAway, lossy, only_members};
 use crate::operations::keys::Keys;
 use crate::operations::place::{Action, Edit, Path, anchored, needs_field};
@@ -25,6 +26,15 @@ pub(crate) struct Set {
 }
 
 impl Set {
+    pub(crate) fn effects(&self) -> Effects {
+        Effects {
+            makes: vec![self.set.clone()],
+            alters: vec![self.set.clone()],
+            optional: self.optional,
+            ..Effects::default()
+        }
+    }
+
     pub(crate) fn compile(self, _: &Keys) -> Result<Edit, Reason> {
         let (base, [path]) = anchored([&self.set])?;
         let json = constant(self.value, self.json)?;
@@ -71,6 +81,15 @@ pub(crate) struct Default {
 }
 
 impl Default {
+    pub(crate) fn effects(&self) -> Effects {
+        Effects {
+            makes: vec![self.default.clone()],
+            alters: vec![self.default.clone()],
+            optional: self.optional,
+            ..Effects::default()
+        }
+    }
+
     pub(crate) fn compile(self, _: &Keys) -> Result<Edit, Reason> {
         let (base, [path]) = anchored([&self.default])?;
         let json = constant(self.value, self.json)?;

@@ -4,6 +4,7 @@ use eventlift_language::json::{Kind, Node, Place, Pointer, decode, encode};
 use eventlift_language::{Condition, Reason};
 use serde::Deserialize;
 
+use crate::operations::effects::Effects;
 use crate::operations::inverse::{lossy, nothing_replaced};
 use crate::operations::join::Join;
 use crate::operations::keys::Keys;
@@ -62,6 +63,22 @@ enum Fewer {
 }
 
 impl Split {
+    pub(crate) fn effects(&self) -> Effects {
+        let targets = match &self.into {
+            Into::Array(target) => std::slice::from_ref(target),
+            Into::Fields(targets) => targets,
+        };
+        let targets: Vec<Pointer> = targets.iter().filter_map(|text| Pointer::parse(text).ok()).collect();
+        let mut effects =
+            Effects::moved(std::slice::from_ref(&self.split), &targets, self.keep, self.optional, self.replace);
+        if self.fewer == Fewer::Omit {
+            // The first one is always there.
+            effects.makes.truncate(1);
+            effects.free.truncate(1);
+        }
+        effects
+    }
+
     pub(crate) fn compile(self, _: &Keys) -> Result<Edit, Reason> {
         if self.on.is_empty() {
             return Err(Reason::new("`on` is empty, so there is nothing to split on"));

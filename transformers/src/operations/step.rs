@@ -4,6 +4,7 @@ use eventlift_events::{Event, Payload};
 use eventlift_language::json::{Document, is_json};
 use eventlift_language::{CompiledCondition, Reason, Subject};
 
+use crate::operations::effects::Known;
 use crate::operations::keys::Keys;
 use crate::operations::operation::Operation;
 use crate::operations::place::Edit;
@@ -25,14 +26,17 @@ struct Step {
 
 impl Operations {
     /// Checks operations and makes them ready: paths, patterns, formats and conditions are taken apart, keys looked
-    /// up. Fails with the first operation that can't be right.
+    /// up. Fails with the first operation that can't be right, alone or after those before it.
     pub fn compile(operations: Vec<Operation>, keys: &Keys) -> Result<Self, OperationError> {
         let mut steps = Vec::with_capacity(operations.len());
+        let mut known = Known::default();
         for (index, operation) in operations.into_iter().enumerate() {
             let name = operation.name();
             let fail = |reason: Reason| OperationError { index, operation: name, reason };
             let when = operation.condition().map(|when| when.compile().map_err(fail)).transpose()?;
+            let effects = operation.effects();
             let edit = operation.compile(keys).map_err(fail)?;
+            known.follow(index, &effects, when.is_some()).map_err(fail)?;
             steps.push(Step { name, back: false, when, edit });
         }
         Ok(Self { steps })

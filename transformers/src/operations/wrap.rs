@@ -6,6 +6,7 @@ use eventlift_language::json::{Member, Node, Place, Pointer, Segment, only, same
 use eventlift_language::{Condition, Reason};
 use serde::Deserialize;
 
+use crate::operations::effects::Effects;
 use crate::operations::fields::Each;
 use crate::operations::inverse::{MoveBack, lossy, nothing_replaced, only_members};
 use crate::operations::keys::Keys;
@@ -28,6 +29,10 @@ pub(crate) struct Wrap {
 }
 
 impl Wrap {
+    pub(crate) fn effects(&self) -> Effects {
+        Effects::moved(&self.wrap, std::slice::from_ref(&self.into), false, self.optional, self.replace)
+    }
+
     pub(crate) fn compile(self, _: &Keys) -> Result<Edit, Reason> {
         if self.wrap.is_empty() {
             return Err(Reason::new("it names no field"));
@@ -131,6 +136,12 @@ pub(crate) struct Unwrap {
 }
 
 impl Unwrap {
+    pub(crate) fn effects(&self) -> Effects {
+        let mut effects = Effects::moved(std::slice::from_ref(&self.unwrap), &[], false, self.optional, false);
+        effects.spills.push(self.unwrap.clone());
+        effects
+    }
+
     pub(crate) fn compile(self, _: &Keys) -> Result<Edit, Reason> {
         let (base, [path]) = anchored([&self.unwrap])?;
         needs_field(&path, &self.unwrap)?;
