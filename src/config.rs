@@ -3,6 +3,7 @@
 mod check_settings;
 mod control_file;
 mod cutover_settings;
+mod definition_files;
 mod quarantine_settings;
 mod rebuild_settings;
 mod retry_settings;
@@ -10,7 +11,7 @@ mod reverse_settings;
 mod schedules;
 mod throttle_settings;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -161,11 +162,11 @@ impl Project {
     pub fn load(folder: &Path) -> Result<Self, ConfigError> {
         let folder = in_this_folder(folder);
         let path = folder.join(FILE_NAME);
-        let text = std::fs::read_to_string(&path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => ConfigError::new(&path, "it does not exist")
-                .hint("name a project's folder, or make one with `eventlift init FOLDER`"),
-            kind => ConfigError::new(&path, kind),
-        })?;
+        if std::fs::metadata(&path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
+            return Err(ConfigError::new(&path, "it does not exist")
+                .hint("name a project's folder, or make one with `eventlift init FOLDER`"));
+        }
+        let text = definition_files::text_of(&path)?;
         Self::parse(&folder, &text)
     }
 
@@ -290,7 +291,7 @@ impl Project {
     /// The definition files (`.toml`) and the schemas that they may refer to (`.json`), path and text each, in the
     /// order of their paths, from the transformers' folder and the folders in it. Paths start at the project's
     /// folder. No folder means no definitions, unless `eventlift.toml` names it. Each folder is read once, whatever
-    /// links lead to it.
+    /// links lead to it. What editors and operating systems leave beside a file is left alone.
     pub fn definitions(&self) -> Result<Vec<(PathBuf, String)>, ConfigError> {
         self.require_folder(&self.transformers, self.names_transformers, "transformers")?;
         self.texts_in(&self.transformers, &["toml", "json"])
@@ -313,37 +314,15 @@ impl Project {
 
     /// The files with these extensions in a folder and the folders in it; none where there is no such folder.
     fn texts_in(&self, folder: &Path, extensions: &[&str]) -> Result<Vec<(PathBuf, String)>, ConfigError> {
-        let failed = |path: &Path, error: std::io::Error| ConfigError::new(path, error.kind());
         if is_missing(folder) {
             return Ok(Vec::new());
         }
-        let mut paths = Vec::new();
-        let mut folders = vec![folder.to_owned()];
-        let mut seen = BTreeSet::new();
-        while let Some(folder) = folders.pop() {
-            if !seen.insert(folder.canonicalize().map_err(|e| failed(&folder, e))?) {
-                continue;
-            }
-            let entries = std::fs::read_dir(&folder).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-            let mut entries: Vec<PathBuf> = entries.map_err(|e| failed(&folder, e))?.iter().map(|e| e.path()).collect();
-            // Whichever of several names a folder is read under, it is always the same one.
-            entries.sort();
-            for path in entries {
-                if path.is_dir() {
-                    folders.push(path);
-                } else if path.extension().is_some_and(|found| extensions.iter().any(|extension| found == *extension)) {
-                    paths.push(path);
-                }
-            }
-        }
-        paths.sort();
-        paths
-            .into_iter()
-            .map(|path| {
-                let text = std::fs::read_to_string(&path).map_err(|e| failed(&path, e))?;
-                Ok((path.strip_prefix(&self.folder).map(Path::to_owned).unwrap_or(path), text))
-            })
-            .collect()
+        let paths = definition_files::paths_in(folder, extensions)?;
+        let read = |path: PathBuf| {
+            let text = definition_files::text_of(&path)?;
+            Ok((path.strip_prefix(&self.folder).map(Path::to_owned).unwrap_or(path), text))
+        };
+        paths.into_iter().map(read).collect()
     }
 
     /// The named secrets, read from the environment.

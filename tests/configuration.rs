@@ -235,3 +235,87 @@ fn projections_are_read_like_transformers() {
     assert_eq!(error.hint.as_deref(), Some("correct `folder` under [projections] in eventlift.toml"));
     assert!(error.to_string().ends_with("models: it does not exist"), "{error}");
 }
+
+#[test]
+fn what_editors_and_systems_leave_among_definitions_is_left_alone() {
+    let project = project::Project::new(NO_TARGET);
+    project.write("transformers/a.toml", "type = 'A'\ncurrent = 1\n");
+    let write = |name: &str| {
+        let path = project.path("transformers").join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, b"\x00\x05\x16\x07\x00\x02Mac OS X\xff").unwrap();
+    };
+    for stray in
+        ["._a.toml", ".DS_Store", "a.toml~", "#a.toml#", ".a.toml.swp", ".AppleDouble/a.toml", "__MACOSX/._a.toml"]
+    {
+        write(stray);
+    }
+    #[cfg(unix)]
+    std::os::unix::fs::symlink("ada@host.1234:1", project.path("transformers").join(".#a.toml")).unwrap();
+    let names = |project: &project::Project| -> Vec<String> {
+        let found = Project::load(project.folder()).unwrap().definitions().unwrap();
+        found.into_iter().map(|(path, _)| path.display().to_string()).collect()
+    };
+    assert_eq!(names(&project), ["transformers/a.toml"]);
+    project.run("check", [] as [&str; 0]).succeeds();
+
+    // What is in capitals, or hidden by its author, is no less a definition.
+    project.write("transformers/B.TOML", "type = 'B'\ncurrent = 1\n");
+    project.write("transformers/.c.toml", "type = 'C'\ncurrent = 1\n[schema]\n1 = 'C.1.JSON'\n");
+    project.write("transformers/C.1.JSON", "{}");
+    let expected = ["transformers/.c.toml", "transformers/B.TOML", "transformers/C.1.JSON", "transformers/a.toml"];
+    assert_eq!(names(&project), expected);
+    let check = project.run("check", [] as [&str; 0]);
+    if cfg!(feature = "schema") {
+        assert_eq!(check.code, Some(0), "{}", check.stderr);
+    }
+}
+
+#[test]
+fn a_file_that_is_not_utf_8_is_named_with_its_line() {
+    let project = project::Project::new(NO_TARGET);
+    project.write("transformers/a.toml", "type = 'A'\ncurrent = 1\n");
+    let latin = project.path("transformers").join("b.toml");
+    std::fs::write(&latin, b"type = \"B\"\ncurrent = 1\n# Stra\xdfe\n").unwrap();
+    let message = "error: failed to read PROJECT/transformers/b.toml:3: it is not UTF-8: there is the byte 0xdf\n\
+                   hint: save it in UTF-8: it may be in Latin-1 or UTF-16, or no text at all";
+    project.run("check", [] as [&str; 0]).fails(3, message);
+    std::fs::remove_file(latin).unwrap();
+    std::fs::write(project.path("eventlift.toml"), b"\xff\xfe[\0s\0").unwrap();
+    let check = project.run("check", [] as [&str; 0]);
+    assert!(check.stderr.contains("eventlift.toml:1: it is not UTF-8"), "{}", check.stderr);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_among_definitions_that_leads_nowhere_is_named() {
+    for link in ["b.toml", "more"] {
+        let project = project::Project::new(NO_TARGET);
+        project.write("transformers/a.toml", "type = 'A'\ncurrent = 1\n");
+        std::os::unix::fs::symlink("../nowhere", project.path("transformers").join(link)).unwrap();
+        let message = format!(
+            "error: failed to read PROJECT/transformers/{link}: it is a link to ../nowhere, which is not there\n\
+             hint: remove the link, or put back what it leads to"
+        );
+        project.run("check", [] as [&str; 0]).fails(3, &message);
+    }
+}
+
+#[test]
+fn settings_that_no_event_and_no_number_fits_are_refused() {
+    for (text, expected) in [
+        ("[checks]\nfirst_types = { 'user-1' = ['A'] }\n", "the category \"user-1\" holds a `-`"),
+        ("[checks]\nfirst_types = { user = [] }\n", "it names no type"),
+        (
+            "[[check]]\nname = 'n'\nwhen = 'after'\non = 'target'\nsql = 'SELECT 1'\nexpect = { at_least = 3, at_most = 2 }\n",
+            "no number is at least 3 and at most 2",
+        ),
+        (
+            "[[check]]\nname = 'n'\nwhen = 'after'\non = 'target'\nsql = 'SELECT 1'\nexpect = nan\n",
+            "no number equals nan",
+        ),
+    ] {
+        let error = Project::parse(Path::new("shop"), &format!("{NO_TARGET}{text}")).unwrap_err();
+        assert!(error.to_string().contains(expected), "{text}: {error}");
+    }
+}
