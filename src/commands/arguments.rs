@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use eventlift_events::{EventType, Position, Revision, Scope, StreamName};
+use eventlift_events::{EventType, InvalidName, Position, Revision, Scope, StreamName};
 
 use super::read_models::From;
+use super::shell;
 
 /// Lifts an event store to a new schema, a new shape or a new store.
 #[derive(Debug, Parser)]
@@ -681,7 +682,7 @@ fn folder_and_name(arguments: &[String]) -> (&Path, &str) {
 #[derive(Debug, Args)]
 pub struct ScopeArguments {
     /// Only the streams of this category.
-    #[arg(long, value_name = "NAME", group = "scope")]
+    #[arg(long, value_name = "NAME", group = "scope", value_parser = category)]
     pub category: Option<String>,
     /// Only this stream.
     #[arg(long, value_name = "NAME", group = "scope")]
@@ -689,6 +690,11 @@ pub struct ScopeArguments {
     /// Only events of this type; may be repeated.
     #[arg(long = "type", value_name = "NAME", group = "scope")]
     pub types: Vec<EventType>,
+}
+
+/// The name of a category that a stream may be in.
+fn category(text: &str) -> Result<String, InvalidName> {
+    StreamName::check_category(text).map(|()| text.to_owned())
 }
 
 impl ScopeArguments {
@@ -709,13 +715,10 @@ impl fmt::Display for ScopeArguments {
         let of_category = self.category.iter().map(|name| ("category", name.as_str()));
         let of_stream = self.stream.iter().map(|name| ("stream", name.as_str()));
         let of_types = self.types.iter().map(|name| ("type", name.as_str()));
-        of_category.chain(of_stream).chain(of_types).try_for_each(|(flag, name)| {
-            let is_plain = name.chars().all(|c| c.is_alphanumeric() || "-_./:@".contains(c));
-            if is_plain {
-                write!(f, " --{flag} {name}")
-            } else {
-                write!(f, " --{flag} '{}'", name.replace('\'', r"'\''"))
-            }
+        let mut all = of_category.chain(of_stream).chain(of_types);
+        all.try_for_each(|(flag, name)| match name.starts_with('-') {
+            true => write!(f, " --{flag}={}", shell::word(name)),
+            false => write!(f, " --{flag} {}", shell::word(name)),
         })
     }
 }

@@ -34,6 +34,7 @@ mod run_reports;
 mod run_view;
 mod runs;
 mod serve;
+mod shell;
 mod stand_by;
 mod status;
 mod throttle;

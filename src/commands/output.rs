@@ -6,6 +6,7 @@ use std::io::Write;
 use serde::Serialize;
 
 use super::error::{CommandError, ExitCode};
+use super::shell;
 
 /// Whom the output is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,9 +60,9 @@ impl Display for ErrorView {
     }
 }
 
-/// A command as it is typed for a project; the folder one is in needs no name.
+/// A command as it is typed for a project, for a shell; the folder one is in needs no name.
 pub(super) fn command(name: &str, project: &str) -> String {
-    if project == "." { format!("eventlift {name}") } else { format!("eventlift {name} {project}") }
+    if project == "." { format!("eventlift {name}") } else { format!("eventlift {name} {}", shell::path(project)) }
 }
 
 /// Prints a report on standard output, or beside events on standard error.
