@@ -22,6 +22,7 @@ pub mod json;
 pub mod problem;
 mod reader;
 mod reason;
+mod shown;
 mod test_result;
 
 pub use canonical::canonical;
@@ -34,4 +35,5 @@ pub use jq::JqLimits;
 pub use problem::{Place, Problem};
 pub use reader::{Reader, Table, Value};
 pub use reason::Reason;
+pub use shown::Shown;
 pub use test_result::{TestResult, difference};

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::shown::of_bounded_length;
+
 /// Why a rule, a condition or a filter can't take an event: what it found, and perhaps what to try.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -13,9 +15,10 @@ pub struct Reason {
 }
 
 impl Reason {
-    /// A reason without a hint.
+    /// A reason without a hint. Of a message with more than 2,000 characters the middle is left out: it quotes something
+    /// that nobody reads. Values in it are [`Shown`](crate::Shown).
     pub fn new(message: impl fmt::Display) -> Self {
-        Self { message: message.to_string(), hint: None }
+        Self { message: of_bounded_length(message.to_string()), hint: None }
     }
 
     /// The same, with something to try.
@@ -26,13 +29,13 @@ impl Reason {
 
 impl From<String> for Reason {
     fn from(message: String) -> Self {
-        Self { message, hint: None }
+        Self::new(message)
     }
 }
 
 impl From<&str> for Reason {
     fn from(message: &str) -> Self {
-        Self { message: message.to_owned(), hint: None }
+        Self::new(message)
     }
 }
 

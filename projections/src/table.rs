@@ -1,5 +1,6 @@
 //! What a read model's table looks like.
 
+use eventlift_language::Shown;
 use serde::{Deserialize, Serialize};
 
 use crate::row::Row;
@@ -185,13 +186,13 @@ impl Table {
         }
         let fits = |(column, value): &(&Column, &Value)| value.column_type().is_none_or(|t| t == column.column_type);
         let (column, value) = self.columns.iter().zip(&row.0).find(|pair| !fits(pair))?;
-        Some(format!("the column `{}` is of the type {}, but {value} is not", column.name, column.column_type))
+        Some(format!("the column `{}` is of the type {}, but {} is not", column.name, column.column_type, Shown(value)))
     }
 
     /// Says that two rows have these values in a unique index.
     pub fn same_values(&self, index: &Index, values: &[&Value]) -> String {
         let names: Vec<&str> = index.columns.iter().map(|place| &*self.columns[*place].name).collect();
-        let values: Vec<String> = values.iter().map(|value| format!("`{value}`")).collect();
+        let values: Vec<String> = values.iter().map(|value| format!("`{}`", Shown(value))).collect();
         let values = values.join(", ");
         format!("two rows have the same values in the unique index of {}: {values}", names.join(", "))
     }

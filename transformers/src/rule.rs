@@ -22,6 +22,8 @@ pub struct Rule {
     pub(crate) text: Option<String>,
     pub(crate) shape: Shape,
     pub(crate) matches: Matches,
+    /// What was restricted to nothing, which is a mistake.
+    pub(crate) restricted_to_none: Option<&'static str>,
     /// The types it may yield apart from the event's own.
     pub(crate) into_types: Vec<String>,
     pub(crate) guard: Option<Guard>,
@@ -45,6 +47,7 @@ impl Rule {
             text: None,
             shape: Y::SHAPE,
             matches: Matches::default(),
+            restricted_to_none: None,
             into_types: Vec::new(),
             guard: None,
             body: body(function),
@@ -55,18 +58,27 @@ impl Rule {
     /// Takes only events of these types. `*` at the end of a name stands for anything.
     pub fn types<T: Into<String>>(mut self, types: impl IntoIterator<Item = T>) -> Self {
         self.matches.types = types.into_iter().map(|pattern| TypePattern::parse(pattern.into())).collect();
-        self
+        let is_empty = self.matches.types.is_empty();
+        self.expect_some(is_empty, "types")
     }
 
     /// Takes only events of streams in these categories.
     pub fn categories<T: Into<String>>(mut self, categories: impl IntoIterator<Item = T>) -> Self {
         self.matches.categories = categories.into_iter().map(Into::into).collect();
-        self
+        let is_empty = self.matches.categories.is_empty();
+        self.expect_some(is_empty, "categories")
     }
 
     /// Takes only events in these versions.
     pub fn versions(mut self, versions: impl IntoIterator<Item = u32>) -> Self {
         self.matches.versions = versions.into_iter().collect();
+        let is_empty = self.matches.versions.is_empty();
+        self.expect_some(is_empty, "versions")
+    }
+
+    /// Remembers a list that is empty: the registry refuses the rule, since no list is no restriction.
+    fn expect_some(mut self, is_empty: bool, what: &'static str) -> Self {
+        self.restricted_to_none = if is_empty { Some(what) } else { self.restricted_to_none };
         self
     }
 
@@ -127,6 +139,7 @@ impl<T: Transformer + 'static> From<Arc<T>> for Rule {
             text: None,
             shape: transformer.shape(),
             matches: Matches::default(),
+            restricted_to_none: None,
             into_types: Vec::new(),
             guard: None,
             body: Box::new(move |event, out| transformer.transform(event, out)),

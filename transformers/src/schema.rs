@@ -68,7 +68,12 @@ impl JsonSchema {
             serde_json::from_slice(event.data.bytes()).map_err(|error| context("", &error))?;
         match self.validator.validate(&data) {
             Ok(()) => Ok(()),
-            Err(error) => Err(context(error.instance_path().as_str(), &error)),
+            Err(error) => {
+                let path = error.instance_path().as_str();
+                // It quotes the whole value.
+                let is_long = error.to_string().chars().count() > 200;
+                Err(if is_long { context(path, &error.masked_with("the value")) } else { context(path, &error) })
+            }
         }
     }
 

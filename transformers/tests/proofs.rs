@@ -140,6 +140,18 @@ fn versions_and_types_that_cannot_be() {
 }
 
 #[test]
+fn rules_that_are_restricted_to_nothing() {
+    let none: [&str; 0] = [];
+    let builder = Registry::builder()
+        .current("A", 1)
+        .rule(Rule::new("types", "1", same).types(none))
+        .rule(Rule::new("categories", "1", same).categories(none))
+        .rule(Rule::new("versions", "1", same).versions([]))
+        .rule(Rule::new("dash", "1", same).categories(["order-1", ""]));
+    refused("restricted_to_none", builder);
+}
+
+#[test]
 fn a_version_passed_over_needs_no_upcaster() {
     assert!(Registry::builder().current("A", 3).upcaster(up("A", 1, 3)).build().is_ok());
     let retired = Registry::builder().retired("A").current("B", 1).upcaster(up("A", 1, 2).into_schemas([("B", 1)]));

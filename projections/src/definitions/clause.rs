@@ -7,7 +7,7 @@ use std::sync::Arc;
 use eventlift_events::{Event, Needed};
 use eventlift_language::json::{Document, Node, Pointer, bytes_of};
 use eventlift_language::problem::did_you_mean;
-use eventlift_language::{CompiledCondition, JqFilter, Reason, Subject, condition};
+use eventlift_language::{CompiledCondition, JqFilter, Reason, Shown, Subject, condition};
 use smallvec::SmallVec;
 
 use super::operation::{Operation, in_column};
@@ -304,7 +304,7 @@ impl Clause {
             return Ok(());
         }
         let Node::Object(members) = Node::parse(output)? else {
-            return Err(Reason::new(format_args!("the filter yielded {output}, not an object of columns"))
+            return Err(Reason::new(format_args!("the filter yielded {}, not an object of columns", Shown(output)))
                 .hint("null deletes the row"));
         };
         let row = match row {
@@ -315,13 +315,13 @@ impl Clause {
             let name = String::from_utf8_lossy(&bytes_of(&member.key)).into_owned();
             let Some(place) = self.table.column(&name) else {
                 let hint = did_you_mean(&name, self.table.columns.iter().map(|column| column.name.as_str()));
-                return Err(Reason { hint, ..Reason::new(format_args!("there is no column {}", member.key)) });
+                return Err(Reason { hint, ..Reason::new(format_args!("there is no column {}", Shown(&member.key))) });
             };
             let column = &self.table.columns[place];
             let json = member.value.json();
             let value = if json == "null" { Value::Null } else { Value::from_json(column.column_type, &json)? };
             if self.table.key.contains(&place) && value != row.0[place] {
-                return Err(Reason::new(format_args!("`{name}` is part of the key and can't become {value}")));
+                return Err(Reason::new(format_args!("`{name}` is part of the key and can't become {}", Shown(value))));
             }
             row.0[place] = value;
         }
@@ -335,7 +335,7 @@ impl Clause {
         let values = key.values(&self.table.key_types()).unwrap_or_default();
         let parts = self.table.key.iter().zip(&values);
         let key: Vec<String> =
-            parts.map(|(place, value)| format!("{} {value}", self.table.columns[*place].name)).collect();
+            parts.map(|(place, value)| format!("{} {}", self.table.columns[*place].name, Shown(value))).collect();
         Reason::new(format_args!("`{}` has no row with {}", self.table.name, key.join(", ")))
     }
 

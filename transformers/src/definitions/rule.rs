@@ -104,6 +104,7 @@ impl Definition {
             text: Some(self.text.clone()),
             shape: self.actions.shape(),
             matches: matches.clone(),
+            restricted_to_none: None,
             into_types: into_types.clone(),
             guard: self.guard.clone().map(|guard| Box::new(move |event: &_| guard.holds(event)) as _),
             body: Box::new(move |event, out| actions.apply(event, out)),

@@ -1,8 +1,8 @@
 //! Names made of parts of an event: `customer-{stream.id}`, `user-{/user/id}`.
 
 use eventlift_events::{Event, Payload, StreamName};
-use eventlift_language::Reason;
 use eventlift_language::json::{Document, Pointer, decode};
+use eventlift_language::{Reason, Shown};
 
 /// Text with places for parts of an event. `{{` and `}}` stand for braces.
 #[derive(Debug)]
@@ -143,7 +143,8 @@ fn field(payload: &Payload, pointer: &Pointer, what: &str) -> Result<String, Rea
         Some(b'{' | b'[' | b'n') => None,
         _ => Some(json.to_string()),
     };
-    let text = text.ok_or_else(|| Reason::new(format_args!("{} is {json}, which is no name", pointer.as_str())))?;
+    let text =
+        text.ok_or_else(|| Reason::new(format_args!("{} is {}, which is no name", pointer.as_str(), Shown(&json))))?;
     if text.is_empty() {
         return Err(Reason::new(format_args!("{} is empty", pointer.as_str())));
     }

@@ -1,7 +1,7 @@
 //! Moments and dates, written in another way.
 
 use eventlift_language::json::{Decimal, Kind, Node, Place, Pointer, decode, encode};
-use eventlift_language::{Condition, Reason};
+use eventlift_language::{Condition, Reason, Shown};
 use jiff::civil::DateTime;
 use jiff::fmt::strtime::BrokenDownTime;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
@@ -200,7 +200,7 @@ enum Moment {
 impl Conversion for Rewrite {
     fn convert<'a>(&'a self, node: &Node<'a>, place: &Place<'_>) -> Result<Option<Node<'a>>, Reason> {
         let read = self.read_node(node, place)?;
-        let fail = |why: String| Reason::new(format_args!("{place} is {}: {why}", node.json()));
+        let fail = |why: String| Reason::new(format_args!("{place} is {}: {why}", Shown(node.json())));
         let moment = self
             .located(read, self.ambiguous)
             .map_err(|why| fail(why).hint("`ambiguous = \"earlier\"` or `\"later\"` takes one of the two"))?;
@@ -225,7 +225,7 @@ impl Rewrite {
             Some(text) => read(&self.from, &text, &self.database),
             None => Err("it holds an unpaired surrogate".to_owned()),
         };
-        read.map_err(|why| Reason::new(format_args!("{place} is {json}, which can't be read: {why}")))
+        read.map_err(|why| Reason::new(format_args!("{place} is {}, which can't be read: {}", Shown(json), Shown(why))))
     }
 
     /// A local time at its place, where what is to be written needs one.

@@ -1,7 +1,7 @@
 //! Text of a known shape to its parts.
 
 use eventlift_language::json::{Node, Place, Pointer, encode, path_text};
-use eventlift_language::{Condition, Reason};
+use eventlift_language::{Condition, Reason, Shown};
 use serde::Deserialize;
 
 use crate::operations::effects::Effects;
@@ -213,7 +213,7 @@ impl Action for ExtractParts {
             let here = place.within(&self.targets.from);
             return Err(Reason::new(format_args!(
                 "{here} is {}, which does not have the shape {:?}",
-                encode(&text),
+                Shown(encode(&text)),
                 self.pattern.text
             ))
             .hint("`otherwise = \"keep\"` keeps strings of another shape"));

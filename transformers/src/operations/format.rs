@@ -1,7 +1,7 @@
 //! Numbers, booleans and JSON to text.
 
 use eventlift_language::json::{Decimal, Kind, Node, Place, Pointer, compact, encode};
-use eventlift_language::{Condition, Reason};
+use eventlift_language::{Condition, Reason, Shown};
 use serde::Deserialize;
 
 use crate::operations::effects::Effects;
@@ -77,7 +77,8 @@ impl Conversion for AsText {
                 match fixed {
                     Ok(text) => Ok(Some(Node::text(format!("\"{text}\"")))),
                     Err(why) => Err(Reason::new(format_args!(
-                        "{place} is {number}, which can't be written with {decimals} decimals: {why}"
+                        "{place} is {}, which can't be written with {decimals} decimals: {why}",
+                        Shown(number)
                     ))),
                 }
             }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use eventlift_language::json::{Kind, Node, Place, Pointer, decode, encode, is_number};
-use eventlift_language::{Condition, Reason};
+use eventlift_language::{Condition, Reason, Shown};
 use serde::Deserialize;
 use toml::Value;
 
@@ -132,7 +132,7 @@ impl Conversion for Mapping {
             (Some(new), _) | (None, Otherwise::Become(new)) => Ok(Some(Node::text(new.as_str()))),
             (None, Otherwise::Keep) => Ok(None),
             (None, Otherwise::Fail) => {
-                Err(Reason::new(format_args!("{place} is {}, which is not listed", node.json()))
+                Err(Reason::new(format_args!("{place} is {}, which is not listed", Shown(node.json())))
                     .hint("`otherwise = \"keep\"` keeps values that are not listed"))
             }
         }

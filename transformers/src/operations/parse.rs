@@ -1,7 +1,7 @@
 //! Text to numbers, booleans and JSON.
 
 use eventlift_language::json::{Kind, Node, Place, Pointer, decode, is_integer, is_number, strict};
-use eventlift_language::{Condition, Reason};
+use eventlift_language::{Condition, Reason, Shown};
 use serde::Deserialize;
 
 use crate::operations::effects::Effects;
@@ -95,7 +95,7 @@ impl Conversion for Target {
         let content = decode(json);
         match content.as_deref().and_then(|text| self.read(text)) {
             Some(parsed) => Ok(Some(Node::text(parsed.to_owned()))),
-            None => Err(Reason::new(format_args!("{place} is {json}, which is not {}", self.noun()))),
+            None => Err(Reason::new(format_args!("{place} is {}, which is not {}", Shown(json), self.noun()))),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! One text to several.
 
 use eventlift_language::json::{Kind, Node, Place, Pointer, decode, encode};
-use eventlift_language::{Condition, Reason};
+use eventlift_language::{Condition, Reason, Shown};
 use serde::Deserialize;
 
 use crate::operations::effects::Effects;
@@ -191,7 +191,7 @@ impl Action for SplitText {
             let (count, fields) = (text.split(&self.parts.on).count(), self.parts.count);
             return Err(Reason::new(format_args!(
                 "{here} is {}, which has {count} part{} for {fields} fields when split on {:?}",
-                encode(&text),
+                Shown(encode(&text)),
                 if count == 1 { "" } else { "s" },
                 self.parts.on
             ))

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use eventlift_events::{EventType, SchemaVersion};
+use eventlift_events::{EventType, SchemaVersion, StreamName};
 use eventlift_language::problem::did_you_mean;
 use eventlift_language::{Place, Problem};
 
@@ -46,6 +46,7 @@ pub(super) fn prove(builder: &RegistryBuilder) -> Result<Proved, Vec<Problem>> {
     proof.ambiguities(&steps, &mut problems);
     proof.undeclared_types(&mut problems);
     proof.undeclared_in_rules(&mut problems);
+    proof.matches_of_nothing(&mut problems);
     proof.merges(&mut problems);
     proof.unreachable(&mut problems);
     let in_cycles = proof.cycles(&steps, &mut problems);
@@ -283,6 +284,23 @@ impl<'a> Proof<'a> {
                 let hint = did_you_mean(event_type, known())
                     .unwrap_or_else(|| format!("declare the current version of {event_type}"));
                 problems.push(Problem::new(&rule.place, message).hint(hint));
+            }
+        }
+    }
+
+    /// Rules are restricted to something that an event may be.
+    fn matches_of_nothing(&self, problems: &mut Vec<Problem>) {
+        for rule in &self.builder.rules {
+            if let Some(what) = rule.restricted_to_none {
+                let message = format!("{}: it takes no event, since its {what} are none", rule.name);
+                problems
+                    .push(Problem::new(&rule.place, message).hint(format!("leave `{what}` out where all are meant")));
+            }
+            for category in &rule.matches.categories {
+                if let Err(invalid) = StreamName::check_category(category) {
+                    let message = format!("{}: it takes a category that no stream is in: {invalid}", rule.name);
+                    problems.push(Problem::new(&rule.place, message));
+                }
             }
         }
     }
