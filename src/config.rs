@@ -20,7 +20,7 @@ use serde::Deserialize;
 
 use crate::checks::CheckSettings;
 use crate::pipeline::quarantine::QuarantineLimits;
-use crate::pipeline::{Policies, RetryPolicy, ThrottleSettings};
+use crate::pipeline::{Policies, RetryPolicy, Revisions, ThrottleSettings};
 use crate::serve::Schedule;
 use crate::stores::{InvalidStore, ReadModelConfig, StoreConfig};
 
@@ -195,6 +195,16 @@ impl Project {
         };
         let mut source = store("source", written.source)?;
         let mut target = written.target.map(|table| store("target", table)).transpose()?;
+        if let Some(key) = target.as_ref().and_then(StoreConfig::source_key) {
+            let message = format!("[target]: `{key}` is for a source, whose table may be one of somebody else's");
+            return Err(ConfigError { line: line_of(text, &["target", key]), ..ConfigError::new(&path, message) });
+        }
+        let policies = written.policy;
+        // What the project allows need not be allowed by its source once more.
+        if policies.revisions == Revisions::Sparse {
+            source.allow_gaps();
+        }
+        source.set_ids(policies.ids);
         source.beside(target.as_ref());
         if let Some(target) = &mut target {
             target.beside(Some(&source));
@@ -204,7 +214,7 @@ impl Project {
             source,
             target,
             read_models: written.read_models.map(read_models).transpose()?,
-            policies: written.policy,
+            policies,
             quarantine: written.quarantine.limits(),
             names_transformers: written.transformers.folder.is_some(),
             transformers: folder.join(written.transformers.folder.as_deref().unwrap_or(Path::new("transformers"))),
@@ -453,6 +463,37 @@ mod tests {
         let found =
             error("[source]\nstore = \"sqllite\"\npath = \"a.db\"\n[target]\nstore = \"sqlite\"\npath = \"b.db\"\n");
         assert_eq!((found.line, found.hint.as_deref()), (Some(2), Some("did you mean `sqlite`?")));
+    }
+
+    #[test]
+    fn gaps_that_the_policy_allows_are_read() {
+        let project = |source: &str, policy: &str| {
+            let text = format!("[source]\nstore = \"file\"\npath = \"a\"\n{source}\n[policy]\n{policy}\n");
+            let project = Project::parse(Path::new("shop"), &text).unwrap();
+            (project.source.allows_gaps(), project.policies.revisions == Revisions::Sparse)
+        };
+        for (source, policy, expected) in [
+            ("", "", (false, false)),
+            ("", "revisions = \"sparse\"", (true, true)),
+            ("revisions = \"sparse\"", "", (true, false)),
+            ("revisions = \"dense\"", "revisions = \"sparse\"", (false, true)),
+        ] {
+            assert_eq!(project(source, policy), expected, "{source} {policy}");
+        }
+    }
+
+    #[test]
+    fn what_only_a_source_has_is_refused_in_a_target() {
+        let text = "[source]\nstore = \"sqlite\"\npath = \"a.db\"\n[target]\nstore = \"sqlite\"\npath = \"b.db\"\n\
+                    [target.columns]\nrevision_base = 1\n";
+        assert_eq!(
+            error(text).to_string(),
+            "failed to read shop/eventlift.toml:7: [target]: `columns` is for a source, whose table may be one of \
+             somebody else's"
+        );
+        let text = text.replace("[target.columns]", "[source.columns]");
+        assert!(Project::parse(Path::new("shop"), &text).is_ok());
+        assert!(error(&text.replace("= 1", "= 2")).to_string().contains("revision_base is 2"));
     }
 
     #[test]

@@ -184,7 +184,7 @@ fn an_id_that_occurs_twice() {
         log.concat().as_bytes(),
         &whole.concat(),
         "error: failed to prove file:PROJECT/events.ndjson: event e-2 of stream user-1 at position 3 has the id of another event (position 2)\n\
-         hint: repair the source: one of the events is not what it claims to be",
+         hint: repair the source: one of the events is not what it claims to be; or, where events are copied to other streams with their ids, set `ids = \"per_stream\"` under [policy] in eventlift.toml: a copy gets an id of its own",
     );
     let mut log = whole.clone();
     log[3999] = log[3999].replace("\"e-4000\"", "\"e-2\"");
@@ -192,7 +192,7 @@ fn an_id_that_occurs_twice() {
         log.concat().as_bytes(),
         &whole.concat(),
         "error: failed to prove file:PROJECT/events.ndjson: event e-2 of stream user-0 at position 4000 has the id of another event (position 2)\n\
-         hint: repair the source: one of the events is not what it claims to be",
+         hint: repair the source: one of the events is not what it claims to be; or, where events are copied to other streams with their ids, set `ids = \"per_stream\"` under [policy] in eventlift.toml: a copy gets an id of its own",
     );
 }
 
@@ -205,7 +205,7 @@ fn a_revision_that_is_missing_or_there_twice() {
         log.concat().as_bytes(),
         &whole.concat(),
         "error: failed to read file:PROJECT/events.ndjson at line 22: stream user-1 goes on with revision 11, but 10 is next\n\
-         hint: an event is missing before it; if gaps are meant to be, set revisions = \"sparse\"",
+         hint: an event is missing before it; if gaps are meant to be, set revisions = \"sparse\" under [policy]",
     );
     let mut log = whole.clone();
     log[20] = log[20].replace("\"streamrevision\":10", "\"streamrevision\":9");
@@ -221,7 +221,7 @@ fn a_revision_that_is_missing_or_there_twice() {
         log.concat().as_bytes(),
         &whole.concat(),
         "error: failed to read file:PROJECT/events.ndjson at line 1: stream user-1 goes on with revision 1, but 0 is next\n\
-         hint: an event is missing before it; if gaps are meant to be, set revisions = \"sparse\"",
+         hint: if streams count from 1, set revision_base = 1 under [source.attributes]; else an event is missing before it, and if gaps are meant to be, set revisions = \"sparse\" under [policy]",
     );
     // The order of the lines is not that of their sequence.
     let mut log = whole.clone();
@@ -478,7 +478,7 @@ fn sources_that_cannot_be_opened() {
     std::fs::remove_file(project.path("missing.db")).unwrap();
     Connection::open(project.path("missing.db")).unwrap().execute_batch("CREATE TABLE customers (id)").unwrap();
     project.migrate().fails(5, "error: failed to open sqlite:PROJECT/missing.db: it is a SQLite database, but holds no events in eventlift's layout\n\
-         hint: check the path in eventlift.toml: no other layout can be read yet");
+         hint: check the path in eventlift.toml; or name a table or view of it with `table` whose columns have the names of that layout");
     std::fs::remove_file(project.path("missing.db")).unwrap();
     std::fs::create_dir(project.path("missing.db")).unwrap();
     project.migrate().fails(

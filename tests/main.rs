@@ -83,6 +83,8 @@ mod serve;
 mod shop;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod signals;
+#[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
+mod sources;
 #[cfg(feature = "sqlite")]
 mod sqlite_fence;
 #[cfg(all(feature = "sqlite", feature = "file", unix))]

@@ -66,6 +66,10 @@ impl<S: EventReader + ?Sized> EventReader for Box<S> {
         (**self).may_lose_events()
     }
 
+    fn grows_at_its_end(&self) -> bool {
+        (**self).grows_at_its_end()
+    }
+
     fn seen_through(&self) -> Option<Position> {
         (**self).seen_through()
     }
@@ -76,6 +80,10 @@ impl<S: EventReader + ?Sized> EventReader for Box<S> {
 
     fn left_out(&self) -> Vec<LeftOut> {
         (**self).left_out()
+    }
+
+    fn taken_as(&self) -> Vec<String> {
+        (**self).taken_as()
     }
 }
 

@@ -37,7 +37,7 @@ pub struct Event {
     /// When its store recorded it.
     pub recorded_at: Timestamp,
     /// Whatever else the envelope held, as one JSON object's text (CloudEvents extension attributes, extra columns).
-    /// Empty when there is nothing else. Carried, never looked into.
+    /// Empty when there is nothing else. Carried as it is, unless a rule names some of it.
     pub attributes: Bytes,
 }
 
@@ -123,11 +123,20 @@ impl EventId {
         if index == 0 {
             return self.clone();
         }
-        let namespace = match &self.0 {
+        Self::uuid(Uuid::new_v5(&self.namespace(), format!("part {index} of {split}").as_bytes()))
+    }
+
+    /// The id of an event that was read with this one, which an earlier event of another stream has as well: a version 5
+    /// UUID of it and the event's own stream. The same on every run.
+    pub fn in_stream(&self, stream: &StreamName) -> EventId {
+        Self::uuid(Uuid::new_v5(&self.namespace(), format!("in stream {stream}").as_bytes()))
+    }
+
+    fn namespace(&self) -> Uuid {
+        match &self.0 {
             Id::Uuid(uuid) => *uuid,
             Id::Text(text) => Uuid::new_v5(&DERIVED_IDS, text.as_bytes()),
-        };
-        Self::uuid(Uuid::new_v5(&namespace, format!("part {index} of {split}").as_bytes()))
+        }
     }
 }
 

@@ -348,6 +348,10 @@ impl<S: EventReader> EventReader for Faulty<S> {
         self.inner.may_lose_events()
     }
 
+    fn grows_at_its_end(&self) -> bool {
+        self.inner.grows_at_its_end()
+    }
+
     fn seen_through(&self) -> Option<Position> {
         self.inner.seen_through()
     }
@@ -358,6 +362,10 @@ impl<S: EventReader> EventReader for Faulty<S> {
 
     fn left_out(&self) -> Vec<LeftOut> {
         self.inner.left_out()
+    }
+
+    fn taken_as(&self) -> Vec<String> {
+        self.inner.taken_as()
     }
 }
 

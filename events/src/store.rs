@@ -257,6 +257,12 @@ pub trait EventReader: Send + Sync {
         false
     }
 
+    /// Whether events that come later always stand behind those that were there before, as the store itself makes sure.
+    /// One that does not can't be followed.
+    fn grows_at_its_end(&self) -> bool {
+        true
+    }
+
     /// A position up to which reads have found everything that this store will ever have there, though it may lie
     /// behind the last event that they yielded: what comes in between is of no scope, and need not be looked through
     /// again. None where reads find out no more than they yield.
@@ -273,6 +279,12 @@ pub trait EventReader: Send + Sync {
     /// What reads have passed over so far, since it is nothing that can be carried to another store, or was told not to
     /// be. For people; the same things are counted again by every read.
     fn left_out(&self) -> Vec<LeftOut> {
+        Vec::new()
+    }
+
+    /// How reads so far took what is written in the store in another form than it is yielded in, by a setting or found
+    /// out: times that are numbers, versions that are not said. For people, a line each.
+    fn taken_as(&self) -> Vec<String> {
         Vec::new()
     }
 }

@@ -5,7 +5,7 @@ mod never;
 use std::cmp::Ordering;
 use std::ops::ControlFlow;
 
-use eventlift_events::{Event, Payload, StreamName, Timestamp};
+use eventlift_events::{ContentType, Event, Payload, StreamName, Timestamp};
 use regex::Regex;
 use serde::Deserialize;
 use toml::Value;
@@ -20,7 +20,7 @@ use crate::reason::Reason;
 ///
 /// - `path` in the payload at hand: the event's data; in an operation's own condition the payload it works on, as the
 ///   operations before it left it,
-/// - `data` in the event's data and `metadata` in its metadata, as the event came.
+/// - `data` in the event's data, `metadata` in its metadata and `attributes` in its other attributes, as the event came.
 ///
 /// A test on a path with `*` holds when it holds for any of the values. A missing field equals nothing. Null on the
 /// way to a field counts as missing; a path through text or a number fails the event.
@@ -30,6 +30,7 @@ pub struct Condition {
     path: Option<Pointer>,
     data: Option<Pointer>,
     metadata: Option<Pointer>,
+    attributes: Option<Pointer>,
     /// The field is there, even if it is null; or, with `false`, it is not.
     exists: Option<bool>,
     /// The opposite of `exists`.
@@ -135,13 +136,23 @@ impl Condition {
     }
 
     fn field(&self) -> Result<Option<(Source, Pointer)>, Reason> {
-        match (&self.path, &self.data, &self.metadata) {
-            (None, None, None) => Ok(None),
-            (Some(pointer), None, None) => Ok(Some((Source::AtHand, pointer.clone()))),
-            (None, Some(pointer), None) => Ok(Some((Source::Data, pointer.clone()))),
-            (None, None, Some(pointer)) => Ok(Some((Source::Metadata, pointer.clone()))),
-            _ => Err(Reason::new("the condition names more than one of `path`, `data` and `metadata`")
-                .hint("`all = [{…}, {…}]` combines conditions on several fields")),
+        let named = [
+            (Source::AtHand, &self.path),
+            (Source::Data, &self.data),
+            (Source::Metadata, &self.metadata),
+            (Source::Attributes, &self.attributes),
+        ];
+        let mut named = named.into_iter().filter_map(|(source, pointer)| Some((source, pointer.clone()?)));
+        match (named.next(), named.next()) {
+            (found, None) => Ok(found),
+            _ => {
+                let names = match self.attributes {
+                    None => "`path`, `data` and `metadata`",
+                    Some(_) => "`path`, `data`, `metadata` and `attributes`",
+                };
+                Err(Reason::new(format_args!("the condition names more than one of {names}"))
+                    .hint("`all = [{…}, {…}]` combines conditions on several fields"))
+            }
         }
     }
 
@@ -362,6 +373,8 @@ pub enum Source {
     Data,
     /// The event's metadata.
     Metadata,
+    /// What else the event's envelope held.
+    Attributes,
 }
 
 #[derive(Debug)]
@@ -461,6 +474,9 @@ impl Clause {
                     (Source::AtHand, Some(document)) => field_holds(document, pointer, checks),
                     (Source::AtHand | Source::Data, _) => payload_holds(&event.data, pointer, checks),
                     (Source::Metadata, _) => payload_holds(&event.metadata, pointer, checks),
+                    (Source::Attributes, _) => {
+                        payload_holds(&Payload::new(event.attributes.clone(), ContentType::Json), pointer, checks)
+                    }
                 }
                 .map_err(explain)?
             }

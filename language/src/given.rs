@@ -5,7 +5,7 @@ use toml::de::DeValue;
 
 use crate::reader::{Reader, Value};
 
-const EVENT_KEYS: &[&str] = &["type", "version", "stream", "id", "data", "metadata"];
+const EVENT_KEYS: &[&str] = &["type", "version", "stream", "id", "data", "metadata", "attributes"];
 
 /// What a given event is, where the test case does not say.
 #[derive(Debug, Clone)]
@@ -30,7 +30,7 @@ impl Given {
     }
 
     /// Reads the event that `given = …` describes: the data's exact text, or a table of `type`, `version`, `stream`,
-    /// `id`, `data` and `metadata`, the last two as exact text. It has revision 0, position 0, the time 1970-01-01 and
+    /// `id`, `data`, `metadata` and `attributes`, the last three as exact text. It has revision 0, position 0, the time 1970-01-01 and
     /// always the same id, unless `id` gives another. What is wrong is noted.
     pub fn read<'i>(&self, reader: &mut Reader<'i>, value: Value<'i>) -> Option<Event> {
         let span = value.span();
@@ -63,6 +63,7 @@ impl Given {
             }
             event.data = Payload::json(reader.get::<String>(&mut table, "data").unwrap_or_default());
             event.metadata = Payload::json(reader.get::<String>(&mut table, "metadata").unwrap_or_default());
+            event.attributes = reader.get::<String>(&mut table, "attributes").unwrap_or_default().into();
             reader.finish(table, "`given`", EVENT_KEYS);
         }
         let Some(event_type) = event_type else {

@@ -358,7 +358,7 @@ pub struct InitArguments {
     /// The folder to make; nothing in it is overwritten.
     #[arg(default_value = ".")]
     pub folder: PathBuf,
-    /// A store to start from: a file of CloudEvents lines (plain, gzip, zstd), a SQLite database of eventlift, or the
+    /// A store to start from: a file of events, one JSON object a line or in an array (plain, gzip, zstd; which attribute holds what is found out), a SQLite database of eventlift, or the
     /// postgres:// URL of a database whose table public.events holds events. Without it, the folder's own events.ndjson, or where there is none a small example.
     #[arg(long, value_name = "PATH|URL")]
     pub from: Option<PathBuf>,

@@ -143,6 +143,14 @@ pub enum CommandError {
         /// Why not. Holds no password.
         problem: String,
     },
+    /// A project can't start from a file, since its events lack what every event has.
+    #[error("failed to start from {path}: {problem}")]
+    FromFile {
+        /// The file.
+        path: String,
+        /// What is not there.
+        problem: String,
+    },
     /// A file can't be written.
     #[error("failed to write {path}: {source}")]
     Write {
@@ -376,6 +384,11 @@ impl CommandError {
                 Some("change the rule so that it gives the same, or migrate into a new target".to_owned())
             }
             Self::RepairedBeside { .. } => Some("stop what migrates, and repair again".to_owned()),
+            Self::FromFile { .. } => Some(
+                "write eventlift.toml yourself: [source.attributes] says which attribute holds what, such as id = \"key\", \
+                 type = \"kind\", stream = \"account\", time = \"at\""
+                    .to_owned(),
+            ),
             Self::Usage(_) => Some("`--help` has examples".to_owned()),
             Self::NotMapped { .. } => Some("run `eventlift migrate` first".to_owned()),
             Self::Untranslatable { .. } => Some("correct it, or leave it out; nothing was changed".to_owned()),
@@ -396,7 +409,9 @@ impl CommandError {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Config(_) | Self::Definitions(_) | Self::Projections(_) | Self::Registry(_) => ExitCode::Project,
-            Self::NoProjections { .. } | Self::UnknownProjection { .. } | Self::From { .. } => ExitCode::Project,
+            Self::NoProjections { .. } | Self::UnknownProjection { .. } | Self::From { .. } | Self::FromFile { .. } => {
+                ExitCode::Project
+            }
             Self::Import { .. } => ExitCode::Project,
             Self::CutOver(error) => of_cut_over(error),
             Self::NotInvertible(_) => ExitCode::Project,

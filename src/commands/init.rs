@@ -13,7 +13,8 @@ use super::error::CommandError;
 use super::output::{Report, command};
 use crate::config::{FILE_NAME, in_this_folder};
 use crate::pipeline::{Covered, Policies, Stop, Survey, SurveyOptions, survey};
-use crate::stores::StoreConfig;
+use crate::stores::file::{Attribute, Attributes, FileConfig, Proposal, propose};
+use crate::stores::{Ids, StoreConfig};
 
 /// Events that are looked at to learn the types: enough to find them, not a whole store.
 const LOOKED_AT: u64 = 1_000_000;
@@ -111,8 +112,109 @@ fn start_at(folder: &Path, from: &Path) -> Result<Start, CommandError> {
         let store = StoreConfig::Sqlite(crate::stores::sqlite::SqliteConfig::new(from));
         return Ok(Start { store, text: config_text("sqlite", &path), has_password: false });
     }
-    let store = StoreConfig::File(Box::new(crate::stores::file::FileConfig::new(from)));
-    Ok(Start { store, text: config_text("file", &path), has_password: false })
+    start_at_file(from, &path)
+}
+
+/// A file of events, with the attributes that it seems to have.
+fn start_at_file(from: &Path, path: &str) -> Result<Start, CommandError> {
+    let mut config = FileConfig::new(from);
+    // A pipe could not be read again.
+    let proposal = if from.is_file() { propose(&config)? } else { Proposal::default() };
+    if !proposal.missing.is_empty() {
+        let names: Vec<String> = proposal.names.iter().map(|name| format!("`{name}`")).collect();
+        let problem =
+            format!("none of its attributes ({}) looks like {}", names.join(", "), proposal.missing.join(", "));
+        return Err(CommandError::FromFile { path: path.to_owned(), problem });
+    }
+    config.attributes = proposal.attributes.clone();
+    let mut store = StoreConfig::File(Box::new(config));
+    if proposal.has_gaps {
+        store.allow_gaps();
+    }
+    if proposal.has_copies {
+        store.set_ids(Ids::PerStream);
+    }
+    let attributes = attributes_text(&proposal.attributes);
+    let attributes = if attributes.is_empty() { ATTRIBUTES.to_owned() } else { attributes };
+    let sections = file_sections(&toml::Value::String(path.to_owned()), &attributes);
+    Ok(Start { store, text: config_of(&sections, &policy_text(&proposal)), has_password: false })
+}
+
+/// The attributes that are not the usual ones.
+fn attributes_text(attributes: &Attributes) -> String {
+    let usual = Attributes::default();
+    let name = |attribute: &Attribute| attribute.name().unwrap_or("none").to_owned();
+    let named = [
+        ("id", &attributes.id, &usual.id),
+        ("type", &attributes.event_type, &usual.event_type),
+        ("time", &attributes.time, &usual.time),
+        ("stream", &attributes.stream, &usual.stream),
+        ("revision", &name(&attributes.revision), &name(&usual.revision)),
+        ("version", &name(&attributes.version), &name(&usual.version)),
+        ("order", &name(&attributes.order), &name(&usual.order)),
+        ("metadata", &name(&attributes.metadata), &name(&usual.metadata)),
+        ("data", &attributes.data, &usual.data),
+    ]
+    .map(|(key, found, usual)| (key, found.clone(), found == usual));
+    let text = |value: &str| toml::Value::String(value.to_owned()).to_string();
+    let mut lines: Vec<String> = named
+        .iter()
+        .filter(|(.., is_usual)| !is_usual)
+        .map(|(key, found, _)| format!("{key} = {}", text(found)))
+        .collect();
+    if attributes.revision_base != usual.revision_base {
+        lines.push(format!("revision_base = {}", attributes.revision_base));
+    }
+    lines.extend(attributes.version_pattern.iter().map(|pattern| format!("version_pattern = {}", text(pattern))));
+    if !attributes.versions.is_empty() {
+        let versions: Vec<String> =
+            attributes.versions.iter().map(|(said, version)| format!("{} = {version}", text(said))).collect();
+        lines.push(format!("versions = {{ {} }}", versions.join(", ")));
+    }
+    if let Some(absent) = attributes.absent_version {
+        lines.push(format!(
+            "absent_version = {absent}        # of events that say none, as others of their type say it: see to it"
+        ));
+    }
+    if lines.is_empty() {
+        return String::new();
+    }
+    format!(
+        "
+# Which attribute of a line holds what, by their names and by what is in them. Look over it.
+[source.attributes]
+{}
+",
+        lines.join("\n")
+    )
+}
+
+fn file_sections(path: &toml::Value, attributes: &str) -> String {
+    format!(
+        "[source]
+store = \"file\"
+path = {path}
+{attributes}
+[target]
+store = \"sqlite\"
+path = \"lifted.db\"
+"
+    )
+}
+
+/// What has to be allowed in a file.
+fn policy_text(proposal: &Proposal) -> String {
+    let mut text = String::new();
+    if proposal.has_gaps || proposal.has_copies {
+        text.push_str("[policy]\n");
+    }
+    if proposal.has_gaps {
+        text.push_str("revisions = \"sparse\"        # streams have gaps\n");
+    }
+    if proposal.has_copies {
+        text.push_str("ids = \"per_stream\"          # copies of events in other streams get ids of their own\n");
+    }
+    text
 }
 
 #[cfg(feature = "postgres")]
@@ -122,7 +224,7 @@ fn start_at_server(folder: &Path, url: &str) -> Result<Start, CommandError> {
     let store = StoreConfig::from_table(table, folder).map_err(|invalid| wrong(&invalid))?;
     let server = crate::stores::postgres::PostgresServer::new(url);
     let (bare, has_password) = server.url_without_password().map_err(|invalid| wrong(&invalid))?;
-    let text = config_of(&postgres_sections(&toml::Value::String(bare).to_string()));
+    let text = config_of(&postgres_sections(&toml::Value::String(bare).to_string()), "");
     Ok(Start { store, text, has_password })
 }
 
@@ -151,26 +253,30 @@ metadata = \"json\"
 
 fn config_text(kind: &str, path: &str) -> String {
     let path = toml::Value::String(path.to_owned());
-    let attributes = if kind == "file" { ATTRIBUTES } else { "" };
-    config_of(&format!(
+    if kind == "file" {
+        return config_of(&file_sections(&path, ATTRIBUTES), "");
+    }
+    let sections = format!(
         "[source]
 store = \"{kind}\"
 path = {path}
-{attributes}
+
 [target]
 store = \"sqlite\"
 path = \"lifted.db\"
 "
-    ))
+    );
+    config_of(&sections, "")
 }
 
-fn config_of(sections: &str) -> String {
+/// A project's file: its stores, and what of the policy is not as it is by default.
+fn config_of(sections: &str, policy: &str) -> String {
+    let header = if policy.is_empty() { "# [policy]\n".to_owned() } else { policy.to_owned() };
     format!(
         "# Where events come from and where they go. Relative paths start at this folder.
 
 {sections}
-# [policy]
-# unknown_types = \"pass\"      # or \"fail\": events of types that no definition names
+{header}# unknown_types = \"pass\"      # or \"fail\": events of types that no definition names
 # unknown_versions = \"fail\"   # or \"pass\": versions without a chain to the current one
 # revisions = \"dense\"         # or \"sparse\": streams may have gaps
 "

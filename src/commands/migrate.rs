@@ -25,7 +25,7 @@ use crate::config::Project;
 use crate::pipeline::quarantine::Quarantined;
 use crate::pipeline::{
     Heartbeat, MayPass, Migration, MigrationOptions, PipelineError, Refusal, SessionStart, StartingPoint, Stop,
-    StopHandle, Survey, SurveyOptions,
+    StopHandle, Survey, SurveyOptions, refuse_unfollowable,
 };
 use crate::stores::StoreConfig;
 
@@ -103,6 +103,7 @@ async fn migrate_project(
         target,
         arguments: &arguments.migration,
         skip: &arguments.skip_check,
+        follows: arguments.follow,
         format,
         registry,
         options: migration_options(&arguments.migration, project),
@@ -134,6 +135,8 @@ pub(super) struct Work<'a> {
     pub(super) arguments: &'a MigrationArguments,
     /// The names of checks that are not made.
     skip: &'a [String],
+    /// Whether the source is to be followed.
+    follows: bool,
     pub(super) format: Format,
     registry: Arc<Registry>,
     options: MigrationOptions,
@@ -170,6 +173,9 @@ impl Work<'_> {
     /// Migrates what is left, and builds the read models.
     async fn attempt(&self, heartbeat: Heartbeat) -> Result<MigrateReport, CommandError> {
         let migration = self.open().await?;
+        if self.follows {
+            refuse_unfollowable(&**migration.source())?;
+        }
         heartbeat.begun();
         refuse_after_cut_over(migration.target()).await?;
         let start = migration.starting_point().await?;

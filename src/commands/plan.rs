@@ -61,6 +61,9 @@ pub(super) struct PlanReport {
     /// How events are written, where the target takes them otherwise than one after the other.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     writing: Vec<String>,
+    /// How what the source holds is taken, where it could be taken otherwise.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    taken_as: Vec<String>,
     /// What the source holds and no read yields.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     left_out: Vec<LeftOutLine>,
@@ -193,7 +196,7 @@ pub(super) async fn plan(arguments: &PlanArguments, format: Format) -> Result<Pl
     line.end();
     let found = found?;
     // Before anything else reads it, since every read counts.
-    let left_out = source.left_out();
+    let (left_out, taken_as) = (source.left_out(), source.taken_as());
 
     let begun = Instant::now();
     let rehearsal = if source.is_rereadable() {
@@ -214,6 +217,7 @@ pub(super) async fn plan(arguments: &PlanArguments, format: Format) -> Result<Pl
     let report = report(arguments, &project, &registry, &*source, found, rehearsal, estimate)
         .touching(touched)
         .leaving_out(left_out)
+        .taking_as(taken_as)
         .and_back(&project, &registry);
     Ok(match &project.target {
         Some(target) => report.into_target(target, &registry, &*source).await,
@@ -307,6 +311,7 @@ fn report(
         quarantined: quarantines.then_some(failing),
         loading: None,
         writing: Vec::new(),
+        taken_as: Vec::new(),
         left_out: Vec::new(),
         target_keeps: None,
         compared_by_value: by_value(source.identity().to_string(), [kept.exact_data, kept.exact_metadata]),
@@ -485,6 +490,7 @@ impl fmt::Display for PlanReport {
         if let Some(keeps) = &self.target_keeps {
             writeln!(f, "{keeps}")?;
         }
+        self.taken_as.iter().try_for_each(|line| writeln!(f, "in the source, {line}"))?;
         self.left_out.iter().try_for_each(|line| writeln!(f, "{line}"))?;
         by_value_lines(&self.compared_by_value).iter().try_for_each(|line| writeln!(f, "{line}"))?;
         self.write_read_models(f)?;
@@ -536,6 +542,12 @@ impl PlanReport {
     /// The same, with what the source holds and does not yield.
     fn leaving_out(mut self, left_out: Vec<LeftOut>) -> Self {
         self.left_out = left_out.into_iter().map(|LeftOut { what, events }| LeftOutLine { what, events }).collect();
+        self
+    }
+
+    /// The same, with how the source was read.
+    fn taking_as(mut self, taken_as: Vec<String>) -> Self {
+        self.taken_as = taken_as;
         self
     }
 

@@ -7,6 +7,7 @@ use rusqlite::{Connection, Result, params};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::ledger::temporary_database;
+use crate::stores::gap_hint::gap_hint;
 
 /// Collects what identifies events, on disk, and finds contradictions at the end. 128-bit hashes stand for ids and
 /// streams; memory is bounded.
@@ -31,8 +32,11 @@ pub struct Finding {
 /// What can be wrong with a source.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Problem {
-    /// Two events have the same id.
-    DuplicateId,
+    /// Two events have the same id, of one stream or of two.
+    DuplicateId {
+        /// Whether they are of two streams.
+        across_streams: bool,
+    },
     /// Two events of a stream have this revision.
     RepeatedRevision(u64),
     /// The event has the revision `found` where its stream goes on with `expected`.
@@ -50,8 +54,11 @@ impl Finding {
     /// What to try.
     pub fn hint(&self) -> &'static str {
         match self.problem {
-            Problem::Gap { .. } => {
-                "find the missing events, or accept gaps with `revisions = \"sparse\"` under [policy] in eventlift.toml"
+            Problem::Gap { expected, found } => gap_hint(expected, found),
+            Problem::DuplicateId { across_streams: true } => {
+                "repair the source: one of the events is not what it claims to be; or, where events are copied to other \
+                 streams with their ids, set `ids = \"per_stream\"` under [policy] in eventlift.toml: a copy gets an id of \
+                 its own"
             }
             _ => "repair the source: one of the events is not what it claims to be",
         }
@@ -65,7 +72,7 @@ impl fmt::Display for Finding {
             None => write!(f, "the event at position {}", self.position)?,
         }
         match self.problem {
-            Problem::DuplicateId => write!(f, " has the id of another event")?,
+            Problem::DuplicateId { .. } => write!(f, " has the id of another event")?,
             Problem::RepeatedRevision(revision) => {
                 write!(f, " has revision {revision}, as another event of its stream")?
             }
@@ -142,18 +149,20 @@ impl Audit {
     }
 
     fn first_duplicate_id(&self) -> Result<Option<Finding>> {
-        let mut statement = self.connection.prepare("SELECT id, major, minor FROM seen ORDER BY id, major, minor")?;
+        let mut statement =
+            self.connection.prepare("SELECT id, major, minor, stream FROM seen ORDER BY id, major, minor")?;
         let mut rows = statement.query([])?;
         let mut first: Option<Finding> = None;
-        let mut before: Option<([u8; 16], Position)> = None;
+        let mut before: Option<([u8; 16], Position, [u8; 16])> = None;
         while let Some(row) = rows.next()? {
             let id: [u8; 16] = row.get(0)?;
             let position = position(row.get(1)?, row.get(2)?);
-            if let Some((_, other)) = before.filter(|(known, _)| *known == id) {
-                let problem = Problem::DuplicateId;
+            let stream: [u8; 16] = row.get(3)?;
+            if let Some((_, other, other_stream)) = before.filter(|(known, ..)| *known == id) {
+                let problem = Problem::DuplicateId { across_streams: stream != other_stream };
                 keep_first(&mut first, Finding { problem, position, other: Some(other), event: None });
             }
-            before = Some((id, position));
+            before = Some((id, position, stream));
         }
         Ok(first)
     }

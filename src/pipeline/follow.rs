@@ -25,6 +25,19 @@ impl Default for Following {
     }
 }
 
+/// Fails where a source can't be followed, since what comes to it may stand before what was read.
+pub fn refuse_unfollowable(source: &dyn EventReader) -> Result<(), PipelineError> {
+    if source.grows_at_its_end() {
+        return Ok(());
+    }
+    let problem = format!(
+        "{} can't be followed: no constraint says that what comes to it stands behind what is there; stop its writers, and \
+         migrate it without following it",
+        source.identity()
+    );
+    Err(super::error::Refusal::Unfit(problem).into())
+}
+
 impl Migration {
     /// Runs until everything is in and sealed, and then carries over what comes to the source, until it is asked to
     /// stop or something fails. Then everything that was read is committed, and the outcome is done if what was there

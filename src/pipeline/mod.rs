@@ -43,7 +43,7 @@ pub use control::{Control, ControlHandle, Wish};
 pub use error::{PipelineError, Refusal};
 pub use expected::{expected_events, expected_events_apart};
 pub use fingerprint::Fingerprint;
-pub use follow::Following;
+pub use follow::{Following, refuse_unfollowable};
 pub use growing::GrowingVerification;
 pub use in_place::{
     InPlace, InPlaceLook, InPlaceOptions, InPlaceOutcome, UndoOutcome, WouldBecome, last_in_place_run, look_in_place,

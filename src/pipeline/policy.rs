@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use crate::stores::Ids;
+
 /// What is allowed in the source.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -14,6 +16,8 @@ pub struct Policies {
     pub revisions: Revisions,
     /// What an event stops that a rule fails on, or that may not pass.
     pub failed_events: FailedEvents,
+    /// Where the ids of the source are unique. It decides how the source is read, and is part of that.
+    pub ids: Ids,
 }
 
 /// What an event stops that can't be lifted.

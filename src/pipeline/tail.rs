@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::append::Gathered;
 use super::error::PipelineError;
+use super::follow::refuse_unfollowable;
 use super::migration::{Migration, Outcome};
 use super::sequence::Sequencer;
 
@@ -28,6 +29,7 @@ impl Migration {
     /// Runs until everything is in and sealed, and holds the target open. Where it was asked to stop before, the tail's
     /// outcome is not done, and it carries nothing over.
     pub async fn into_tail(mut self) -> Result<Tail, PipelineError> {
+        refuse_unfollowable(&*self.source)?;
         let outcome = match self.run_stages(None).await {
             Ok(outcome) => outcome,
             failed => self.end_session(failed).await?,

@@ -10,6 +10,9 @@ use eventlift_projections::ReadModels;
 use serde::Deserialize;
 
 use super::asked::Answer;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+use super::counted_from::CountedFrom;
+use super::distinct_ids::{DistinctIds, Ids};
 #[cfg(feature = "file")]
 use super::file::{FileConfig, FileReader, FileWriter};
 #[cfg(feature = "kurrentdb")]
@@ -22,6 +25,8 @@ use super::postgres::{
 };
 #[cfg(feature = "sqlite")]
 use super::sqlite::{SqliteConfig, SqliteFence, SqliteReadModels, SqliteReader, SqliteWriter};
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+use super::table_reading::TableReading;
 use crate::ledger::LedgerDatabase;
 
 /// A store of any kind that this program was built with.
@@ -119,9 +124,15 @@ impl StoreConfig {
             }
             #[cfg(feature = "sqlite")]
             "sqlite" => {
-                let mut config: SqliteConfig = read(table)?;
-                config.path = absolute(folder, &config.path);
-                Ok(Self::Sqlite(config))
+                let reading = TableReading::take(&mut table).map_err(InvalidStore::Key)?;
+                let name = match table.remove("table") {
+                    None => None,
+                    Some(toml::Value::String(name)) if !name.is_empty() => Some(name),
+                    Some(_) => return Err(InvalidStore::Key("`table` must be the name of a table or view".to_owned())),
+                };
+                let config: SqliteConfig = read(table)?;
+                let path = absolute(folder, &config.path);
+                Ok(Self::Sqlite(SqliteConfig { path, table: name, reading }))
             }
             #[cfg(feature = "postgres")]
             "postgres" => Ok(Self::Postgres(Box::new(PostgresConfig::from_table(table, folder)?))),
@@ -133,13 +144,51 @@ impl StoreConfig {
 
     /// Opens the store for reading.
     pub async fn reader(&self) -> Result<Arc<dyn EventReader>, StoreError> {
+        Ok(DistinctIds::new(self.open_to_read().await?, self.ids()))
+    }
+
+    /// Where its ids are unique, as a source.
+    fn ids(&self) -> Ids {
+        match self {
+            #[cfg(feature = "file")]
+            Self::File(config) => config.ids,
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(config) => config.reading.ids,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(config) => config.reading.ids,
+            #[cfg(feature = "kurrentdb")]
+            Self::Kurrent(config) => config.ids,
+        }
+    }
+
+    /// As a source whose ids are unique there.
+    pub(crate) fn set_ids(&mut self, ids: Ids) {
+        match self {
+            #[cfg(feature = "file")]
+            Self::File(config) => config.ids = ids,
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(config) => config.reading.ids = ids,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(config) => config.reading.ids = ids,
+            #[cfg(feature = "kurrentdb")]
+            Self::Kurrent(config) => config.ids = ids,
+        }
+    }
+
+    async fn open_to_read(&self) -> Result<Arc<dyn EventReader>, StoreError> {
         match self {
             #[cfg(feature = "file")]
             Self::File(config) => Ok(Arc::new(FileReader::open_whole(FileConfig::clone(config))?)),
             #[cfg(feature = "sqlite")]
-            Self::Sqlite(config) => Ok(Arc::new(SqliteReader::open(config.clone())?)),
+            Self::Sqlite(config) => {
+                let reader = Arc::new(SqliteReader::open(config.clone())?);
+                Ok(CountedFrom::new(reader, config.reading.columns.revision_base))
+            }
             #[cfg(feature = "postgres")]
-            Self::Postgres(config) => Ok(Arc::new(PostgresReader::open(PostgresConfig::clone(config)).await?)),
+            Self::Postgres(config) => {
+                let reader = Arc::new(PostgresReader::open(PostgresConfig::clone(config)).await?);
+                Ok(CountedFrom::new(reader, config.reading.columns.revision_base))
+            }
             #[cfg(feature = "kurrentdb")]
             Self::Kurrent(config) => Ok(Arc::new(KurrentReader::open(KurrentConfig::clone(config)).await?)),
         }
@@ -157,8 +206,32 @@ impl StoreConfig {
         }
     }
 
+    /// A key of it that only a source has.
+    pub(crate) fn source_key(&self) -> Option<&'static str> {
+        match self {
+            #[cfg(feature = "file")]
+            Self::File(_) => None,
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(SqliteConfig { table: Some(_), .. }) => Some("table"),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(config) => config.reading.key(),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(config) => config.reading.key(),
+            #[cfg(feature = "kurrentdb")]
+            Self::Kurrent(_) => None,
+        }
+    }
+
+    /// Fails where the store is configured as one that is only read.
+    fn refuse_writing(&self, action: &'static str) -> Result<(), StoreError> {
+        let Some(key) = self.source_key() else { return Ok(()) };
+        let problem = format!("it is read as a table of somebody else's, with `{key}`, and so it is not written to");
+        Err(StoreError::new(action, self, eventlift_events::StoreErrorKind::Unsupported(problem)))
+    }
+
     /// Opens the store for writing, and creates it where there is none.
     pub async fn writer(&self) -> Result<Box<dyn EventWriter>, StoreError> {
+        self.refuse_writing("write to")?;
         match self {
             #[cfg(feature = "file")]
             Self::File(config) => Ok(Box::new(FileWriter::open(FileConfig::clone(config))?)),
@@ -173,6 +246,7 @@ impl StoreConfig {
 
     /// Fails where events of such a store can never be rewritten where they are: a file is only ever appended to.
     pub fn refuse_rewriting(&self) -> Result<(), StoreError> {
+        self.refuse_writing("rewrite events in")?;
         match self {
             #[cfg(feature = "file")]
             Self::File(_) => Err(self.is_append_only()),
@@ -298,6 +372,24 @@ impl StoreConfig {
         #[cfg(feature = "kurrentdb")]
         if let Self::Kurrent(_) = self {
             return true;
+        }
+        false
+    }
+
+    /// As a source whose streams may have gaps: a file that does not say so itself is read with them.
+    pub(crate) fn allow_gaps(&mut self) {
+        #[cfg(feature = "file")]
+        if let Self::File(config) = self {
+            config.revisions.get_or_insert(super::file::Revisions::Sparse);
+        }
+    }
+
+    /// Whether gaps in its streams are read.
+    #[cfg(test)]
+    pub(crate) fn allows_gaps(&self) -> bool {
+        #[cfg(feature = "file")]
+        if let Self::File(config) = self {
+            return config.revisions == Some(super::file::Revisions::Sparse);
         }
         false
     }

@@ -8,12 +8,15 @@ mod attribute;
 mod checkpoint_table;
 #[cfg(any(feature = "sqlite", feature = "file"))]
 mod configured;
+mod counted_from;
+mod distinct_ids;
 #[cfg(feature = "kurrentdb")]
 mod encryption;
 #[cfg(feature = "file")]
 pub mod file;
 #[cfg(any(feature = "sqlite", feature = "file"))]
 mod fitness;
+pub(crate) mod gap_hint;
 #[cfg(any(feature = "cli", feature = "kurrentdb"))]
 pub(crate) mod kurrent_url;
 #[cfg(feature = "kurrentdb")]
@@ -28,8 +31,12 @@ pub mod postgres;
 mod refusal;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod table_reading;
 #[cfg(any(feature = "file", feature = "kurrentdb"))]
 mod version_pattern;
+#[cfg(any(feature = "file", feature = "sqlite"))]
+mod written_time;
 
 #[cfg(any(feature = "sqlite", feature = "file"))]
 pub use asked::{Answer, Cell};
@@ -37,5 +44,9 @@ pub use asked::{Answer, Cell};
 pub use checkpoint_table::{CheckpointChange, CheckpointDatabase, CheckpointRow, CheckpointRows, CheckpointTable};
 #[cfg(any(feature = "sqlite", feature = "file"))]
 pub use configured::{InvalidStore, KINDS, KeptAs, READ_MODEL_KINDS, ReadModelConfig, StoreConfig};
+pub use counted_from::CountedFrom;
+pub use distinct_ids::{DistinctIds, Ids};
 #[cfg(any(feature = "sqlite", feature = "file"))]
 pub use fitness::Room;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub use table_reading::{TableColumns, TableGuarantees, TableReading};

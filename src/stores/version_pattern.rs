@@ -1,6 +1,8 @@
 //! How a schema version is written in an attribute.
 
-/// Text with `{version}` once and `{type}` at most once.
+use std::collections::BTreeMap;
+
+/// Text with `{version}` once and `{type}` at most once, and texts that stand for versions where the number would be.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct VersionPattern {
     text: String,
@@ -8,6 +10,8 @@ pub(crate) struct VersionPattern {
     between: String,
     after: String,
     shape: Shape,
+    /// What stands in the number's place, and the version that it means.
+    texts: BTreeMap<String, u32>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,7 +53,23 @@ impl VersionPattern {
             return Err(format!("the version pattern {text:?} has nothing between {{type}} and {{version}}"));
         }
         let [text, before, between, after] = [text, before, between, after].map(str::to_owned);
-        Ok(Self { text, before, between, after, shape })
+        Ok(Self { text, before, between, after, shape, texts: BTreeMap::new() })
+    }
+
+    /// The same, where these texts stand for versions, in the place of the number. Every other text is a number. The
+    /// error names one that stands for none.
+    #[cfg(feature = "file")]
+    pub(crate) fn with_texts(self, texts: &BTreeMap<String, u32>) -> Result<Self, String> {
+        match texts.iter().find(|(_, version)| **version == 0) {
+            Some((text, _)) => Err(format!("versions says that {text:?} is version 0, but schema versions go from 1")),
+            None => Ok(Self { texts: texts.clone(), ..self }),
+        }
+    }
+
+    /// What stands for versions beside numbers.
+    #[cfg(feature = "file")]
+    pub(crate) fn texts(&self) -> &BTreeMap<String, u32> {
+        &self.texts
     }
 
     /// Whether `{type}` is in it.
@@ -72,28 +92,48 @@ impl VersionPattern {
             Shape::TypeThenVersion => inner.strip_prefix(event_type).and_then(|rest| rest.strip_prefix(&*self.between)),
             Shape::VersionThenType => inner.strip_suffix(event_type).and_then(|rest| rest.strip_suffix(&*self.between)),
         };
-        number(digits.ok_or(Mismatch::Shape)?)
+        self.number(digits.ok_or(Mismatch::Shape)?)
+    }
+
+    /// What a text in the number's place means.
+    fn number(&self, text: &str) -> Result<u32, Mismatch> {
+        self.texts.get(text).map_or_else(|| number(text), |version| Ok(*version))
     }
 
     /// The type and version that the text is made of; `None` when it is made otherwise.
     pub(crate) fn split<'a>(&self, text: &'a str) -> Result<Option<(&'a str, u32)>, Mismatch> {
         let Some(inner) = self.inner(text) else { return Ok(None) };
+        // A text may have in it what separates it from the type.
+        let named = |(said, version): (&String, &u32)| {
+            let name = match self.shape {
+                Shape::VersionOnly => None,
+                Shape::TypeThenVersion => inner.strip_suffix(&**said)?.strip_suffix(&*self.between),
+                Shape::VersionThenType => inner.strip_prefix(&**said)?.strip_prefix(&*self.between),
+            };
+            name.filter(|name| !name.is_empty()).map(|name| (name, *version))
+        };
+        // The shortest name: of "1" and "2.1", "A.2.1" means the latter.
+        if let Some(found) = self.texts.iter().filter_map(named).min_by_key(|(name, _)| name.len()) {
+            return Ok(Some(found));
+        }
         let parts = match self.shape {
             Shape::VersionOnly => None,
             Shape::TypeThenVersion => inner.rsplit_once(&*self.between),
             Shape::VersionThenType => inner.split_once(&*self.between).map(|(digits, name)| (name, digits)),
         };
         let Some((name, digits)) = parts else { return Ok(None) };
-        match number(digits) {
+        match self.number(digits) {
             Ok(version) if !name.is_empty() => Ok(Some((name, version))),
             Ok(_) | Err(Mismatch::Shape) => Ok(None),
             Err(Mismatch::Range) => Err(Mismatch::Range),
         }
     }
 
-    /// The text for a type and version.
+    /// The text for a type and version. It is read back as these unless the number stands for another version.
     pub(crate) fn write(&self, event_type: &str, version: u32) -> String {
         let Self { before, between, after, .. } = self;
+        let said = self.texts.iter().find(|(_, known)| **known == version);
+        let version = said.map_or_else(|| version.to_string(), |(text, _)| text.clone());
         match self.shape {
             Shape::VersionOnly => format!("{before}{version}{after}"),
             Shape::TypeThenVersion => format!("{before}{event_type}{between}{version}{after}"),
@@ -152,6 +192,24 @@ mod tests {
         }
         assert_eq!(pattern.split("Order.v0"), Err(Mismatch::Range));
         assert_eq!(pattern.split("Order.v99999999999"), Err(Mismatch::Range));
+    }
+
+    #[test]
+    #[cfg(feature = "file")]
+    fn texts_stand_for_versions() {
+        let texts = [("0", 1), ("2.0.1", 3), ("2024-01-15", 4), ("", 5)];
+        let texts = texts.map(|(text, version)| (text.to_owned(), version)).into();
+        let plain = VersionPattern::parse("{version}").unwrap().with_texts(&texts).unwrap();
+        for (text, version) in [("0", 1), ("2.0.1", 3), ("2024-01-15", 4), ("", 5), ("2", 2)] {
+            assert_eq!(plain.version(text, "A"), Ok(version), "{text}");
+            assert_eq!(plain.write("A", version), text);
+        }
+        assert_eq!(plain.version("2.0", "A"), Err(Mismatch::Shape));
+        let dotted = VersionPattern::parse("{type}.{version}").unwrap().with_texts(&texts).unwrap();
+        assert_eq!(dotted.split("Order.2.0.1"), Ok(Some(("Order", 3))));
+        assert_eq!(dotted.split("Order.2"), Ok(Some(("Order", 2))));
+        assert_eq!(dotted.split("Order"), Ok(None));
+        assert!(VersionPattern::parse("{version}").unwrap().with_texts(&[("x".to_owned(), 0)].into()).is_err());
     }
 
     #[test]

@@ -231,7 +231,8 @@ async fn a_bad_line_is_named_and_nothing_before_it_is_lost() {
         (good.replace("\"id\"", "\"idd\""), "line 3: the attribute `id` is missing"),
         (good.replace("\"id-2\"", "null"), "line 3: the attribute `id` is missing"),
         (good.replace("\"id-2\"", "\"\""), "line 3, byte 27: `id` is empty"),
-        (good.replace("\"id-2\"", "2"), "line 3, byte 27: `id` is a number, not a text"),
+        (good.replace("\"id-2\"", "2.5"), "line 3, byte 27: `id` is a number, not a text"),
+        (good.replace("\"id-2\"", "true"), "line 3, byte 27: `id` is a boolean, not a text"),
         (
             good.replace("\"id-2\"", "\"\\ud800\""),
             "line 3, byte 27: `id` is no text that can be kept: unexpected end of hex escape",
@@ -246,9 +247,10 @@ async fn a_bad_line_is_named_and_nothing_before_it_is_lost() {
             "line 3, byte 91: `time`: \"yesterday\" is not a time such as 2024-05-01T12:00:00Z",
         ),
         (
-            good.replace("00Z", "00.1234567Z"),
-            "line 3, byte 91: `time`: \"2024-05-01T12:00:00.1234567Z\" is finer than a microsecond",
+            good.replace("\"2024-05-01T12:00:00Z\"", "7"),
+            "line 3, byte 91: `time`: 7 is a number, and it can't be told whether of seconds, milliseconds, microseconds or nanoseconds",
         ),
+        (good.replace("\"2024-05-01T12:00:00Z\"", "[]"), "line 3, byte 91: `time` is an array, not a text"),
         (good.replace("\"sequence\"", "\"seq\""), "line 3: the attribute `sequence` is missing"),
         (
             good.replace("\"00000000000000000002\"", "\"two\""),

@@ -23,5 +23,6 @@ mod read_models;
 mod reading;
 mod server;
 mod shop;
+mod views;
 mod writers;
 mod writing;

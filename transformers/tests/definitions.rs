@@ -77,6 +77,51 @@ fn the_mistakes_of_all_files_come_at_once() {
     assert!(message.contains("\n  b/b.toml:3:8: B needs either `current` or `retired`"), "{message}");
 }
 
+#[test]
+fn attributes_are_tested_redacted_and_renamed_there_and_back() {
+    let (definitions, registry) = one(r#"
+[[rule]]
+name = "tenants"
+match = { types = ["*"] }
+when = { attributes = "/tenant", equals = "x" }
+attributes = [{ rename = "/tenantid", to = "/customer" }]
+
+[[rule.test]]
+name = "of the tenant"
+given = { type = "A", data = '{"a":1}', attributes = '{"tenant":"x", "tenantid":10.10,"n":1.0}' }
+then = { data = '{"a":1}', attributes = '{"tenant":"x", "customer":10.10,"n":1.0}' }
+
+[[rule.test]]
+name = "of another"
+given = { type = "A", attributes = '{"tenant":"y","tenantid":10.10}' }
+then = { attributes = '{"tenant":"y","tenantid":10.10}' }
+
+[[rule]]
+name = "addresses"
+match = { types = ["*"] }
+attributes = [{ remove = "/clientip", optional = true }]
+"#);
+    let results = definitions.test(&registry);
+    assert!(results.len() >= 2 && results.iter().all(|result| result.failure.is_none()), "{results:?}");
+    let mut made = Vec::new();
+    let event = Event { attributes: br#"{"clientip":"10.0.0.1"}"#[..].into(), ..event("A", 1, "{}") };
+    registry.lift(event, &mut made).unwrap();
+    assert_eq!((&made[0].attributes[..], made[0].data.bytes().as_ref()), (&b""[..], &b"{}"[..]));
+
+    let message = load(&[("a.toml", "[[rule]]\nname = 'a'\nmatch = { types = ['*'] }\nwhen = { attributes = '/a', data = '/b', exists = true }\ndrop = true\n")], &Keys::new()).err().unwrap();
+    assert!(message.contains("names more than one of `path`, `data`, `metadata` and `attributes`"), "{message}");
+    let message = load(
+        &[(
+            "a.toml",
+            "[[rule]]\nname = 'a'\nmatch = { types = ['*'] }\nattributes = [{ remove = '/a' }]\ndrop = true\n",
+        )],
+        &Keys::new(),
+    )
+    .err()
+    .unwrap();
+    assert!(message.contains("`drop` makes `attributes` useless"), "{message}");
+}
+
 const USER_CREATED: &str = r#"
 type = "UserCreated"
 current = 3

@@ -10,7 +10,34 @@ use super::write;
 use crate::reason::Reason;
 
 /// The keys in the order in which a filter sees them.
-const KEYS: [&str; 8] = ["type", "version", "stream", "id", "revision", "recorded_at", "data", "metadata"];
+const KEYS: [&str; 9] =
+    ["type", "version", "stream", "id", "revision", "recorded_at", "attributes", "data", "metadata"];
+
+/// A part of an event that is JSON.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Part {
+    Data,
+    Metadata,
+    Attributes,
+}
+
+/// What was read of the parts; none of those that the event does not have.
+#[derive(Debug, Default)]
+pub(super) struct Parts {
+    pub(super) data: Option<Value>,
+    pub(super) metadata: Option<Value>,
+    pub(super) attributes: Option<Value>,
+}
+
+impl Parts {
+    pub(super) fn get(&self, part: Part) -> Option<&Value> {
+        match part {
+            Part::Data => self.data.as_ref(),
+            Part::Metadata => self.metadata.as_ref(),
+            Part::Attributes => self.attributes.as_ref(),
+        }
+    }
+}
 
 /// Text that is part of the input, though not of JSON that was read.
 pub(super) fn plain(text: &str) -> Rc<Text> {
@@ -22,7 +49,7 @@ fn text(text: &str) -> Value {
 }
 
 /// The object that a filter sees.
-pub(super) fn input(event: &Event, data: Option<&Value>, metadata: Option<&Value>) -> Value {
+pub(super) fn input(event: &Event, parts: &Parts) -> Value {
     let mut map = Map::default();
     let mut put = |key: &'static str, value: Value| {
         map.insert(Key(Text::read(bytes::Bytes::from_static(key.as_bytes()), None)), value);
@@ -33,20 +60,19 @@ pub(super) fn input(event: &Event, data: Option<&Value>, metadata: Option<&Value
     put("id", text(&event.id.to_string()));
     put("revision", Value::Num(Num::from_integral(event.revision.0)));
     put("recorded_at", text(&event.recorded_at.to_string()));
-    if let Some(data) = data {
-        put("data", data.clone());
-    }
-    if let Some(metadata) = metadata {
-        put("metadata", metadata.clone());
+    for (key, part) in [("attributes", Part::Attributes), ("data", Part::Data), ("metadata", Part::Metadata)] {
+        if let Some(value) = parts.get(part) {
+            put(key, value.clone());
+        }
     }
     Value::object(map)
 }
 
-/// The event that an output stands for. `payload` writes data, or metadata where its second argument says so.
+/// The event that an output stands for. `payload` writes a part.
 pub(super) fn output(
     output: &Value,
     event: &Event,
-    payload: impl Fn(&Value, bool) -> Result<Payload, Reason>,
+    payload: impl Fn(&Value, Part) -> Result<Payload, Reason>,
 ) -> Result<Event, Reason> {
     let Value::Obj(object) = output else {
         return Err(Reason::new(format_args!("the jq filter yielded {} where it must yield events", article(output)))
@@ -58,8 +84,9 @@ pub(super) fn output(
             b"type" => result.event_type = EventType::new(name(value, "type")?).map_err(Reason::new)?,
             b"stream" => result.stream = stream(value)?,
             b"version" => result.version = version(value)?,
-            b"data" => result.data = payload(value, false)?,
-            b"metadata" => result.metadata = payload(value, true)?,
+            b"data" => result.data = payload(value, Part::Data)?,
+            b"metadata" => result.metadata = payload(value, Part::Metadata)?,
+            b"attributes" => result.attributes = attributes(value, &payload)?,
             b"id" => read_only("id", value, &text(&event.id.to_string()))?,
             b"revision" => read_only("revision", value, &Value::Num(Num::from_integral(event.revision.0)))?,
             b"recorded_at" => read_only("recorded_at", value, &text(&event.recorded_at.to_string()))?,
@@ -73,6 +100,22 @@ pub(super) fn output(
         }
     }
     Ok(result)
+}
+
+/// The attributes that a value stands for; an empty object is none.
+fn attributes(
+    value: &Value,
+    payload: &impl Fn(&Value, Part) -> Result<Payload, Reason>,
+) -> Result<bytes::Bytes, Reason> {
+    match value {
+        Value::Null => Ok(bytes::Bytes::new()),
+        Value::Obj(object) if object.map().is_empty() => Ok(bytes::Bytes::new()),
+        Value::Obj(_) => Ok(payload(value, Part::Attributes)?.bytes().clone()),
+        other => {
+            Err(Reason::new(format_args!("the jq filter yielded an event whose attributes are {}", article(other)))
+                .hint("attributes are an object"))
+        }
+    }
 }
 
 fn article(value: &Value) -> String {

@@ -9,7 +9,7 @@ use jaq_core::{Ctx, Filter, Vars};
 use super::budget::{self, JqLimits};
 use super::compile;
 use super::error::JqError;
-use super::event;
+use super::event::{self, Part, Parts};
 use super::natives::Data;
 use super::read;
 use super::value::{Key, Map, Value};
@@ -62,28 +62,32 @@ impl JqFilter {
 
     /// Makes any number of events from an event.
     ///
-    /// The filter's input is an object with `type`, `version`, `stream`, `id`, `revision`, `recorded_at`, `data` and
-    /// `metadata`; the last two are absent where the event has none. Each output is such an object; what it leaves out
-    /// is as in the event, `id`, `revision` and `recorded_at` can't be changed, and other keys are refused. The events
-    /// carry the id, revision, position, time and attributes of the event.
+    /// The filter's input is an object with `type`, `version`, `stream`, `id`, `revision`, `recorded_at`, `data`,
+    /// `metadata` and `attributes`; the last three are absent where the event has none. Each output is such an object;
+    /// what it leaves out is as in the event, `id`, `revision` and `recorded_at` can't be changed, and other keys are
+    /// refused. The events carry the id, revision, position and time of the event.
     ///
     /// Fails as [`apply_data`](Self::apply_data) does, and where an output is no event.
     pub fn apply_event(&self, event: &Event) -> Result<Vec<Event>, Reason> {
-        let [data, metadata] = self.read_event(event, 0)?;
-        let input = event::input(event, data.as_ref(), metadata.as_ref());
+        let parts = self.read_event(event, 0)?;
+        let input = event::input(event, &parts);
         self.within(event.size(), || {
             let outputs = self.outputs(&input, MAX_EVENTS + 1)?;
             if outputs.len() > MAX_EVENTS {
                 return Err(Reason::new(format_args!("the jq filter yielded more than {MAX_EVENTS} events")));
             }
-            let sources: [&[u8]; 2] = [event.data.bytes(), event.metadata.bytes()];
+            let sources: [&[u8]; 3] = [event.data.bytes(), event.metadata.bytes(), &event.attributes];
+            let attributes = Payload::new(event.attributes.clone(), ContentType::Json);
             outputs
                 .iter()
                 .map(|output| {
-                    event::output(output, event, |value, is_metadata| {
-                        let (before, old) =
-                            if is_metadata { (&metadata, &event.metadata) } else { (&data, &event.data) };
-                        self.write(value, before.as_ref(), old, &sources)
+                    event::output(output, event, |value, part| {
+                        let old = match part {
+                            Part::Data => &event.data,
+                            Part::Metadata => &event.metadata,
+                            Part::Attributes => &attributes,
+                        };
+                        self.write(value, parts.get(part), old, &sources)
                     })
                 })
                 .collect()
@@ -124,9 +128,9 @@ impl JqFilter {
                     read::json(&bytes, Some(first), self.limits.depth, key)?
                 }
                 JqInput::Event(event) => {
-                    let [data, metadata] = self.read_event(event, first)?;
-                    sources.extend([event.data.bytes().clone(), event.metadata.bytes().clone()]);
-                    event::input(event, data.as_ref(), metadata.as_ref())
+                    let parts = self.read_event(event, first)?;
+                    sources.extend([event.data.bytes(), event.metadata.bytes(), &event.attributes].map(Bytes::clone));
+                    event::input(event, &parts)
                 }
             };
             if map.insert(Key(event::plain(key)), value).is_some() {
@@ -136,12 +140,18 @@ impl JqFilter {
         Ok(Value::object(map))
     }
 
-    /// Reads data and metadata, which are the sources from this number on.
-    fn read_event(&self, event: &Event, first: usize) -> Result<[Option<Value>; 2], Reason> {
-        Ok([
-            self.read_if_any(&event.data, first, "the data")?,
-            self.read_if_any(&event.metadata, first + 1, "the metadata")?,
-        ])
+    /// Reads data, metadata and attributes, which are the sources from this number on. Attributes that are no JSON, which
+    /// only a store can have made, are not shown.
+    fn read_event(&self, event: &Event, first: usize) -> Result<Parts, Reason> {
+        let attributes = match event.attributes.is_empty() {
+            true => None,
+            false => read::json(&event.attributes, Some(first + 2), self.limits.depth, "an attribute").ok(),
+        };
+        Ok(Parts {
+            data: self.read_if_any(&event.data, first, "the data")?,
+            metadata: self.read_if_any(&event.metadata, first + 1, "the metadata")?,
+            attributes,
+        })
     }
 
     fn within<T>(&self, input_bytes: usize, evaluate: impl FnOnce() -> Result<T, Reason>) -> Result<T, Reason> {

@@ -75,7 +75,7 @@ impl Clause {
         }
         let is_for_items = self.each.is_some();
         let Some(when) = &self.when else { return needed };
-        let (mut data, mut metadata) = (needed.data, needed.metadata);
+        let (mut data, mut metadata, mut attributes) = (needed.data, needed.metadata, needed.attributes);
         when.places(&mut |source, pointer| match source {
             // An item is in what `each` leads to.
             condition::Source::AtHand if is_for_items => {}
@@ -83,8 +83,9 @@ impl Clause {
                 data = std::mem::take(&mut data).with(pointer.first_key());
             }
             condition::Source::Metadata => metadata = std::mem::take(&mut metadata).with(pointer.first_key()),
+            condition::Source::Attributes => attributes = true,
         });
-        Needed { data, metadata, ..needed }
+        Needed { data, metadata, attributes, ..needed }
     }
 
     /// Adds the changes that the event makes.

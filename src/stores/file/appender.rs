@@ -19,6 +19,7 @@ use super::mapping::{Mapping, Role};
 use super::reader::{FileReader, display, io_error};
 use super::sidecar::{self, Found, IndexKey, State, TAIL};
 use crate::ledger;
+use crate::stores::gap_hint::gap_hint;
 use crate::stores::local_file::{self, WriterLock};
 
 /// An open file and its database.
@@ -395,7 +396,7 @@ impl Appender {
             event.stream, event.revision
         );
         Ok(StoreError::new("seal", &self.identity.display, StoreErrorKind::BadInput(problem))
-            .hint("repair the source, or accept gaps with `revisions = \"sparse\"` under [policy] in eventlift.toml"))
+            .hint(gap_hint(missing, event.revision.0)))
     }
 
     /// The event on a committed line. Slow, but the run has failed and a person wants to know.

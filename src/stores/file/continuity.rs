@@ -21,19 +21,22 @@ pub(super) struct Continuity {
     /// Whether a stream that is not remembered has had no event.
     knows_all: bool,
     most_streams: usize,
+    /// The revision of a stream's first event as it is written.
+    base: u64,
 }
 
 type Key = [u64; 2];
 
 impl Continuity {
     /// For a read that sees every event (`from_start`) or begins somewhere.
-    pub(super) fn new(revisions: Option<Revisions>, from_start: bool) -> Self {
+    pub(super) fn new(revisions: Option<Revisions>, from_start: bool, base: u64) -> Self {
         Self {
             last_position: None,
             last_revisions: HashMap::default(),
             revisions,
             knows_all: from_start,
             most_streams: STREAMS,
+            base,
         }
     }
 
@@ -55,16 +58,16 @@ impl Continuity {
     pub(super) fn take_revision(&mut self, stream: &StreamName, revision: Revision) -> Result<(), LineError> {
         let Some(mode) = self.revisions else { return Ok(()) };
         let key = key(stream);
-        let expected = match self.last_revisions.get_mut(&key) {
+        let (expected, is_first) = match self.last_revisions.get_mut(&key) {
             Some(last) => {
                 let expected = *last + 1;
                 *last = revision.0;
-                expected
+                (expected, false)
             }
             None => {
                 let is_first = self.knows_all;
                 self.remember(key, revision.0);
-                if is_first && mode == Revisions::Dense { 0 } else { revision.0 }
+                (if is_first && mode == Revisions::Dense { 0 } else { revision.0 }, is_first)
             }
         };
         let is_gap = revision.0 > expected && mode == Revisions::Dense;
@@ -73,7 +76,11 @@ impl Continuity {
         }
         let message = format!("stream {stream} goes on with revision {revision}, but {expected} is next");
         let hint = match is_gap {
-            true => "an event is missing before it; if gaps are meant to be, set revisions = \"sparse\"",
+            true if is_first && self.base == 0 && revision == Revision(1) => {
+                "if streams count from 1, set revision_base = 1 under [source.attributes]; else an event is missing before \
+                 it, and if gaps are meant to be, set revisions = \"sparse\" under [policy]"
+            }
+            true => "an event is missing before it; if gaps are meant to be, set revisions = \"sparse\" under [policy]",
             false => "the event is there twice, or two streams share a name",
         };
         Err(LineError::new(message).hint(hint))
@@ -140,7 +147,7 @@ mod tests {
 
     #[test]
     fn streams_beyond_the_memory_are_not_checked_and_not_numbered() {
-        let mut continuity = Continuity::new(Some(Revisions::Dense), true);
+        let mut continuity = Continuity::new(Some(Revisions::Dense), true, 0);
         continuity.most_streams = 2;
         for number in 0..4 {
             continuity.take_revision(&stream(number), Revision(0)).unwrap();
@@ -148,7 +155,7 @@ mod tests {
         assert!(continuity.take_revision(&stream(1), Revision(2)).is_err());
         assert!(continuity.take_revision(&stream(3), Revision(7)).is_ok());
 
-        let mut numbers = Continuity::new(Some(Revisions::Dense), true);
+        let mut numbers = Continuity::new(Some(Revisions::Dense), true, 0);
         numbers.most_streams = 1;
         assert_eq!(numbers.number(&stream(0)), Ok(Revision(0)));
         assert_eq!(numbers.number(&stream(0)), Ok(Revision(1)));

@@ -16,7 +16,10 @@ use serde::de::{self, DeserializeSeed, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::mapping::{Mapping, NO_SOURCE, ROLES, Role, VersionSource};
+use super::noticed::{Form, Noticed};
+use super::unsaid::Unsaid;
 use crate::stores::version_pattern::Mismatch;
+use crate::stores::written_time::{FinerTimes, NoTime, TimeUnit, read_time};
 
 /// What is wrong with a line.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -114,16 +117,25 @@ impl<'a> Visitor<'a> for FieldsSeed<'_, 'a> {
 #[serde(transparent)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
+/// What to try where a number is no time that can be told.
+const UNIT_HINT: &str =
+    "set time_unit under [source.attributes] to what it counts since 1970: \"s\", \"ms\", \"us\" or \"ns\"";
+
 /// Turns fields into events. Keeps the last attributes, which are mostly the same on every line.
 pub(super) struct Decoder<'m> {
     mapping: &'m Mapping,
+    noticed: &'m Noticed,
     scratch: Vec<u8>,
     last_attributes: Bytes,
+    /// What times counted so far that are numbers.
+    unit: Option<TimeUnit>,
+    unsaid: Unsaid,
 }
 
 impl<'m> Decoder<'m> {
-    pub(super) fn new(mapping: &'m Mapping) -> Self {
-        Self { mapping, scratch: Vec::new(), last_attributes: Bytes::new() }
+    pub(super) fn new(mapping: &'m Mapping, noticed: &'m Noticed) -> Self {
+        let unsaid = Unsaid::new(mapping.absent_version);
+        Self { mapping, noticed, scratch: Vec::new(), last_attributes: Bytes::new(), unit: None, unsaid }
     }
 
     /// The event's position; `None` where the file has no order attribute.
@@ -147,7 +159,7 @@ impl<'m> Decoder<'m> {
     pub(super) fn stream(&self, fields: &Fields<'_>, chunk: &ByteString) -> Result<StreamName, LineError> {
         let hint = "set attributes.stream to the attribute that holds the stream's name";
         let raw = self.required(fields, Role::Stream, hint)?;
-        let text = shared(chunk, self.text(fields, Role::Stream, raw)?);
+        let text = shared(chunk, self.text_or_number(fields, Role::Stream, raw, Form::NumericStreams)?);
         StreamName::new(text).map_err(|_| self.empty(fields, Role::Stream, raw))
     }
 
@@ -164,7 +176,7 @@ impl<'m> Decoder<'m> {
             Some(revision) => Ok(Some(Revision(revision))),
             None => {
                 let message = format!("`{}` is 0, but revision_base is 1", self.named(Role::Revision));
-                Err(self.at(fields, raw, message).hint("set attributes.revision_base to 0"))
+                Err(self.at(fields, raw, message).hint("take revision_base = 1 out of [source.attributes]"))
             }
         }
     }
@@ -180,6 +192,7 @@ impl<'m> Decoder<'m> {
     ) -> Result<Event, LineError> {
         self.check_specification(fields)?;
         let (event_type, version) = self.type_and_version(fields, chunk)?;
+        let (recorded_at, finer) = self.time(fields)?;
         Ok(Event {
             id: self.id(fields, chunk)?,
             stream,
@@ -189,8 +202,8 @@ impl<'m> Decoder<'m> {
             version,
             data: self.payload(fields, chunk, Role::Data, Role::DataBase64, Role::ContentType)?,
             metadata: self.payload(fields, chunk, Role::Metadata, Role::MetadataBase64, Role::MetadataContentType)?,
-            recorded_at: self.time(fields)?,
-            attributes: self.attributes(fields)?,
+            recorded_at,
+            attributes: self.attributes(fields, finer)?,
         })
     }
 
@@ -205,44 +218,71 @@ impl<'m> Decoder<'m> {
 
     fn id(&self, fields: &Fields<'_>, chunk: &ByteString) -> Result<EventId, LineError> {
         let raw = self.required(fields, Role::Id, "set attributes.id to the attribute that holds the event's id")?;
-        let text = shared(chunk, self.text(fields, Role::Id, raw)?);
+        let text = shared(chunk, self.text_or_number(fields, Role::Id, raw, Form::NumericIds)?);
         EventId::text(text).map_err(|_| self.empty(fields, Role::Id, raw))
     }
 
     fn type_and_version(
-        &self,
+        &mut self,
         fields: &Fields<'_>,
         chunk: &ByteString,
     ) -> Result<(EventType, SchemaVersion), LineError> {
         let raw = self.required(fields, Role::Type, "set attributes.type to the attribute that holds the type")?;
         let text = shared(chunk, self.text(fields, Role::Type, raw)?);
         let whole = |text| EventType::new(text).map_err(|_| self.empty(fields, Role::Type, raw));
-        match &self.mapping.version {
-            VersionSource::Nowhere => Ok((whole(text)?, SchemaVersion::FIRST)),
+        let (event_type, said) = match &self.mapping.version {
+            VersionSource::Nowhere => return Ok((whole(text)?, SchemaVersion::FIRST)),
             VersionSource::Attribute(_) => {
                 let event_type = whole(text)?;
                 let version = self.version(fields, &event_type)?;
-                Ok((event_type, version))
+                (event_type, version)
             }
             VersionSource::Type(pattern) => match pattern.split(&text) {
-                Ok(None) => Ok((whole(text)?, SchemaVersion::FIRST)),
+                Ok(None) => (whole(text)?, None),
                 Ok(Some((name, version))) => {
-                    Ok((whole(text.slice_ref(name))?, self.schema_version(fields, Role::Type, raw, version)?))
+                    (whole(text.slice_ref(name))?, Some(self.schema_version(fields, Role::Type, raw, version)?))
                 }
-                Err(_) => Err(self.no_version(fields, Role::Type, raw)),
+                Err(_) => return Err(self.no_version(fields, Role::Type, raw)),
             },
+        };
+        if said.is_none() {
+            self.noticed.notice(Form::NoVersion);
+        }
+        match self.unsaid.take(&event_type, said) {
+            Some(version) => Ok((event_type, version)),
+            None => Err(self.unclear_version(fields, raw, &event_type)),
         }
     }
 
-    fn version(&self, fields: &Fields<'_>, event_type: &EventType) -> Result<SchemaVersion, LineError> {
-        let VersionSource::Attribute(pattern) = &self.mapping.version else { return Ok(SchemaVersion::FIRST) };
-        let Some(raw) = present(fields, Role::Version) else { return Ok(SchemaVersion::FIRST) };
+    /// Some events of the type say that they have version 1, and others say none.
+    fn unclear_version(&self, fields: &Fields<'_>, type_raw: &RawValue, event_type: &EventType) -> LineError {
+        let role = match self.mapping.version {
+            VersionSource::Type(_) => Role::Type,
+            _ => Role::Version,
+        };
+        let raw = fields.by_role[role as usize].unwrap_or(type_raw);
+        let message = format!(
+            "events of type {event_type} say in `{}` that they have version 1, and others of them say no version",
+            self.named(role)
+        );
+        self.at(fields, raw, message).hint(
+            "set absent_version under [source.attributes] to the version of events that say none: 1 if they are the same",
+        )
+    }
+
+    /// The version that an event says it has; none where it says none.
+    fn version(&self, fields: &Fields<'_>, event_type: &EventType) -> Result<Option<SchemaVersion>, LineError> {
+        let VersionSource::Attribute(pattern) = &self.mapping.version else { return Ok(None) };
+        let Some(raw) = present(fields, Role::Version) else { return Ok(None) };
+        if raw.get() == "\"\"" && !pattern.texts().contains_key("") {
+            return Ok(None);
+        }
         let text = match raw.get().as_bytes().first() {
             Some(b'0'..=b'9' | b'-') => Cow::from(raw.get()),
             _ => self.text(fields, Role::Version, raw)?,
         };
         match pattern.version(&text, event_type.as_str()) {
-            Ok(version) => self.schema_version(fields, Role::Version, raw, version),
+            Ok(version) => self.schema_version(fields, Role::Version, raw, version).map(Some),
             Err(Mismatch::Range) => Err(self.no_version(fields, Role::Version, raw)),
             Err(Mismatch::Shape) => {
                 let name = self.named(Role::Version);
@@ -252,8 +292,9 @@ impl<'m> Decoder<'m> {
                     false => message,
                 };
                 Err(self.at(fields, raw, message).hint(
-                    "set attributes.version_pattern to how the version is written, or attributes.version to \"none\" \
-                     to take every event as version 1",
+                    "set attributes.version_pattern to how the version is written, say what single texts mean with \
+                     attributes.versions = { \"2.0.1\" = 2 }, or set attributes.version to \"none\" to take every event \
+                     as version 1",
                 ))
             }
         }
@@ -272,20 +313,47 @@ impl<'m> Decoder<'m> {
     fn no_version(&self, fields: &Fields<'_>, role: Role, raw: &RawValue) -> LineError {
         let message = format!("`{}` is {}, but schema versions go from 1 to {}", self.named(role), raw.get(), u32::MAX);
         self.at(fields, raw, message)
+            .hint("if that is how a version is written, say which it is: attributes.versions = { \"0\" = 1 }")
     }
 
-    fn time(&self, fields: &Fields<'_>) -> Result<Timestamp, LineError> {
+    /// The moment, and the time as it is written where the event has to carry it as well.
+    fn time<'a>(&mut self, fields: &Fields<'a>) -> Result<(Timestamp, Option<&'a RawValue>), LineError> {
         let hint = "set attributes.time to the attribute that holds when the event was recorded";
         let raw = self.required(fields, Role::Time, hint)?;
-        let text = self.text(fields, Role::Time, raw)?;
-        text.parse().map_err(|error: InvalidTimestamp| {
-            let name = self.named(Role::Time);
+        let text = match raw.get().as_bytes().first() {
+            Some(b'0'..=b'9' | b'-') => Cow::from(raw.get()),
+            _ => self.text(fields, Role::Time, raw)?,
+        };
+        let name = self.named(Role::Time);
+        let read = read_time(&text, self.mapping.time_unit).map_err(|error| {
             let hint = match error {
-                InvalidTimestamp::Precision(_) => "times are kept in microseconds; shorten it to six digits yourself",
-                _ => "a time is RFC 3339 text with its offset, such as 2024-05-01T12:00:00.123456Z",
+                NoTime::Text(_) => {
+                    "a time is RFC 3339 text with its offset, such as 2024-05-01T12:00:00.123456Z, or a number since 1970"
+                }
+                NoTime::Unit(_) | NoTime::Range(..) => UNIT_HINT,
             };
             self.at(fields, raw, format!("`{name}`: {error}")).hint(hint)
-        })
+        })?;
+        if let Some(unit) = read.unit {
+            if let Some(other) = self.unit.replace(unit).filter(|other| *other != unit) {
+                let (unit, other) = (unit.name(), other.name());
+                let message = format!("`{name}` is {text}, which looks like {unit}, but those before it like {other}");
+                return Err(self.at(fields, raw, message).hint(UNIT_HINT));
+            }
+            self.noticed.notice(Form::Numbers(unit));
+        }
+        if !read.is_finer {
+            return Ok((read.moment, None));
+        }
+        if self.mapping.finer_times == FinerTimes::Refuse {
+            let error = InvalidTimestamp::Precision(text.into_owned());
+            return Err(self.at(fields, raw, format!("`{name}`: {error}")).hint(
+                "set finer_times under [source.attributes] to \"truncate\", which cuts it off, or to \"keep\", which \
+                 carries it among the attributes as well",
+            ));
+        }
+        self.noticed.notice(Form::FinerTimes);
+        Ok((read.moment, (self.mapping.finer_times == FinerTimes::Keep).then_some(raw)))
     }
 
     fn payload(
@@ -340,9 +408,12 @@ impl<'m> Decoder<'m> {
         Err(self.at(fields, raw, message).hint("data of such a type is a text, or base64 in data_base64"))
     }
 
-    fn attributes(&mut self, fields: &Fields<'_>) -> Result<Bytes, LineError> {
+    /// What is carried: what plays no part, and a time that is `finer` than the event's own.
+    fn attributes(&mut self, fields: &Fields<'_>, finer: Option<&RawValue>) -> Result<Bytes, LineError> {
         self.scratch.clear();
-        for (name, value) in &fields.others {
+        let others = fields.others.iter().map(|(name, value)| (&**name, *value));
+        let finer = finer.map(|raw| (self.mapping.name(Role::Time).unwrap_or(""), raw));
+        for (name, value) in others.chain(finer) {
             if name == "source" && is_no_source(value) {
                 continue;
             }
@@ -367,7 +438,7 @@ impl<'m> Decoder<'m> {
         Ok(self.last_attributes.clone())
     }
 
-    fn named(&self, role: Role) -> &str {
+    fn named(&self, role: Role) -> &'m str {
         self.mapping.name(role).unwrap_or("")
     }
 
@@ -388,6 +459,22 @@ impl<'m> Decoder<'m> {
             let reason = text.split(" at line ").next().unwrap_or(&text);
             self.at(fields, raw, format!("`{}` is no text that can be kept: {reason}", self.named(role)))
         })
+    }
+
+    /// A text, or a whole number as it is written.
+    fn text_or_number<'a>(
+        &self,
+        fields: &Fields<'_>,
+        role: Role,
+        raw: &'a RawValue,
+        form: Form,
+    ) -> Result<Cow<'a, str>, LineError> {
+        let digits = raw.get().strip_prefix('-').unwrap_or(raw.get());
+        if digits.bytes().all(|b| b.is_ascii_digit()) {
+            self.noticed.notice(form);
+            return Ok(Cow::Borrowed(raw.get()));
+        }
+        self.text(fields, role, raw)
     }
 
     fn whole_number(&self, fields: &Fields<'_>, role: Role, raw: &RawValue) -> Result<u64, LineError> {

@@ -36,7 +36,7 @@ impl Encoder {
         self.attributes(out, &event.attributes)?;
         self.event_type(out, event)?;
         self.text(out, Role::Stream, event.stream.as_str());
-        self.text(out, Role::Time, &event.recorded_at.to_string());
+        self.time(out, event);
         self.version(out, event)?;
         if !event.data.is_empty() || !event.data.is_json() {
             self.text(out, Role::ContentType, event.data.content_type().as_str());
@@ -63,6 +63,16 @@ impl Encoder {
         }
     }
 
+    fn time(&self, out: &mut Vec<u8>, event: &Event) {
+        match self.mapping.time_unit {
+            None => self.text(out, Role::Time, &event.recorded_at.to_string()),
+            Some(unit) => {
+                self.name(out, Role::Time);
+                out.extend_from_slice(unit.write(event.recorded_at).as_bytes());
+            }
+        }
+    }
+
     fn event_type(&self, out: &mut Vec<u8>, event: &Event) -> Result<(), String> {
         let (name, version) = (event.event_type.as_str(), event.version.number());
         let VersionSource::Type(pattern) = &self.mapping.version else {
@@ -86,8 +96,14 @@ impl Encoder {
             VersionSource::Nowhere | VersionSource::Type(_) => Ok(()),
             VersionSource::Attribute(pattern) => {
                 let text = pattern.write(event.event_type.as_str(), version);
+                if pattern.version(&text, event.event_type.as_str()) != Ok(version) {
+                    return Err(format!(
+                        "version {version} can't be written as {pattern}, where {text:?} is another one"
+                    ));
+                }
                 self.name(out, Role::Version);
-                if pattern.is_plain_number() {
+                let is_number = text.parse::<u32>().is_ok_and(|number| number.to_string() == text);
+                if pattern.is_plain_number() && is_number {
                     out.extend_from_slice(text.as_bytes());
                 } else {
                     write_text(out, &text);

@@ -1,8 +1,10 @@
 //! Which attribute plays which role, worked out of the configuration.
 
-use super::config::FileConfig;
-use crate::stores::attribute::Attribute;
+use eventlift_events::SchemaVersion;
+
+use super::config::{Attributes, FileConfig};
 use crate::stores::version_pattern::VersionPattern;
+use crate::stores::written_time::{FinerTimes, TimeUnit};
 
 /// What an attribute of a line is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,6 +41,10 @@ pub(super) const NO_SOURCE: &str = "urn:eventlift";
 pub(super) struct Mapping {
     names: [Option<String>; ROLES],
     pub(super) version: VersionSource,
+    /// The version of events that say none, where that is set.
+    pub(super) absent_version: Option<SchemaVersion>,
+    pub(super) time_unit: Option<TimeUnit>,
+    pub(super) finer_times: FinerTimes,
     pub(super) revision_base: u64,
     pub(super) maps_source: bool,
 }
@@ -61,7 +67,16 @@ impl Mapping {
         if attributes.revision_base > 1 {
             return Err(format!("revision_base is {}, but revisions count from 0 or 1", attributes.revision_base));
         }
-        let version = version_source(&attributes.version, &attributes.event_type, &attributes.version_pattern)?;
+        let version = version_source(attributes)?;
+        let absent_version = match attributes.absent_version {
+            None => None,
+            Some(_) if version == VersionSource::Nowhere => {
+                return Err("absent_version is set, but version is none".to_owned());
+            }
+            Some(number) => Some(
+                SchemaVersion::new(number).ok_or("absent_version is 0, but schema versions go from 1".to_owned())?,
+            ),
+        };
         let mut names: [Option<String>; ROLES] = Default::default();
         let mut name = |role: Role, text: Option<&str>| names[role as usize] = text.map(str::to_owned);
         name(Role::SpecVersion, Some("specversion"));
@@ -75,8 +90,8 @@ impl Mapping {
         name(Role::Order, attributes.order.name());
         name(Role::Revision, attributes.revision.name());
         name(Role::ContentType, Some("datacontenttype"));
-        name(Role::Data, Some("data"));
-        name(Role::DataBase64, Some("data_base64"));
+        name(Role::Data, Some(&attributes.data));
+        name(Role::DataBase64, Some(&format!("{}_base64", attributes.data)));
         if let Some(metadata) = attributes.metadata.name() {
             name(Role::Metadata, Some(metadata));
             name(Role::MetadataBase64, Some(&format!("{metadata}base64")));
@@ -94,7 +109,15 @@ impl Mapping {
             }
         }
         let maps_source = names.contains(&Some("source".to_owned()));
-        Ok(Self { names, version, revision_base: attributes.revision_base, maps_source })
+        Ok(Self {
+            names,
+            version,
+            absent_version,
+            time_unit: attributes.time_unit,
+            finer_times: attributes.finer_times,
+            revision_base: attributes.revision_base,
+            maps_source,
+        })
     }
 
     /// All of it as text, different for different mappings.
@@ -105,7 +128,28 @@ impl Mapping {
             VersionSource::Attribute(pattern) => format!("{pattern}"),
             VersionSource::Type(pattern) => format!("in the type as {pattern}"),
         };
-        format!("{names:?}, version {version:?}, revisions from {}", self.revision_base)
+        let mut text = format!("{names:?}, version {version:?}, revisions from {}", self.revision_base);
+        // What is left as it is by default adds nothing, so that runs of before go on.
+        if let Some(pattern) = self.version.pattern().filter(|pattern| !pattern.texts().is_empty()) {
+            text.push_str(&format!(", versions {:?}", pattern.texts()));
+        }
+        if let Some(absent) = self.absent_version.filter(|absent| *absent != SchemaVersion::FIRST) {
+            text.push_str(&format!(", no version is {absent}"));
+        }
+        if let Some(unit) = self.time_unit {
+            text.push_str(&format!(", times in {unit}"));
+        }
+        if self.finer_times == FinerTimes::Truncate {
+            text.push_str(", finer times are cut off");
+        }
+        text
+    }
+
+    /// The texts that stand for versions, for people.
+    pub(super) fn versions_line(&self) -> Option<String> {
+        let texts = self.version.pattern()?.texts();
+        let said: Vec<String> = texts.iter().map(|(text, version)| format!("{text:?} is version {version}")).collect();
+        (!said.is_empty()).then(|| said.join(", "))
     }
 
     /// The role of an attribute; `None` for one that is only carried.
@@ -119,15 +163,25 @@ impl Mapping {
     }
 }
 
-fn version_source(version: &Attribute, event_type: &str, pattern: &Option<String>) -> Result<VersionSource, String> {
-    let Some(name) = version.name() else {
-        return match pattern {
-            None => Ok(VersionSource::Nowhere),
-            Some(_) => Err("version_pattern is set, but version is none".to_owned()),
+impl VersionSource {
+    fn pattern(&self) -> Option<&VersionPattern> {
+        match self {
+            Self::Nowhere => None,
+            Self::Attribute(pattern) | Self::Type(pattern) => Some(pattern),
+        }
+    }
+}
+
+fn version_source(attributes: &Attributes) -> Result<VersionSource, String> {
+    let Some(name) = attributes.version.name() else {
+        return match (&attributes.version_pattern, attributes.versions.is_empty()) {
+            (None, true) => Ok(VersionSource::Nowhere),
+            (Some(_), _) => Err("version_pattern is set, but version is none".to_owned()),
+            (None, false) => Err("versions is set, but version is none".to_owned()),
         };
     };
-    let in_type = name == event_type;
-    let pattern = match pattern {
+    let in_type = name == attributes.event_type;
+    let pattern = match &attributes.version_pattern {
         Some(pattern) => VersionPattern::parse(pattern)?,
         None if in_type => {
             return Err(
@@ -137,6 +191,7 @@ fn version_source(version: &Attribute, event_type: &str, pattern: &Option<String
         None if name == "dataschema" => VersionPattern::parse("urn:schema:{type}:{version}")?,
         None => VersionPattern::parse("{version}")?,
     };
+    let pattern = pattern.with_texts(&attributes.versions)?;
     if !in_type {
         return Ok(VersionSource::Attribute(pattern));
     }

@@ -1,4 +1,5 @@
-//! Files of CloudEvents 1.0, one JSON object a line: plain, gzip or zstd; a file, or standard input and output.
+//! Files of CloudEvents 1.0, one JSON object a line, or arrays of them: plain, gzip or zstd; a file, or standard input and
+//! output.
 //!
 //! # What a line holds
 //!
@@ -11,7 +12,9 @@
 //! be a JSON string, and the payload is the text it spells; `data_base64` is the bytes it spells. No `data` at all is
 //! an empty payload, `"data":null` is the payload `null`. Metadata is read in the same way.
 //!
-//! Times lose the offset they were written with, not their instant. A time finer than a microsecond is an error.
+//! Times lose the offset they were written with, not their instant. Of a time finer than a microsecond, the event is
+//! recorded in the microsecond it falls in, and what was written is carried among the attributes, under the name it had;
+//! [`FinerTimes`] says otherwise. Times may be numbers since 1970, ids and streams whole numbers.
 //!
 //! # Reading
 //!
@@ -20,6 +23,10 @@
 //! error that names the line and the byte in it. From the start of the file on, it is also an error when a position
 //! does not ascend or a revision does not follow the one before in its stream, for the first 900,000 streams.
 //! Whether ids are unique only an audit of the whole file can tell.
+//!
+//! A file that begins with `[` is one JSON array, as in `application/cloudevents-batch+json`, or several one after the
+//! other. Its elements are read one by one, as lines are: an event may be written over several lines, and its payload
+//! keeps the bytes that it is written with.
 //!
 //! # Writing
 //!
@@ -31,6 +38,7 @@
 //! event without a source gets the source `urn:eventlift`, which is left out when the line is read.
 
 mod appender;
+mod arrays;
 mod chunks;
 mod committed;
 mod compression;
@@ -40,12 +48,17 @@ mod cut;
 mod decode;
 mod encode;
 mod mapping;
+mod noticed;
+mod proposal;
 mod reader;
 mod sidecar;
+mod unsaid;
 mod writer;
 
 pub use super::attribute::Attribute;
+pub use super::written_time::{FinerTimes, TimeUnit};
 pub use config::{Attributes, Compression, FileConfig, Revisions};
+pub use proposal::{Proposal, propose};
 pub use reader::FileReader;
 pub(crate) use sidecar::path as ledger_path;
 pub use writer::FileWriter;

@@ -14,13 +14,14 @@ use eventlift_events::{
 };
 use tokio::sync::mpsc;
 
-use super::chunks::{ChunkError, Chunks};
+use super::chunks::{Chunk, ChunkError, Chunks};
 use super::committed;
 use super::compression;
 use super::config::{Compression, FileConfig, Revisions};
 use super::continuity::Continuity;
 use super::decode::{self, Decoder, LineError};
 use super::mapping::{Mapping, Role};
+use super::noticed::{Form, Noticed};
 use super::sidecar::State;
 use crate::stores::local_file;
 
@@ -42,6 +43,7 @@ struct Source {
     identity: StoreIdentity,
     /// False for standard input and pipes.
     rereadable: bool,
+    noticed: Noticed,
 }
 
 impl FileReader {
@@ -64,7 +66,7 @@ impl FileReader {
             .map_err(|message| StoreError::new("open", &display, StoreErrorKind::Unsupported(message)))?;
         if config.is_standard_stream() {
             let identity = StoreIdentity { display, key: "file:standard input".to_owned() };
-            return Ok(Self { source: Arc::new(Source { config, mapping, identity, rereadable: false }) });
+            return Ok(Self { source: Arc::new(Source::new(config, mapping, identity, false)) });
         }
         let failed = |error| io_error("open", &display, error);
         let found = std::fs::metadata(&config.path).map_err(failed)?;
@@ -78,7 +80,7 @@ impl FileReader {
         }
         let key = local_file::file_key(&config.path).map_err(failed)?;
         let identity = StoreIdentity { display, key };
-        Ok(Self { source: Arc::new(Source { config, mapping, identity, rereadable }) })
+        Ok(Self { source: Arc::new(Source::new(config, mapping, identity, rereadable)) })
     }
 }
 
@@ -159,12 +161,20 @@ impl EventReader for FileReader {
     fn is_rereadable(&self) -> bool {
         self.source.rereadable
     }
+
+    fn taken_as(&self) -> Vec<String> {
+        self.source.noticed.lines(&self.source.mapping)
+    }
 }
 
 /// Takes a batch; says whether it takes more.
 type Deliver<'a> = &'a mut dyn FnMut(Vec<Event>) -> bool;
 
 impl Source {
+    fn new(config: FileConfig, mapping: Mapping, identity: StoreIdentity, rereadable: bool) -> Self {
+        Self { config, mapping, identity, rereadable, noticed: Noticed::default() }
+    }
+
     fn scan(&self, request: &ReadRequest, deliver: Deliver<'_>) -> Result<(), StoreError> {
         let committed = self.committed()?;
         let unset = if committed.is_some() { Revisions::Sparse } else { Revisions::Dense };
@@ -186,8 +196,8 @@ impl Source {
             source: self,
             request,
             deliver,
-            decoder: Decoder::new(&self.mapping),
-            continuity: Continuity::new(revisions, request.after.is_none()),
+            decoder: Decoder::new(&self.mapping, &self.noticed),
+            continuity: Continuity::new(revisions, request.after.is_none(), self.mapping.revision_base),
             numbers_revisions: self.mapping.name(Role::Revision).is_none(),
             line_number: 0,
             batch: Vec::new(),
@@ -202,15 +212,18 @@ impl Source {
                 }
                 Err(error) => {
                     lines.flush();
-                    return Err(self.chunk_error(error, lines.line_number, compression));
+                    return Err(self.chunk_error(error, lines.line_number, compression, chunks.are_arrays()));
                 }
             };
+            if chunks.are_arrays() {
+                self.noticed.notice(Form::Arrays);
+            }
             match lines.take(&chunk) {
                 Ok(Flow::GoOn) => {}
                 Ok(Flow::Stop) => return Ok(()),
                 Err(error) => {
                     lines.flush();
-                    return Err(self.line_error(error, lines.line_number));
+                    return Err(self.line_error(error, lines.line_number, chunks.are_arrays()));
                 }
             }
         }
@@ -237,10 +250,11 @@ impl Source {
         compression::decompress(file, self.config.compression).map_err(failed)
     }
 
-    fn line_error(&self, error: LineError, line_number: u64) -> StoreError {
+    fn line_error(&self, error: LineError, number: u64, in_array: bool) -> StoreError {
+        let what = if in_array { "event" } else { "line" };
         let place = match error.column {
-            Some(column) => format!("line {line_number}, byte {column}"),
-            None => format!("line {line_number}"),
+            Some(column) => format!("{what} {number}, byte {column}"),
+            None => format!("{what} {number}"),
         };
         let kind = StoreErrorKind::BadInput(error.message);
         let failed = StoreError::new("read", &self.identity.display, kind).at(place);
@@ -250,16 +264,21 @@ impl Source {
         }
     }
 
-    fn chunk_error(&self, error: ChunkError, lines: u64, compression: Compression) -> StoreError {
+    fn chunk_error(&self, error: ChunkError, lines: u64, compression: Compression, in_array: bool) -> StoreError {
         let next = lines + 1;
+        let what = if in_array { "event" } else { "line" };
         let bad = |message: String| StoreError::new("read", &self.identity.display, StoreErrorKind::BadInput(message));
         match error {
-            ChunkError::Utf8(column) => bad("the line is not UTF-8".to_owned())
-                .at(format_args!("line {next}, byte {column}"))
-                .hint("JSON lines are UTF-8; convert the file, for example with iconv"),
-            ChunkError::TooLong => bad(format!("the line is longer than {} bytes", self.config.max_line_bytes))
-                .at(format_args!("line {next}"))
+            ChunkError::Utf8(column) => bad(format!("the {what} is not UTF-8"))
+                .at(format_args!("{what} {next}, byte {column}"))
+                .hint("JSON is UTF-8; convert the file, for example with iconv"),
+            ChunkError::TooLong => bad(format!("the {what} is longer than {} bytes", self.config.max_line_bytes))
+                .at(format_args!("{what} {next}"))
                 .hint("is the file JSON lines? if so, raise max_line_bytes"),
+            ChunkError::Array(problem) => bad(format!("the array is broken behind event {lines}: {problem}"))
+                .hint("the file begins with `[`, so it is read as a JSON array of events; repair it"),
+            ChunkError::OpenArray => bad(format!("the file ends in the middle of an array, behind event {lines}"))
+                .hint("it was not copied or written to its end; get the whole file"),
             ChunkError::Io(error) => match (compression, error.kind()) {
                 (Compression::Gzip, io::ErrorKind::UnexpectedEof) => self.cut_short("gzip member", lines),
                 (Compression::Zstd, io::ErrorKind::UnexpectedEof) => self.cut_short("zstd frame", lines),
@@ -269,7 +288,7 @@ impl Source {
                 (Compression::Zstd, io::ErrorKind::Other | io::ErrorKind::InvalidData) => {
                     self.broken("zstd", lines, &error)
                 }
-                _ => io_error("read", &self.identity.display, error).at(format_args!("line {next}")),
+                _ => io_error("read", &self.identity.display, error).at(format_args!("{what} {next}")),
             },
         }
     }
@@ -300,21 +319,31 @@ struct Lines<'a> {
     decoder: Decoder<'a>,
     continuity: Continuity,
     numbers_revisions: bool,
-    /// The number of the line that is being read, from 1.
+    /// The number of the line or element that is being read, from 1.
     line_number: u64,
     batch: Vec<Event>,
     batch_bytes: usize,
 }
 
 impl Lines<'_> {
-    fn take(&mut self, chunk: &ByteString) -> Result<Flow, LineError> {
+    fn take(&mut self, chunk: &Chunk) -> Result<Flow, LineError> {
+        let text = &chunk.text;
+        if let Some(elements) = &chunk.elements {
+            for element in elements {
+                self.line_number += 1;
+                if let Flow::Stop = self.take_line(text, &text[element.clone()])? {
+                    return Ok(Flow::Stop);
+                }
+            }
+            return Ok(Flow::GoOn);
+        }
         let mut start = 0;
-        while start < chunk.len() {
-            let end = memchr::memchr(b'\n', &chunk.as_bytes()[start..]).map_or(chunk.len(), |length| start + length);
-            let line = &chunk[start..end];
+        while start < text.len() {
+            let end = memchr::memchr(b'\n', &text.as_bytes()[start..]).map_or(text.len(), |length| start + length);
+            let line = &text[start..end];
             start = end + 1;
             self.line_number += 1;
-            if let Flow::Stop = self.take_line(chunk, line)? {
+            if let Flow::Stop = self.take_line(text, line)? {
                 return Ok(Flow::Stop);
             }
         }
@@ -374,6 +403,12 @@ impl Lines<'_> {
         let batch = std::mem::replace(&mut self.batch, next);
         if (self.deliver)(batch) { Flow::GoOn } else { Flow::Stop }
     }
+}
+
+/// Opens a file, its compression taken off.
+pub(super) fn open_plain(config: &FileConfig) -> io::Result<Box<dyn Read + Send>> {
+    let file = File::open(&config.path)?;
+    compression::decompress(Box::new(file), config.compression).map(|(plain, _)| plain)
 }
 
 pub(super) fn display(path: &Path) -> String {

@@ -12,6 +12,7 @@ use url::Url;
 
 use super::connection;
 use crate::stores::attribute::Attribute;
+use crate::stores::distinct_ids::Ids;
 use crate::stores::kurrent_url::{PARAMETERS, parameter};
 use crate::stores::version_pattern::VersionPattern;
 
@@ -52,6 +53,8 @@ pub struct KurrentConfig {
     pub stream_metadata: Option<StreamMetadata>,
     /// Which keys of an event's metadata hold what the server has no place for.
     pub metadata: MetadataKeys,
+    /// Where the ids are unique that are read.
+    pub ids: Ids,
 }
 
 /// In which order events are appended.
@@ -368,6 +371,7 @@ impl KurrentConfig {
             order: None,
             stream_metadata: None,
             metadata: MetadataKeys::default(),
+            ids: Ids::default(),
         }
     }
 
@@ -388,6 +392,7 @@ impl KurrentConfig {
             order: written.order,
             stream_metadata: written.stream_metadata,
             metadata: written.metadata,
+            ids: Ids::default(),
         })
     }
 }

@@ -8,6 +8,7 @@ use sqlx::postgres::PgConnection;
 use super::config::{PayloadColumn, PostgresConfig};
 use super::failure::store_error;
 use super::relation::{Quoted, Relation};
+use crate::stores::table_reading::TableGuarantees;
 
 /// A table that can be read.
 #[derive(Clone, Debug)]
@@ -16,6 +17,9 @@ pub(super) struct EventTable {
     pub(super) oid: i64,
     pub(super) columns: Columns,
     pub(super) guarantees: Guarantees,
+    /// Whether no constraint says that positions are unique and that each event has one: a view, or a table that is read
+    /// as one. Every read has to look.
+    pub(super) is_audited: bool,
 }
 
 /// Which columns there are, where they may differ.
@@ -78,7 +82,7 @@ impl EventTable {
     /// events, or is the target of a load that has not ended, unless it is empty.
     pub(super) async fn find(connection: &mut PgConnection, config: &PostgresConfig) -> Result<Self, StoreError> {
         let failed = |kind| StoreError::new("open", config, kind);
-        let oid = readable_table(connection, config).await?;
+        let (oid, kind) = readable_table(connection, config).await?;
         let found = found_columns(connection, config, oid).await?;
         let problems = column_problems(&found);
         if !problems.is_empty() {
@@ -87,6 +91,17 @@ impl EventTable {
                 .hint("name another table with `schema` and `table` in eventlift.toml, or give it these columns"));
         }
         let columns = Columns::of(&found);
+        let is_audited = match (kind, config.reading.guarantees) {
+            (_, Some(TableGuarantees::Audited)) | (Kind::View, None) => true,
+            (Kind::Table, None | Some(TableGuarantees::Constraints)) => false,
+            (Kind::View, Some(TableGuarantees::Constraints)) => {
+                return Err(failed(StoreErrorKind::Unexpected("it is a view, which has no constraints".to_owned()))
+                    .hint("leave `guarantees` out, or say \"audited\""));
+            }
+        };
+        if is_audited {
+            return Ok(Self { oid, columns, guarantees: Guarantees::default(), is_audited });
+        }
         let unique = unique_columns(connection, config, oid).await?;
         let is_unique = |wanted: &[&str]| unique.iter().any(|columns| columns == wanted);
         let guarantees = Guarantees {
@@ -95,7 +110,7 @@ impl EventTable {
             // Others may insert whatever revision they like, and no constraint says that none is left out.
             dense_revisions: false,
         };
-        let table = Self { oid, columns, guarantees };
+        let table = Self { oid, columns, guarantees, is_audited };
         let loading = is_loading(connection, config).await?;
         if loading && is_empty(connection, config).await? {
             return Ok(Self {
@@ -111,7 +126,10 @@ impl EventTable {
         let relation = relation(config);
         if !is_unique(&["position"]) {
             let problem = "no unique index makes certain that each position is there once".to_owned();
-            let hint = format!("CREATE UNIQUE INDEX CONCURRENTLY ON {relation} (position)");
+            let hint = format!(
+                "CREATE UNIQUE INDEX CONCURRENTLY ON {relation} (position); or set guarantees = \"audited\" where it is a \
+                 source that is not followed"
+            );
             return Err(failed(StoreErrorKind::Unexpected(problem)).hint(hint));
         }
         if !found.get("position").is_some_and(|position| position.not_null) {
@@ -151,7 +169,9 @@ impl Columns {
 fn column_problems(found: &BTreeMap<String, Found>) -> Vec<String> {
     let wrong = |name: &str, types: &[&str]| {
         let column = found.get(name)?;
-        let is_right = types.contains(&&*column.type_name);
+        // Whoever numbers events means ids all the same; they are read as the text of the number.
+        let is_numbered = name == "id" && INTEGERS.contains(&&*column.type_name);
+        let is_right = is_numbered || types.contains(&&*column.type_name);
         (!is_right).then(|| format!("column {name} is of type {}, not {}", column.type_name, types.join(" or ")))
     };
     let mut problems = Vec::new();
@@ -167,8 +187,15 @@ fn column_problems(found: &BTreeMap<String, Found>) -> Vec<String> {
     problems
 }
 
-/// The table's oid, once it is certain that it is one and may be read.
-async fn readable_table(connection: &mut PgConnection, config: &PostgresConfig) -> Result<i64, StoreError> {
+/// What can be read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    Table,
+    View,
+}
+
+/// The oid of the table or view, once it is certain that it is one and may be read.
+async fn readable_table(connection: &mut PgConnection, config: &PostgresConfig) -> Result<(i64, Kind), StoreError> {
     let failed = |kind| StoreError::new("open", config, kind);
     let sql = "SELECT c.oid::int8, c.relkind::text, has_schema_privilege(n.oid, 'USAGE'),
                       has_table_privilege(c.oid, 'SELECT'), current_user::text,
@@ -186,14 +213,15 @@ async fn readable_table(connection: &mut PgConnection, config: &PostgresConfig) 
         return Err(failed(StoreErrorKind::Missing).hint("check `schema` and `table` in eventlift.toml"));
     };
     let unexpected = |problem: &str| failed(StoreErrorKind::Unexpected(problem.to_owned()));
-    match (&*kind, has_children) {
+    let kind = match (&*kind, has_children) {
         ("r", true) => {
             return Err(unexpected("other tables inherit from it, and its indexes say nothing about their rows")
                 .hint("only declarative partitions can be read"));
         }
-        ("r" | "p", _) => {}
-        _ => return Err(unexpected("it is no table").hint("name the table itself, not a view of it")),
-    }
+        ("r" | "p", _) => Kind::Table,
+        ("v" | "m", _) => Kind::View,
+        _ => return Err(unexpected("it is no table and no view").hint("name a table of this server, or a view of one")),
+    };
     let user = Quoted(&user).to_string();
     if !sees_schema {
         let schema = Quoted(&config.schema).to_string();
@@ -208,7 +236,7 @@ async fn readable_table(connection: &mut PgConnection, config: &PostgresConfig) 
         let denied = StoreErrorKind::Denied(format!("{user} may see some rows only, by the table's row security"));
         return Err(failed(denied).hint(format!("ALTER ROLE {user} BYPASSRLS")));
     }
-    Ok(oid)
+    Ok((oid, kind))
 }
 
 async fn found_columns(

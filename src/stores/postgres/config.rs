@@ -9,6 +9,7 @@ use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 use super::failure::Place;
 use super::url::ServerUrl;
+use crate::stores::table_reading::TableReading;
 
 /// A PostgreSQL server, and how it is spoken to. Prints without its password.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
@@ -43,6 +44,8 @@ pub struct PostgresConfig {
     pub metadata: PayloadColumn,
     /// Whether others write to the table while it is read.
     pub writers: Writers,
+    /// How the table is read, where it is a source.
+    pub reading: TableReading,
 }
 
 /// Read models and snapshots in a schema.
@@ -280,11 +283,13 @@ impl PostgresConfig {
             data: PayloadColumn::default(),
             metadata: PayloadColumn::default(),
             writers: Writers::default(),
+            reading: TableReading::default(),
         }
     }
 
     /// Reads the keys of a store; relative paths start at `folder`.
-    pub(in crate::stores) fn from_table(table: toml::Table, folder: &Path) -> Result<Self, InvalidPostgres> {
+    pub(in crate::stores) fn from_table(mut table: toml::Table, folder: &Path) -> Result<Self, InvalidPostgres> {
+        let reading = TableReading::take(&mut table).map_err(InvalidPostgres::Key)?;
         let written: WrittenEvents = read(table)?;
         let server = PostgresServer {
             url: written.url,
@@ -295,7 +300,7 @@ impl PostgresConfig {
         };
         let (schema, table) = (name("schema", written.schema)?, name("table", written.table)?);
         let (data, metadata) = (written.data, written.metadata);
-        Ok(Self { server: server.checked()?, schema, table, data, metadata, writers: written.writers })
+        Ok(Self { server: server.checked()?, schema, table, data, metadata, writers: written.writers, reading })
     }
 }
 

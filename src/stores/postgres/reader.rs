@@ -52,7 +52,11 @@ const IN_ORDER: &str = "SET row_security = off; SET jit = off; SET enable_seqsca
 /// Streams are sorted, since that is faster.
 const ONE_STREAM: &str = "SET row_security = off; SET jit = off; SET max_parallel_workers_per_gather = 0";
 
-/// Reads a table of events. Others may write to it at the same time: an event is yielded only once no other can come
+/// What is said of a source that no constraint says anything about.
+const UNPROVED: &str = "no constraint says that its positions are unique and its events stay, so all of it is audited, it \
+                        is read in one piece, and it is not followed";
+
+/// Reads a table of events, or a view of one. Others may write to it at the same time: an event is yielded only once no other can come
 /// before it any more. Columns of other names than those of the layout are not read.
 ///
 /// With [`Writers::Live`](super::Writers::Live), what a read or [`head`](EventReader::head) sees of a store with
@@ -68,6 +72,8 @@ pub struct PostgresReader {
     columns: Columns,
     capabilities: Capabilities,
     settled: Settled,
+    /// Whether each read has to look whether positions are unique and all there.
+    is_audited: bool,
 }
 
 impl PostgresReader {
@@ -94,7 +100,8 @@ impl PostgresReader {
             refuses_taken_ids: true,
             guarantees: table.guarantees,
         };
-        Ok(Self { config, identity, relation, columns: table.columns, capabilities, settled })
+        let is_audited = table.is_audited;
+        Ok(Self { config, identity, relation, columns: table.columns, capabilities, settled, is_audited })
     }
 
     async fn connect(&self, settings: &'static str) -> Result<PgConnection, StoreError> {
@@ -126,8 +133,16 @@ impl PostgresReader {
             Some(Err(_)) => return Ok(()),
         };
         let request = of_needed_types(request);
-        let settings = if matches!(request.scope, Scope::Stream(_)) { ONE_STREAM } else { IN_ORDER };
+        let settings = match request.scope {
+            // There may be no index to go along.
+            _ if self.is_audited => WHOLE,
+            Scope::Stream(_) => ONE_STREAM,
+            _ => IN_ORDER,
+        };
         let mut connection = self.connect(settings).await?;
+        if self.is_audited {
+            self.refuse_without_position(&mut connection).await?;
+        }
         let selection = Selection::new(&self.columns, &request.needed);
         let asked_until = request.until.map(|until| i64::try_from(until.major()).unwrap_or(i64::MAX));
         let mut reading = Reading {
@@ -138,6 +153,7 @@ impl PostgresReader {
             batches,
             after,
             slice: FIRST_SLICE,
+            last: after,
         };
         if let Some(until) = asked_until.filter(|until| *until <= self.settled.known()) {
             return reading.up_to(&mut connection, until).await.map(|_| ());
@@ -163,6 +179,27 @@ impl PostgresReader {
             return reading.up_to(&mut connection, goal).await.map(|_| ());
         }
         Ok(())
+    }
+
+    fn repeated(&self, position: Option<i64>) -> StoreError {
+        let problem = "two rows have this position, so their order is not certain".to_owned();
+        let position = position.unwrap_or_default();
+        StoreError::new("read", &self.identity.display, StoreErrorKind::BadInput(problem))
+            .at(format_args!("position {position}"))
+            .hint(format_args!("find them with SELECT * FROM {} WHERE position = {position}", self.relation))
+    }
+
+    /// Rows without a position would be passed over.
+    async fn refuse_without_position(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
+        let sql = format!("SELECT EXISTS (SELECT 1 FROM {} WHERE position IS NULL)", self.relation);
+        let (some,): (bool,) =
+            sqlx::query_as(AssertSqlSafe(sql)).fetch_one(connection).await.map_err(|e| self.failed(e))?;
+        if !some {
+            return Ok(());
+        }
+        let problem = "the position of a row is NULL, and so it has no place in the order".to_owned();
+        Err(StoreError::new("read", &self.identity.display, StoreErrorKind::BadInput(problem))
+            .hint(format_args!("find it with SELECT * FROM {} WHERE position IS NULL", self.relation)))
     }
 
     /// The highest position up to another.
@@ -191,6 +228,8 @@ struct Reading<'a> {
     after: Option<i64>,
     /// How many events the next COPY is to yield.
     slice: u64,
+    /// The position of the last row of all.
+    last: Option<i64>,
 }
 
 impl Reading<'_> {
@@ -198,6 +237,7 @@ impl Reading<'_> {
     async fn up_to(&mut self, connection: &mut PgConnection, until: i64) -> Result<Listening, StoreError> {
         while self.after.is_none_or(|after| after < until) {
             let listening = match self.request.scope {
+                _ if self.reader.is_audited => self.whole(connection, until).await?,
                 Scope::All | Scope::Stream(_) => self.limited(connection, until).await?,
                 Scope::Category(_) | Scope::Types(_) => self.searched(connection, until).await?,
             };
@@ -206,6 +246,13 @@ impl Reading<'_> {
             }
         }
         self.send().await
+    }
+
+    /// Reads everything, in one statement: two rows of one position could stand on both sides of a cut.
+    async fn whole(&mut self, connection: &mut PgConnection, until: i64) -> Result<Listening, StoreError> {
+        let copied = self.copy(connection, until, None).await?;
+        self.after = Some(until);
+        Ok(copied.listening)
     }
 
     /// Reads a number of events.
@@ -260,6 +307,10 @@ impl Reading<'_> {
             while self.decoder.decode().map_err(|bad| reader.bad_row(bad))? {
                 copied.rows += 1;
                 copied.last = self.decoder.last();
+                if reader.is_audited && self.last.is_some_and(|last| Some(last) >= copied.last) {
+                    return Err(reader.repeated(copied.last));
+                }
+                self.last = copied.last;
                 let full = self.decoder.len() >= self.request.batch_events.get()
                     || self.decoder.size() >= self.request.batch_bytes.get();
                 if full && self.send().await?.is_break() {
@@ -335,6 +386,10 @@ impl EventReader for PostgresReader {
     }
 
     async fn census(&self, scope: &Scope, until: Option<Position>) -> Result<Option<Census>, StoreError> {
+        // Who counts rows does not look at them.
+        if self.is_audited {
+            return Ok(None);
+        }
         let mut connection = self.connect(WHOLE).await?;
         let until = until.map_or(i64::MAX, |until| i64::try_from(until.major()).unwrap_or(i64::MAX));
         let version = if self.columns.schema_version { "schema_version" } else { "1" };
@@ -394,7 +449,7 @@ impl EventReader for PostgresReader {
     ) -> Result<Vec<Position>, StoreError> {
         let after = after.map(|after| i64::try_from(after.major()).unwrap_or(i64::MAX));
         let until = i64::try_from(until.major()).unwrap_or(i64::MAX);
-        if parts.get() == 1 || i128::from(until) - i128::from(after.unwrap_or(-1)) < WORTH_CUTTING {
+        if self.is_audited || parts.get() == 1 || i128::from(until) - i128::from(after.unwrap_or(-1)) < WORTH_CUTTING {
             return Ok(Vec::new());
         }
         let sql = format!(
@@ -414,6 +469,15 @@ impl EventReader for PostgresReader {
 
     fn news(&self) -> Option<BoxStream<'static, ()>> {
         Some(news::news(self.config.clone()))
+    }
+
+    fn grows_at_its_end(&self) -> bool {
+        !self.is_audited
+    }
+
+    fn taken_as(&self) -> Vec<String> {
+        let name = &self.config.table;
+        if self.is_audited { vec![format!("{name} is read as it is: {UNPROVED}")] } else { Vec::new() }
     }
 }
 

@@ -11,6 +11,7 @@ use super::failure::{reported, store_error};
 use super::layout::{self, INDEXES, Index};
 use super::relation::{Quoted, Relation};
 use super::session::{Fence, Session, number_on, roll_back};
+use crate::stores::gap_hint::gap_hint;
 
 /// Memory for the sort of an index that is built; two are built at a time.
 const BUILD_MEMORY: &str = "256MB";
@@ -236,9 +237,7 @@ async fn first_broken_stream(
     };
     if dense && revision != expected {
         let gap = format!("stream {stream} goes on with revision {revision} where {expected} should be");
-        return Ok(Some(bad(gap).hint(
-            "repair the source, or accept gaps with `revisions = \"sparse\"` under [policy] in eventlift.toml",
-        )));
+        return Ok(Some(bad(gap).hint(gap_hint(expected.unsigned_abs(), revision.unsigned_abs()))));
     }
     let place = place.unwrap_or(position);
     let disorder = format!("stream {stream} has revision {revision} before lower ones (position {place})");

@@ -47,12 +47,18 @@ const LAST_POLL: Duration = Duration::from_millis(200);
 /// Positions that are counted at once.
 const COUNTED: i64 = 100_000;
 
-/// The table and its partitions, and the sequences that their positions are taken from.
+/// The table and its partitions, or what a view is made of; and the sequences that their positions are taken from.
 const RELATIONS: &str = "
 WITH RECURSIVE tables (oid) AS (
     SELECT $1::oid
     UNION
-    SELECT i.inhrelid FROM pg_inherits i JOIN tables ON i.inhparent = tables.oid
+    SELECT beneath.oid FROM tables CROSS JOIN LATERAL (
+        SELECT i.inhrelid AS oid FROM pg_inherits i WHERE i.inhparent = tables.oid
+        UNION ALL
+        SELECT d.refobjid FROM pg_rewrite r
+        JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid AND d.refclassid = 'pg_class'::regclass
+        WHERE r.ev_class = tables.oid AND r.ev_type = '1'
+    ) beneath
 ), positions AS (
     SELECT a.attrelid, a.attnum FROM pg_attribute a JOIN tables ON a.attrelid = tables.oid WHERE a.attname = 'position'
 ), sequences (oid) AS (

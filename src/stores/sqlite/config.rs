@@ -5,18 +5,26 @@ use std::path::{Path, PathBuf};
 use eventlift_events::{StoreError, StoreErrorKind, StoreIdentity};
 use serde::Deserialize;
 
-/// A SQLite database that holds events in our own layout.
+use crate::stores::table_reading::TableReading;
+
+/// A SQLite database that holds events: in our own layout, or in a table or view that is only read.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SqliteConfig {
     /// The database file. A writer creates it; its folder must be there.
     pub path: PathBuf,
+    /// The table or view that is read; none: `events`, in our own layout.
+    #[serde(skip)]
+    pub table: Option<String>,
+    /// How a table is read.
+    #[serde(skip)]
+    pub reading: TableReading,
 }
 
 impl SqliteConfig {
     /// A database file.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self { path: path.into(), table: None, reading: TableReading::default() }
     }
 
     /// How the store is called in messages.

@@ -10,6 +10,7 @@
 mod checkpoints;
 mod config;
 mod fence;
+mod foreign;
 mod layout;
 mod passing;
 mod read_models;

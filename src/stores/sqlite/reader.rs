@@ -17,16 +17,21 @@ use rusqlite::{Connection, Row, params_from_iter};
 use tokio::sync::mpsc;
 
 use super::config::SqliteConfig;
+use super::foreign::ForeignTable;
 use super::layout::{self, COLUMNS, Content};
 use crate::ledger;
+use crate::stores::written_time::read_time;
 
 /// Batches that are read ahead of the one in use.
 const READ_AHEAD: usize = 2;
 
-/// Reads a database in our own layout. The database is opened read-only.
+/// Reads a database in our own layout, or a table or view with columns of the same names that the configuration names.
+/// The database is opened read-only.
 #[derive(Clone, Debug)]
 pub struct SqliteReader {
     config: SqliteConfig,
+    /// None: our own layout.
+    foreign: Option<ForeignTable>,
     identity: StoreIdentity,
     capabilities: Capabilities,
 }
@@ -41,6 +46,16 @@ impl SqliteReader {
             _ => e,
         })?;
         let connection = connect(&config.path).map_err(|e| ledger::store_error("open", config.display(), e))?;
+        if let Some(name) = &config.table {
+            let foreign = ForeignTable::find(&connection, &config, name)?;
+            let identity = config.identity()?;
+            let capabilities = Capabilities {
+                attributes: foreign.has_attributes,
+                guarantees: Guarantees::default(),
+                ..capabilities(false)
+            };
+            return Ok(Self { config, foreign: Some(foreign), identity, capabilities });
+        }
         let content = layout::content(&connection).map_err(|e| ledger::store_error("open", config.display(), e))?;
         match content {
             Content::Sealed => {}
@@ -59,13 +74,15 @@ impl SqliteReader {
             }
             Content::Nothing | Content::Foreign => {
                 let foreign = "it is a SQLite database, but holds no events in eventlift's layout";
-                return Err(failed(StoreErrorKind::Unexpected(foreign.to_owned()))
-                    .hint("check the path in eventlift.toml: no other layout can be read yet"));
+                return Err(failed(StoreErrorKind::Unexpected(foreign.to_owned())).hint(
+                    "check the path in eventlift.toml; or name a table or view of it with `table` whose columns have \
+                         the names of that layout",
+                ));
             }
         }
         let sparse = layout::is_sparse(&connection).map_err(|e| ledger::store_error("open", config.display(), e))?;
         let identity = config.identity()?;
-        Ok(Self { config, identity, capabilities: capabilities(!sparse) })
+        Ok(Self { config, foreign: None, identity, capabilities: capabilities(!sparse) })
     }
 
     async fn query<T: Send + 'static>(
@@ -112,7 +129,7 @@ pub(super) async fn blocking<T: Send + 'static>(
     }
 }
 
-fn connect(path: &Path) -> rusqlite::Result<Connection> {
+pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     ledger::open_to_read(path, std::time::Duration::from_secs(30))
 }
 
@@ -128,9 +145,13 @@ impl EventReader for SqliteReader {
 
     fn read(&self, request: ReadRequest) -> EventStream {
         let (batches, mut received) = mpsc::channel(READ_AHEAD);
-        let config = self.config.clone();
+        let (config, foreign) = (self.config.clone(), self.foreign.clone());
         let reading = tokio::task::spawn_blocking(move || {
-            if let Err(error) = read_batches(&config, request, &batches) {
+            let read = match foreign {
+                Some(foreign) => foreign.read(&config, &request, &batches),
+                None => read_batches(&config, request, &batches),
+            };
+            if let Err(error) = read {
                 // Nobody listens any more: nobody is told.
                 let _ = batches.blocking_send(Err(error));
             }
@@ -151,6 +172,8 @@ impl EventReader for SqliteReader {
     async fn census(&self, scope: &Scope, until: Option<Position>) -> Result<Option<Census>, StoreError> {
         // Only the types are indexed; within a stream or category, or up to a position, a read is as fast.
         let types = match (scope, until) {
+            // Who counts a table of somebody else's does not look at it.
+            _ if self.foreign.is_some() => return Ok(None),
             (Scope::All, None) => None,
             (Scope::Types(types), None) => Some(types.clone()),
             _ => return Ok(None),
@@ -182,9 +205,27 @@ impl EventReader for SqliteReader {
     }
 
     async fn head(&self) -> Result<Option<Position>, StoreError> {
-        let head: Option<i64> =
-            self.query(|c| c.query_row("SELECT max(position) FROM events", [], |row| row.get(0))).await?;
+        let foreign = self.foreign.clone();
+        let head: Option<i64> = self
+            .query(move |c| match foreign {
+                Some(foreign) => foreign.head(c),
+                None => c.query_row("SELECT max(position) FROM events", [], |row| row.get(0)),
+            })
+            .await?;
         Ok(head.map(|number| Position::new(number.unsigned_abs())))
+    }
+
+    fn reading(&self) -> String {
+        self.config.table.as_ref().map(|table| format!("table {table:?}")).unwrap_or_default()
+    }
+
+    fn grows_at_its_end(&self) -> bool {
+        self.foreign.is_none()
+    }
+
+    fn taken_as(&self) -> Vec<String> {
+        let table = self.config.table.iter();
+        table.map(|table| format!("{table} is read as it is: {UNPROVED}")).collect()
     }
 }
 
@@ -237,7 +278,7 @@ fn read_batches(
 }
 
 /// Positions beyond SQLite's integers are behind every event.
-fn signed(number: u64) -> i64 {
+pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
@@ -267,7 +308,7 @@ fn batch_query(scope: &Scope) -> (String, Vec<Value>) {
 
 /// The few names that repeat on most rows, shared instead of copied.
 #[derive(Default)]
-struct TypeNames {
+pub(super) struct TypeNames {
     types: HashMap<Vec<u8>, EventType>,
     content: HashMap<Vec<u8>, ContentType>,
 }
@@ -301,9 +342,31 @@ impl TypeNames {
     }
 }
 
+/// What is said of a source that no constraint of ours says anything about.
+const UNPROVED: &str = "no constraint of it says that positions are unique and events stay, so all of it is audited, it is \
+                        read in one piece, and it is not followed";
+
+/// Reads a column as a moment; none where it is no time.
+type TimeOf = fn(ValueRef<'_>) -> Option<Timestamp>;
+
+fn our_time(value: ValueRef<'_>) -> Option<Timestamp> {
+    Timestamp::from_micros(value.as_i64().ok()?).ok()
+}
+
+/// Text of RFC 3339, or a number since 1970 that tells its unit. Nothing is cut off.
+fn their_time(value: ValueRef<'_>) -> Option<Timestamp> {
+    let text = match value {
+        ValueRef::Integer(number) => number.to_string(),
+        ValueRef::Real(number) => number.to_string(),
+        ValueRef::Text(bytes) => std::str::from_utf8(bytes).ok()?.to_owned(),
+        ValueRef::Null | ValueRef::Blob(_) => return None,
+    };
+    read_time(&text, None).ok().filter(|read| !read.is_finer).map(|read| read.moment)
+}
+
 /// The rows of a batch, their text and payloads in one buffer that all events of the batch share.
 #[derive(Default)]
-struct RawBatch {
+pub(super) struct RawBatch {
     buffer: BytesMut,
     rows: Vec<RawRow>,
     size: usize,
@@ -325,7 +388,7 @@ struct RawRow {
 }
 
 /// Why a row is no event.
-struct BadRow {
+pub(super) struct BadRow {
     position: i64,
     problem: BadColumn,
 }
@@ -336,7 +399,7 @@ enum BadColumn {
 }
 
 impl BadRow {
-    fn into_error(self, config: &SqliteConfig) -> StoreError {
+    pub(super) fn into_error(self, config: &SqliteConfig) -> StoreError {
         let error = match self.problem {
             BadColumn::Sqlite(error) => ledger::store_error("read", config.display(), error),
             BadColumn::Column(column) => {
@@ -354,17 +417,36 @@ impl RawBatch {
         Self { buffer: BytesMut::with_capacity(bytes + bytes / 16), rows: Vec::with_capacity(rows), size: 0 }
     }
 
+    /// How many rows it has.
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// What [`Event::size`] says of them.
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
+
     fn push(&mut self, row: &Row<'_>, names: &mut TypeNames) -> Result<(), BadRow> {
+        self.push_timed(row, names, our_time).map(drop)
+    }
+
+    /// Takes a row of somebody else's, and returns its position.
+    pub(super) fn push_foreign(&mut self, row: &Row<'_>, names: &mut TypeNames) -> Result<i64, BadRow> {
+        self.push_timed(row, names, their_time)
+    }
+
+    fn push_timed(&mut self, row: &Row<'_>, names: &mut TypeNames, time: TimeOf) -> Result<i64, BadRow> {
         let position = row.get(0).unwrap_or(-1);
         let from = self.buffer.len();
-        let raw = self.raw_row(row, names).map_err(|problem| BadRow { position, problem })?;
+        let raw = self.raw_row(row, names, time).map_err(|problem| BadRow { position, problem })?;
         // What `Event::size` will say.
         self.size += self.buffer.len() - from + raw.event_type.as_str().len() + 64;
         self.rows.push(raw);
-        Ok(())
+        Ok(position)
     }
 
-    fn raw_row(&mut self, row: &Row<'_>, names: &mut TypeNames) -> Result<RawRow, BadColumn> {
+    fn raw_row(&mut self, row: &Row<'_>, names: &mut TypeNames, time: TimeOf) -> Result<RawRow, BadColumn> {
         let bytes = |column: usize| -> Result<Option<&[u8]>, BadColumn> {
             match row.get_ref(column).map_err(BadColumn::Sqlite)? {
                 ValueRef::Null => Ok(None),
@@ -386,7 +468,7 @@ impl RawBatch {
             id: id.ok_or(BadColumn::Column("id"))?,
             event_type: bytes(4)?.and_then(|name| names.event_type(name)).ok_or(BadColumn::Column("type"))?,
             version: version.ok_or(BadColumn::Column("schema_version"))?,
-            recorded_at: Timestamp::from_micros(integer(6)?).map_err(|_| BadColumn::Column("recorded_at"))?,
+            recorded_at: time(row.get_ref(6).map_err(BadColumn::Sqlite)?).ok_or(BadColumn::Column("recorded_at"))?,
             data: self.keep(bytes(7)?),
             metadata: self.keep(bytes(8)?),
             data_type: content_type(names, 9, "data_type")?,
@@ -401,7 +483,7 @@ impl RawBatch {
         start..self.buffer.len()
     }
 
-    fn into_events(self, config: &SqliteConfig) -> Result<Vec<Event>, StoreError> {
+    pub(super) fn into_events(self, config: &SqliteConfig) -> Result<Vec<Event>, StoreError> {
         let buffer = self.buffer.freeze();
         let events = self.rows.into_iter().map(|row| {
             let position = row.position;

@@ -17,6 +17,7 @@ use super::passing;
 use super::reader::{blocking, capabilities};
 use super::removal;
 use crate::ledger;
+use crate::stores::gap_hint::gap_hint;
 use crate::stores::local_file::{self, WriterLock};
 
 /// Memory for SQLite's page cache and for each thread that sorts an index.
@@ -475,9 +476,8 @@ fn first_broken_stream(connection: &Connection, display: &str, dense: bool) -> r
         let bad = |problem| StoreError::new("seal", display, StoreErrorKind::BadInput(problem));
         if dense && revision != expected {
             let gap = format!("stream {} goes on with revision {revision} where {expected} should be", name());
-            return Ok(Some(bad(gap).at(format_args!("position {position}")).hint(
-                "repair the source, or accept gaps with `revisions = \"sparse\"` under [policy] in eventlift.toml",
-            )));
+            let hint = gap_hint(expected.unsigned_abs(), revision.unsigned_abs());
+            return Ok(Some(bad(gap).at(format_args!("position {position}")).hint(hint)));
         }
         if let Some((_, before)) = last.filter(|(_, before)| *before > position) {
             let disorder = format!("stream {} has revision {revision} before lower ones (position {before})", name());

@@ -1,14 +1,14 @@
 //! What a definition does to an event.
 
-use eventlift_events::{Event, EventType, SchemaVersion, StreamName};
+use eventlift_events::{Bytes, ContentType, Event, EventType, Payload, SchemaVersion, StreamName};
 use eventlift_language::{CompiledCondition, JqFilter, Reason};
 
 use super::template::Template;
 use crate::operations::Operations;
 use crate::transformer::Shape;
 
-/// Everything a rule does, in this order: data operations, jq over the data, metadata operations, another stream, and
-/// the ending. Streams are named after the event as the rule got it.
+/// Everything a rule does, in this order: data operations, jq over the data, operations over metadata and attributes,
+/// another stream, and the ending. Streams are named after the event as the rule got it.
 pub(super) struct Actions {
     pub(super) changes: Changes,
     pub(super) ending: Ending,
@@ -19,6 +19,7 @@ pub(super) struct Actions {
 pub(super) struct Changes {
     pub(super) data: Operations,
     pub(super) metadata: Operations,
+    pub(super) attributes: Operations,
     pub(super) jq: Option<JqFilter>,
     pub(super) stream: Option<Destination>,
 }
@@ -123,6 +124,11 @@ impl Changes {
         } else {
             Some(self.metadata.apply(&event.metadata, &event).map_err(in_metadata)?)
         };
+        let attributes = if self.attributes.is_empty() {
+            None
+        } else {
+            Some(changed_attributes(&self.attributes, &event.attributes, &event)?)
+        };
         if !self.data.is_empty() {
             event.data = self.data.apply(&event.data, &event)?;
         }
@@ -132,11 +138,28 @@ impl Changes {
         if let Some(metadata) = metadata {
             event.metadata = metadata;
         }
+        if let Some(attributes) = attributes {
+            event.attributes = attributes;
+        }
         if let Some(stream) = stream {
             event.stream = stream;
         }
         Ok(event)
     }
+}
+
+/// Attributes after operations on them. Where there are none, operations find an empty object, and one that is left is
+/// none.
+pub(super) fn changed_attributes(operations: &Operations, attributes: &Bytes, event: &Event) -> Result<Bytes, Reason> {
+    let before = if attributes.is_empty() { Bytes::from_static(b"{}") } else { attributes.clone() };
+    let in_attributes = |reason: Reason| Reason { message: format!("attributes: {}", reason.message), ..reason };
+    let after = operations.apply(&Payload::new(before, ContentType::Json), event).map_err(in_attributes)?;
+    let text = after.bytes().trim_ascii();
+    if !text.starts_with(b"{") {
+        return Err(Reason::new("attributes: what is left of them is no object").hint("change single attributes"));
+    }
+    let is_empty = text[1..].trim_ascii_start() == b"}";
+    Ok(if is_empty { Bytes::new() } else { after.bytes().clone() })
 }
 
 pub(super) fn in_metadata(reason: Reason) -> Reason {

@@ -6,7 +6,7 @@ use eventlift_events::{Event, EventType};
 use eventlift_language::{CompiledCondition, Fingerprint, Given, JqFilter, Reader, Reason, Table, Value, canonical};
 use toml::de::DeValue;
 
-use super::actions::{Destination, Ending, in_metadata};
+use super::actions::{Destination, Ending, changed_attributes, in_metadata};
 use super::read_actions::{destination, operations};
 use super::template::Template;
 use crate::operations::{Keys, OperationError, Operations};
@@ -14,12 +14,14 @@ use crate::rule::{Matches, TypePattern};
 use crate::transformer::Shape;
 use crate::way_back::{Down, Missing, Way};
 
-const DOWN_KEYS: &[&str] = &["data", "metadata", "jq", "stream", "category", "type", "keep", "when", "lossy"];
+const DOWN_KEYS: &[&str] =
+    &["data", "metadata", "attributes", "jq", "stream", "category", "type", "keep", "when", "lossy"];
 
 /// What takes back the changes of a rule, as far as that follows from them.
 pub(super) struct Undo {
     pub(super) data: Result<Operations, Vec<OperationError>>,
     pub(super) metadata: Result<Operations, Vec<OperationError>>,
+    pub(super) attributes: Result<Operations, Vec<OperationError>>,
     /// Whether a filter changes the data.
     pub(super) jq: bool,
     /// Whether the event moves.
@@ -58,12 +60,13 @@ pub(super) enum ReadDown {
     Missing(Vec<Missing>),
 }
 
-/// What is done to an event on the way back, in this order: data, metadata, stream, type.
+/// What is done to an event on the way back, in this order: data, metadata, attributes, stream, type.
 #[derive(Default)]
 pub(super) struct Back {
     data: Vec<Operations>,
     jq: Option<JqFilter>,
     metadata: Vec<Operations>,
+    attributes: Vec<Operations>,
     stream: Option<Destination>,
     event_type: Option<EventType>,
     keeps: bool,
@@ -75,6 +78,7 @@ struct Written {
     data: Option<Operations>,
     jq: Option<JqFilter>,
     metadata: Option<Operations>,
+    attributes: Option<Operations>,
     stream: Option<Destination>,
     event_type: Option<String>,
     keep: Option<String>,
@@ -166,12 +170,15 @@ fn read_table<'i>(
 ) -> Written {
     let has_metadata = table.has("metadata");
     let has_data = table.has("data");
+    let has_attributes = table.has("attributes");
     let (data, _) = operations(reader, &mut table, "data", keys, fingerprint);
     let (metadata, _) = operations(reader, &mut table, "metadata", keys, fingerprint);
+    let (attributes, _) = operations(reader, &mut table, "attributes", keys, fingerprint);
     let written = Written {
         data: has_data.then_some(data),
         jq: reader.jq(&mut table, "jq"),
         metadata: has_metadata.then_some(metadata),
+        attributes: has_attributes.then_some(attributes),
         stream: destination(reader, &mut table),
         event_type: reader.text(&mut table, "type"),
         keep: reader.text(&mut table, "keep"),
@@ -287,9 +294,11 @@ fn work_out(
     let mut back = Back { jq: None, keeps: written.keep.is_some(), ..Back::default() };
     let says_data = written.data.is_some() || written.jq.is_some();
     let says_metadata = written.metadata.is_some();
+    let says_attributes = written.attributes.is_some();
     back.data.extend(written.data);
     back.jq = written.jq;
     back.metadata.extend(written.metadata);
+    back.attributes.extend(written.attributes);
     let mut matches = ends.matches.cloned().unwrap_or_default();
     let mut moved = None;
     for (which, change) in changes {
@@ -303,6 +312,9 @@ fn work_out(
         }
         if !says_metadata {
             take(change.metadata, &format!("{which}metadata"), &mut back.metadata, &mut missing);
+        }
+        if !says_attributes {
+            take(change.attributes, &format!("{which}attributes"), &mut back.attributes, &mut missing);
         }
         if change.moves {
             moved = Some((which, change.category));
@@ -424,6 +436,9 @@ impl Back {
         }
         for operations in &self.metadata {
             made.metadata = operations.apply(&made.metadata, &event).map_err(in_metadata)?;
+        }
+        for operations in self.attributes.iter().filter(|operations| !operations.is_empty()) {
+            made.attributes = changed_attributes(operations, &made.attributes, &event)?;
         }
         if let Some(event_type) = &self.event_type {
             made.event_type = event_type.clone();

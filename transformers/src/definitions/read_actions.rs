@@ -8,7 +8,7 @@ use super::down::Undo;
 use super::template::Template;
 use crate::operations::{Keys, Operation, OperationError, Operations};
 
-const PART_KEYS: &[&str] = &["type", "version", "when", "data", "metadata", "jq", "stream", "category"];
+const PART_KEYS: &[&str] = &["type", "version", "when", "data", "metadata", "attributes", "jq", "stream", "category"];
 
 /// What parts of a split are if they don't say.
 pub(super) struct PartDefaults<'a> {
@@ -61,7 +61,8 @@ fn exclusive(reader: &mut Reader<'_>, table: &Table<'_>, renames: bool) {
         reader.note(&span, format!("`{ending}` and `type` exclude one another"), Some(hint));
     }
     if *ending == "drop" {
-        let useless = ["data", "metadata", "jq", "stream", "category"].into_iter().find(|key| table.has(key));
+        let useless =
+            ["data", "metadata", "attributes", "jq", "stream", "category"].into_iter().find(|key| table.has(key));
         if let Some(key) = useless {
             reader.note(&span, format!("`drop` makes `{key}` useless"), Some("remove one of them".to_owned()));
         }
@@ -80,6 +81,7 @@ fn changes<'i>(
     }
     let (data, data_back) = operations(reader, table, "data", keys, fingerprint);
     let (metadata, metadata_back) = operations(reader, table, "metadata", keys, fingerprint);
+    let (attributes, attributes_back) = operations(reader, table, "attributes", keys, fingerprint);
     let jq = reader.jq(table, "jq");
     let stream = destination(reader, table);
     let category = match &stream {
@@ -87,8 +89,16 @@ fn changes<'i>(
         _ => None,
     };
     let (jq_used, moves) = (jq.is_some(), stream.is_some());
-    let undo = Undo { data: data_back, metadata: metadata_back, jq: jq_used, moves, category, parts: Vec::new() };
-    (Changes { data, metadata, jq, stream }, undo)
+    let undo = Undo {
+        data: data_back,
+        metadata: metadata_back,
+        attributes: attributes_back,
+        jq: jq_used,
+        moves,
+        category,
+        parts: Vec::new(),
+    };
+    (Changes { data, metadata, attributes, jq, stream }, undo)
 }
 
 /// Reads `stream` or `category`.

@@ -7,7 +7,7 @@ use toml::de::DeValue;
 use crate::registry::Registry;
 use crate::upcaster::Schema;
 
-const EXPECTED_KEYS: &[&str] = &["type", "version", "stream", "data", "metadata"];
+const EXPECTED_KEYS: &[&str] = &["type", "version", "stream", "data", "metadata", "attributes"];
 
 /// A test case of a rule or of the whole registry.
 pub(super) struct TestCase {
@@ -38,6 +38,7 @@ struct Expected {
     stream: Option<String>,
     data: Option<String>,
     metadata: Option<String>,
+    attributes: Option<String>,
 }
 
 impl TestCase {
@@ -156,6 +157,7 @@ impl Expected {
             stream: Some(event.stream.to_string()),
             data: Some(text(event.data.bytes())),
             metadata: Some(text(event.metadata.bytes())),
+            attributes: Some(text(&event.attributes)),
         }
     }
 }
@@ -179,6 +181,7 @@ fn expected<'i>(reader: &mut Reader<'i>, value: Value<'i>) -> Option<Expected> {
         stream: reader.text(&mut table, "stream"),
         data: reader.get(&mut table, "data"),
         metadata: reader.get(&mut table, "metadata"),
+        attributes: reader.get(&mut table, "attributes"),
     };
     reader.finish(table, "`then`", EXPECTED_KEYS);
     Some(expected)
@@ -197,6 +200,7 @@ fn differences(expected: &[Expected], events: &[Event]) -> Option<String> {
             ("stream", &expected.stream, event.stream.as_str().as_bytes()),
             ("data", &expected.data, &event.data.bytes()[..]),
             ("metadata", &expected.metadata, &event.metadata.bytes()[..]),
+            ("attributes", &expected.attributes, &event.attributes[..]),
         ]
         .map(|(name, expected, actual)| {
             difference(&format!("event {}, {name}", index + 1), expected.as_deref()?, actual)
