@@ -148,7 +148,7 @@ fn a_project_from_a_log_with_other_names_goes_all_the_way() {
             if text.contains("# from = 1") {
                 std::fs::write(
                     &path,
-                    "type = \"Placed\"\ncurrent = 2\n[[upcast]]\nfrom = 1\ndata = [{ set = \"/b\", to = 1 }]\n",
+                    "type = \"Placed\"\ncurrent = 2\n[[upcast]]\nfrom = 1\ndata = [{ set = \"/b\", value = 1 }]\n",
                 )
                 .unwrap();
             }

@@ -144,7 +144,7 @@ impl StoreConfig {
 
     /// Opens the store for reading.
     pub async fn reader(&self) -> Result<Arc<dyn EventReader>, StoreError> {
-        Ok(DistinctIds::new(self.open_to_read().await?, self.ids()))
+        Ok(DistinctIds::over(self.open_to_read().await?, self.ids()))
     }
 
     /// Where its ids are unique, as a source.
@@ -182,12 +182,12 @@ impl StoreConfig {
             #[cfg(feature = "sqlite")]
             Self::Sqlite(config) => {
                 let reader = Arc::new(SqliteReader::open(config.clone())?);
-                Ok(CountedFrom::new(reader, config.reading.columns.revision_base))
+                Ok(CountedFrom::over(reader, config.reading.columns.revision_base))
             }
             #[cfg(feature = "postgres")]
             Self::Postgres(config) => {
                 let reader = Arc::new(PostgresReader::open(PostgresConfig::clone(config)).await?);
-                Ok(CountedFrom::new(reader, config.reading.columns.revision_base))
+                Ok(CountedFrom::over(reader, config.reading.columns.revision_base))
             }
             #[cfg(feature = "kurrentdb")]
             Self::Kurrent(config) => Ok(Arc::new(KurrentReader::open(KurrentConfig::clone(config)).await?)),

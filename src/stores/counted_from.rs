@@ -20,7 +20,7 @@ pub struct CountedFrom {
 
 impl CountedFrom {
     /// A store whose streams begin with this revision.
-    pub fn new(inner: Arc<dyn EventReader>, base: u64) -> Arc<dyn EventReader> {
+    pub fn over(inner: Arc<dyn EventReader>, base: u64) -> Arc<dyn EventReader> {
         if base == 0 { inner } else { Arc::new(Self { inner, base }) }
     }
 }
@@ -149,7 +149,7 @@ mod tests {
         let store = MemoryStore::new();
         let events: Vec<Event> = (1..).zip(revisions).map(|(number, revision)| event(number, *revision)).collect();
         store.writer().unwrap().append(&events, None).await.unwrap();
-        let reader = CountedFrom::new(Arc::new(store.reader()), 1);
+        let reader = CountedFrom::over(Arc::new(store.reader()), 1);
         assert!(reader.reading().ends_with("revisions from 1"));
         let request = ReadRequest::new(Scope::All).batch_events(NonZeroUsize::MIN);
         let batches = reader.read(request).map(|batch| {

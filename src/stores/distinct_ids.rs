@@ -53,7 +53,7 @@ struct Seen {
 
 impl DistinctIds {
     /// The store itself where its ids are unique, or its constraints make certain that they are.
-    pub fn new(inner: Arc<dyn EventReader>, ids: Ids) -> Arc<dyn EventReader> {
+    pub fn over(inner: Arc<dyn EventReader>, ids: Ids) -> Arc<dyn EventReader> {
         match ids {
             Ids::PerStream if !inner.capabilities().guarantees.unique_ids => {
                 Arc::new(Self { inner, shared: Arc::default() })
@@ -325,7 +325,7 @@ mod tests {
                     places.iter().map(|(_, id)| EventId::text(format!("id-{id}")).unwrap()).collect();
                 let open = || {
                     let copied = Arc::new(Copied(Arc::new(store.reader()), given.clone()));
-                    DistinctIds::new(copied, Ids::PerStream)
+                    DistinctIds::over(copied, Ids::PerStream)
                 };
                 let all = ids(&*open(), ReadRequest::new(Scope::All)).await;
                 for (index, (_, id)) in all.iter().enumerate() {

@@ -36,6 +36,8 @@ mod table_reading;
 #[cfg(any(feature = "file", feature = "kurrentdb"))]
 mod version_pattern;
 #[cfg(any(feature = "file", feature = "sqlite"))]
+// Most of it is for files.
+#[cfg_attr(not(feature = "file"), allow(dead_code, unreachable_pub))]
 mod written_time;
 
 #[cfg(any(feature = "sqlite", feature = "file"))]

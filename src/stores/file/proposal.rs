@@ -289,8 +289,8 @@ impl Sample {
         let known = [Some(&stream), Some(&event_type), Some(&id), Some(&time), revision.as_ref(), order.as_ref()];
         let taken: Vec<String> = known.into_iter().flatten().cloned().collect();
         let is_free = |name: &str| taken.iter().all(|other| other != name);
-        let data = self.named(DATAS, &is_free).unwrap_or(usual.data.clone());
-        let metadata = self.named(METADATAS, &|name| is_free(name) && name != data);
+        let data = self.first(DATAS, &is_free).unwrap_or(usual.data.clone());
+        let metadata = self.first(METADATAS, &|name| is_free(name) && name != data);
         let mut attributes = Attributes {
             id,
             time,
@@ -312,11 +312,6 @@ impl Sample {
     /// The first of these names that an attribute has and that passes.
     fn first(&self, likely: &[&str], passes: &dyn Fn(&str) -> bool) -> Option<String> {
         likely.iter().find_map(|wanted| self.names.iter().find(|name| plain(name) == *wanted && passes(name)).cloned())
-    }
-
-    /// The same, where not every event need have it.
-    fn named(&self, likely: &[&str], passes: &dyn Fn(&str) -> bool) -> Option<String> {
-        self.first(likely, passes)
     }
 
     /// What every event says in an attribute; none where one says nothing.
@@ -375,10 +370,9 @@ impl Sample {
 
     /// Finds where the version is, and how it is written.
     fn versions(&self, attributes: &mut Attributes, is_free: &dyn Fn(&str) -> bool) {
-        let is_taken =
-            |name: &str| [&attributes.data].contains(&&name.to_owned()) || attributes.metadata.name() == Some(name);
+        let is_taken = |name: &str| attributes.data == name || attributes.metadata.name() == Some(name);
         let said = |name: &str| is_free(name) && !is_taken(name);
-        if let Some(name) = self.named(VERSION_NAMES, &said)
+        if let Some(name) = self.first(VERSION_NAMES, &said)
             && self.version_attribute(attributes, &name)
         {
             return;
