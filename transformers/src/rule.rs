@@ -7,7 +7,7 @@ use eventlift_events::{Event, EventType, SchemaVersion};
 use eventlift_language::{CompiledCondition, Fingerprint, Place, Reason};
 
 use crate::transformer::{Shape, Transformer};
-use crate::upcaster::{Body, Guard, Yielded, body};
+use crate::upcaster::{Body, Guard, Yielded, body, keeping_attributes};
 use crate::way_back::Down;
 
 /// A rule over the events of many types that keeps their versions: a redaction, a filter, a rename, a move.
@@ -142,7 +142,9 @@ impl<T: Transformer + 'static> From<Arc<T>> for Rule {
             restricted_to_none: None,
             into_types: Vec::new(),
             guard: None,
-            body: Box::new(move |event, out| transformer.transform(event, out)),
+            body: Box::new(move |event, out| {
+                keeping_attributes(event, out, |event, out| transformer.transform(event, out))
+            }),
             down: Down::not_said(),
         }
     }

@@ -73,9 +73,26 @@ pub(crate) type Guard = Box<dyn Fn(&Event) -> Result<bool, Reason> + Send + Sync
 
 pub(crate) fn body<Y: Yielded>(function: impl Fn(Event) -> Result<Y, Reason> + Send + Sync + 'static) -> Body {
     Box::new(move |event, out| {
-        function(event)?.push_to(out);
-        Ok(())
+        keeping_attributes(event, out, |event, out| {
+            function(event)?.push_to(out);
+            Ok(())
+        })
     })
+}
+
+/// Runs a rule in Rust: what it yields has the attributes of the event, since only definitions name what they change of
+/// them.
+pub(crate) fn keeping_attributes(
+    event: Event,
+    out: &mut Vec<Event>,
+    rule: impl FnOnce(Event, &mut Vec<Event>) -> Result<(), Reason>,
+) -> Result<(), Reason> {
+    let (attributes, start) = (event.attributes.clone(), out.len());
+    rule(event, out)?;
+    for yielded in &mut out[start..] {
+        yielded.attributes = attributes.clone();
+    }
+    Ok(())
 }
 
 /// A rule from one version of one event type to one or more later schemas.

@@ -7,7 +7,7 @@ use eventlift_language::{Fingerprint, Reason};
 
 use crate::rule::Matches;
 use crate::transformer::Shape;
-use crate::upcaster::Yielded;
+use crate::upcaster::{Yielded, keeping_attributes};
 
 pub(crate) type SharedBody = Arc<dyn Fn(Event, &mut Vec<Event>) -> Result<(), Reason> + Send + Sync>;
 pub(crate) type SharedGuard = Arc<dyn Fn(&Event) -> Result<bool, Reason> + Send + Sync>;
@@ -79,8 +79,10 @@ impl Down {
             keep: None,
             guard: None,
             body: Arc::new(move |event, out| {
-                function(event)?.push_to(out);
-                Ok(())
+                keeping_attributes(event, out, |event, out| {
+                    function(event)?.push_to(out);
+                    Ok(())
+                })
             }),
             shape: shape.max(Y::SHAPE),
             exact: true,

@@ -62,7 +62,10 @@ impl Noticed {
         let name = |role| mapping.name(role).unwrap_or("");
         let mut lines = Vec::new();
         if self.has(Form::Arrays) {
-            lines.push("events stand in arrays, so their places are their numbers in the file; `jq -c '.[]'` makes lines of them".to_owned());
+            lines.push(
+                "events stand in arrays, and are counted where lines would be; `jq -c '.[]'` makes lines of them"
+                    .to_owned(),
+            );
         }
         for unit in TimeUnit::ALL {
             if self.has(Form::Numbers(unit)) {

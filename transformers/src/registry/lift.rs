@@ -124,7 +124,7 @@ impl Registry {
     /// then every general rule that takes the result is applied.
     ///
     /// A single result keeps the event's id; of several, the `i`-th has the id [`EventId::of_part`] of the event as it was. Revision,
-    /// position, time and attributes are those of the event. Fails with the rule that could not take the event; then
+    /// position and time are those of the event, and attributes, but for what definitions change of them. Fails with the rule that could not take the event; then
     /// nothing is pushed. An event that no rule takes costs one look-up.
     ///
     /// [`EventId::of_part`]: eventlift_events::EventId::of_part
@@ -432,6 +432,5 @@ pub(super) fn restore_envelopes(original: &Event, results: &mut [Event]) {
         result.revision = original.revision;
         result.position = original.position;
         result.recorded_at = original.recorded_at;
-        result.attributes = original.attributes.clone();
     }
 }
