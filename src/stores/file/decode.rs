@@ -327,9 +327,7 @@ impl<'m> Decoder<'m> {
         let name = self.named(Role::Time);
         let read = read_time(&text, self.mapping.time_unit).map_err(|error| {
             let hint = match error {
-                NoTime::Text(_) => {
-                    "a time is RFC 3339 text with its offset, such as 2024-05-01T12:00:00.123456Z, or a number since 1970"
-                }
+                NoTime::Text(_) => "a time is RFC 3339 text with its offset, such as 2024-05-01T12:00:00.123456Z",
                 NoTime::Unit(_) | NoTime::Range(..) => UNIT_HINT,
             };
             self.at(fields, raw, format!("`{name}`: {error}")).hint(hint)
