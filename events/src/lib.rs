@@ -63,6 +63,7 @@ mod rewriting;
 mod scope;
 mod store;
 mod stream;
+mod timestamp;
 
 pub use bytes::Bytes;
 pub use bytestring::ByteString;
@@ -72,7 +73,7 @@ pub use checkpoint::{
     RunRecord, RunSession, RunState, StateChange, StateKey, SupersededRule, UnknownRunState,
 };
 pub use error::{StoreError, StoreErrorKind};
-pub use event::{Event, EventId, EventType, InvalidTimestamp, SchemaVersion, Timestamp};
+pub use event::{Event, EventId, EventType, SchemaVersion};
 pub use fence::{Fence, FenceNotice};
 pub use memory::{MemoryLimits, MemoryReader, MemoryStore, MemoryWriter};
 pub use payload::{ContentType, Payload};
@@ -84,3 +85,4 @@ pub use store::{
     NeededPart, RangeWriter, ReadRequest, StoreIdentity, Tally,
 };
 pub use stream::{InvalidName, Revision, StreamName};
+pub use timestamp::{InvalidTimestamp, Timestamp};

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::checkpoint::{Checkpoint, LoadRange, NoteChange, PositionRange, Progress, RunId, RunRecord, StateKey};
 use crate::error::{StoreError, StoreErrorKind};
-use crate::event::{Event, EventId, Timestamp};
+use crate::event::{Event, EventId};
 use crate::payload::Payload;
 use crate::position::Position;
 use crate::rewriting::{EventRewriter, Original, Rewritten, Undone};
@@ -25,6 +25,7 @@ use crate::store::{
     StoreIdentity,
 };
 use crate::stream::{Revision, StreamName};
+use crate::timestamp::Timestamp;
 
 /// A store in memory. Cloning it gives another handle to the same events; the last handle, reader or writer that is
 /// dropped takes them along.

@@ -327,6 +327,9 @@ impl<'m> Decoder<'m> {
         let name = self.named(Role::Time);
         let read = read_time(&text, self.mapping.time_unit).map_err(|error| {
             let hint = match error {
+                NoTime::Text(InvalidTimestamp::LeapSecond(_)) => {
+                    "write it as the last microsecond of the minute, …:59.999999, which keeps its place among the others"
+                }
                 NoTime::Text(_) => "a time is RFC 3339 text with its offset, such as 2024-05-01T12:00:00.123456Z",
                 NoTime::Unit(_) | NoTime::Range(..) => UNIT_HINT,
             };
