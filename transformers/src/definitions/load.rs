@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use eventlift_language::{Given, Place, Problem, Reader, Table, TestResult, problem};
+use eventlift_language::{Given, Literal, Place, Problem, Reader, Table, TestResult, problem};
 use toml::de::DeValue;
 
 use super::merge;
@@ -272,8 +272,14 @@ impl Definitions {
                     }
                 },
                 _ => {
-                    let Some(json) = reader.deserialize::<serde_json::Value>(value, "`schema`") else { continue };
-                    json.to_string()
+                    let Some(schema) = reader.deserialize::<Literal>(value, "`schema`") else { continue };
+                    match schema.json() {
+                        Ok(json) => json,
+                        Err(reason) => {
+                            reader.note(&span, format!("`schema`: {reason}"), reason.hint);
+                            continue;
+                        }
+                    }
                 }
             };
             match JsonSchema::compile(event_type, version, &text, reader.line(&span)) {

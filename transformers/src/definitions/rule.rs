@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use eventlift_language::{CompiledCondition, Fingerprint, Given, Place, Reader, Table, canonical};
+use eventlift_language::{CompiledCondition, Fingerprint, Given, Place, Reader, Table, canonical_of_rule};
 
 use super::actions::{Actions, Ending, Part};
 use super::down::{Ends, ReadDown};
@@ -240,7 +240,7 @@ pub(super) fn fingerprint(table: &Table<'_>) -> Fingerprint {
     entries.retain(|(key, _)| !NOT_IN_FINGERPRINT.contains(&key.as_ref()));
     entries.sort_by_key(|(key, _)| *key);
     entries.into_iter().fold(Fingerprint::of("definition"), |fingerprint, (key, value)| {
-        fingerprint.field(key).field(&canonical(value))
+        fingerprint.field(key).field(&canonical_of_rule(value))
     })
 }
 
