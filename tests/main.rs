@@ -22,6 +22,8 @@ mod disks;
 mod docs;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod edges;
+#[cfg(all(feature = "cli", feature = "sqlite", feature = "file", feature = "schema", unix))]
+mod exactness;
 #[cfg(all(feature = "sqlite", feature = "file"))]
 mod faults;
 #[cfg(feature = "file")]
