@@ -60,7 +60,10 @@ fn payloads() {
     refused(&mut bench, "an array", ("Moved", "[1]"));
     let twice = r#"{"id":"a","id":"b","amount":1}"#;
     bench.write("events.ndjson", good_and(&[("Moved", twice)]));
-    bench.about("a field that is there twice").runs("rebuild p --all").shows("SELECT id, moves, balance__exact FROM accounts");
+    bench
+        .about("a field that is there twice")
+        .runs("rebuild p --all")
+        .shows("SELECT id, moves, balance__exact FROM accounts");
     for depth in [100, 1_000, 100_000] {
         let deep = format!(r#"{{"id":"a","note":{}1{}}}"#, "[".repeat(depth), "]".repeat(depth));
         bench.write("events.ndjson", good_and(&[("Opened", &deep)]));
