@@ -48,6 +48,11 @@ pub(crate) async fn of_memory(target: &MemoryStore, source: &[Event], owners: &[
         for range in ledger.positions(run.id, None, usize::MAX).await.unwrap() {
             lines.push(format!("positions {range:?}"));
         }
+        for event in source {
+            for late in ledger.late_of(run.id, event.position).await.unwrap() {
+                lines.push(format!("late {late:?}"));
+            }
+        }
         let keys: Vec<StateKey> = owners
             .iter()
             .flat_map(|owner| streams.iter().map(|stream| StateKey { owner: (*owner).into(), stream: stream.clone() }))

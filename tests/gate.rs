@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use eventlift::cutover::{CutOver, CutOverStep};
 use eventlift::events::{
-    ByteString, Bytes, Checkpoint, CheckpointStore, NoteChange, Position, PositionRange, RunDetails, RunId, RunRecord,
-    RunState, StateKey, StoreError, StoreErrorKind, Timestamp,
+    ByteString, Bytes, Checkpoint, CheckpointStore, LateEvents, LatePosition, NoteChange, Position, PositionRange,
+    RunDetails, RunId, RunRecord, RunState, StateKey, StoreError, StoreErrorKind, Timestamp,
 };
 use eventlift::gate::{Fenced, GateSettings, MigrationGate, Outage, WhyFenced, WriteTo};
 
@@ -99,6 +99,14 @@ impl CheckpointStore for Ledger {
     }
 
     async fn position_at(&self, _run: RunId, _source: Position) -> Result<Option<PositionRange>, StoreError> {
+        Ok(None)
+    }
+
+    async fn late_of(&self, _run: RunId, _source: Position) -> Result<Vec<LatePosition>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn late_at(&self, _run: RunId, _target: Position) -> Result<Option<LateEvents>, StoreError> {
         Ok(None)
     }
 

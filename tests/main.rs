@@ -51,6 +51,8 @@ mod ledger_history;
 #[cfg(all(feature = "cli", feature = "jq", feature = "schema", unix))]
 mod map;
 #[cfg(any(feature = "sqlite", feature = "file"))]
+#[cfg(all(feature = "sqlite", feature = "file", feature = "cli", feature = "jq", feature = "schema"))]
+mod mapped;
 mod memory;
 mod merges;
 mod position_map;

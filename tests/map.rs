@@ -215,3 +215,71 @@ fn references_inside_events_are_translated() {
     }
     assert_session("map_references_bad_input", &text);
 }
+
+/// Five events at positions from 1 on, the third of which waits in quarantine; the fifth refers to it, to the fourth and to
+/// a revision.
+fn with_quarantine(target: &str) -> Project {
+    let project = Project::new(&format!(
+        "[source]\nstore = \"file\"\npath = \"events.ndjson\"\n\n[target]\n{target}\n\n[policy]\nfailed_events = \"quarantine\"\n"
+    ));
+    let data = [
+        "{\"x\":1}",
+        "{\"x\":1}",
+        "{\"z\":1}",
+        "{\"x\":1}",
+        "{\"x\":1,\"held\":3,\"cause\":4,\"at\":{\"stream\":\"s-3\",\"revision\":0}}",
+    ];
+    let lines = data.iter().enumerate().map(|(index, data)| {
+        let number = index + 1;
+        format!("{{\"specversion\":\"1.0\",\"id\":\"e{number}\",\"source\":\"/test\",\"type\":\"A\",\"subject\":\"s-{number}\",\"time\":\"2024-01-01T00:00:00Z\",\"dataschema\":\"urn:schema:A:1\",\"streamrevision\":0,\"sequence\":\"{number}\",\"data\":{data}}}\n")
+    });
+    project.write("events.ndjson", lines.collect::<String>()).write("transformers/a.toml", renaming(""));
+    assert_eq!(project.migrate().code, Some(10));
+    project
+}
+
+fn renaming(optional: &str) -> String {
+    format!(
+        "type = \"A\"\ncurrent = 2\n\n[[upcast]]\nfrom = 1\ndata = [{{ rename = \"/x\", to = \"/y\"{optional} }}]\n"
+    )
+}
+
+#[test]
+fn what_waits_in_quarantine_has_no_position_yet() {
+    let project = with_quarantine("store = \"sqlite\"\npath = \"out.db\"");
+    assert_eq!(project.run("map", ["position", "3"]).succeeds(), "3 → not there yet: it waits in quarantine\n");
+    let json = project.run("map", ["position", "3", "--json"]).succeeds();
+    assert!(json.contains("\"state\":\"quarantined\""), "{json}");
+    assert_eq!(project.run("map", ["position", "--back", "3"]).succeeds(), "3 → no event of the run is there\n");
+    for pointer in ["/held", "/at"] {
+        let output = project.run("map", ["references", "--data", pointer]);
+        assert_ne!(output.code, Some(0));
+        assert!(output.stderr.contains("the event at position 3 waits in quarantine"), "{}", output.stderr);
+    }
+    // What was given up is gone for good.
+    let given_up = eventlift(project.folder(), &["quarantine", "discard", ".", "s-3", "--reason", "a test"]);
+    assert!(given_up.status.success(), "{}", String::from_utf8_lossy(&given_up.stderr));
+    assert_eq!(project.run("map", ["position", "3"]).succeeds(), "3 → dropped; the event before it is at 2\n");
+    let references = project.run("map", ["references", "--data", "/held", "--data", "/at"]).succeeds();
+    assert!(references.contains("\"held\":null") && references.contains("\"at\":null"), "{references}");
+}
+
+#[test]
+fn what_was_released_behind_the_others_is_found_there_and_skips_nothing() {
+    let project = with_quarantine("store = \"file\"\npath = \"out.ndjson\"");
+    project.write("transformers/a.toml", renaming(", optional = true"));
+    let retried = eventlift(project.folder(), &["quarantine", "retry"]);
+    assert!(retried.status.success(), "{}", String::from_utf8_lossy(&retried.stderr));
+    let positions = project.run("map", ["position", "1", "2", "3", "4", "5"]).succeeds();
+    assert_eq!(positions, "1 → 1\n2 → 2\n3 → 6\n4 → 4\n5 → 5\n");
+    let back = project.run("map", ["position", "--back", "2", "3", "4", "5", "6"]).succeeds();
+    assert_eq!(back, "2 → 2\n3 → no event of the run is there\n4 → 4\n5 → 5\n6 → 3\n");
+    project.write("positions.csv", "at\n1\n2\n3\n4\n5\n");
+    let checkpoints = project.run("map", ["checkpoints", "--file", "positions.csv", "--column", "at"]).succeeds();
+    assert_eq!(checkpoints, "at\n1\n2\n2\n4\n6\n");
+    let revisions = project.run("map", ["revision", "s-3", "0"]).succeeds();
+    assert!(revisions.contains("s-3 revision 0 (position 6, A)"), "{revisions}");
+    let references =
+        project.run("map", ["references", "--data", "/held", "--data", "/cause", "--data", "/at"]).succeeds();
+    assert!(references.contains("\"held\":6,\"cause\":4,\"at\":{\"stream\":\"s-3\",\"revision\":0}"), "{references}");
+}

@@ -224,7 +224,7 @@ proptest! {
                         counts,
                     };
                     let positions = std::mem::take(&mut changed);
-                    let progress = Progress { run, checkpoint, state: vec![], positions, notes: vec![], origins: Vec::new() };
+                    let progress = Progress { run, checkpoint, state: vec![], positions, late: vec![], notes: vec![], origins: Vec::new() };
                     ledger.append(&[], Some(&progress)).await.unwrap();
                 }
             }
@@ -247,8 +247,15 @@ async fn a_range_past_every_number_is_an_error() {
     let far = Position::new(u64::MAX - 1);
     let range = PositionRange { source: Position::new(1), source_length: 1, target: far, target_length: 9 };
     let checkpoint = Checkpoint { source: Position::new(1), target: None, counts: Counts::default() };
-    let progress =
-        Progress { run, checkpoint, state: vec![], positions: vec![range], notes: vec![], origins: Vec::new() };
+    let progress = Progress {
+        run,
+        checkpoint,
+        state: vec![],
+        positions: vec![range],
+        late: vec![],
+        notes: vec![],
+        origins: Vec::new(),
+    };
     ledger.append(&[], Some(&progress)).await.unwrap();
     let map = PositionMap::of(&ledger, &record(run), None).await.unwrap().unwrap();
     assert!(map.position(Position::new(1)).await.is_err());

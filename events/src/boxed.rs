@@ -7,7 +7,9 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use futures_util::stream::BoxStream;
 
-use crate::checkpoint::{Checkpoint, LoadRange, NoteChange, PositionRange, Progress, RunId, RunRecord, StateKey};
+use crate::checkpoint::{
+    Checkpoint, LateEvents, LatePosition, LoadRange, NoteChange, PositionRange, Progress, RunId, RunRecord, StateKey,
+};
 use crate::error::StoreError;
 use crate::event::Event;
 use crate::position::Position;
@@ -171,6 +173,14 @@ impl<S: CheckpointStore + ?Sized> CheckpointStore for Box<S> {
 
     async fn position_at(&self, run: RunId, source: Position) -> Result<Option<PositionRange>, StoreError> {
         (**self).position_at(run, source).await
+    }
+
+    async fn late_of(&self, run: RunId, source: Position) -> Result<Vec<LatePosition>, StoreError> {
+        (**self).late_of(run, source).await
+    }
+
+    async fn late_at(&self, run: RunId, target: Position) -> Result<Option<LateEvents>, StoreError> {
+        (**self).late_at(run, target).await
     }
 
     async fn notes(

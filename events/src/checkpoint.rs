@@ -89,9 +89,11 @@ pub struct Progress {
     pub checkpoint: Checkpoint,
     /// State entries that changed since the last checkpoint, each key at most once.
     pub state: Vec<StateChange>,
-    /// Position ranges that are new or have grown since the last checkpoint; a range replaces the stored one that
-    /// starts at the same source position.
+    /// Position ranges that are new or have changed since the last checkpoint; a range replaces the stored one that
+    /// starts at the same source position, and one of no length takes it away.
     pub positions: Vec<PositionRange>,
+    /// Late positions that are new since the last checkpoint.
+    pub late: Vec<LatePosition>,
     /// Notes that changed since the last checkpoint, each at most once.
     pub notes: Vec<NoteChange>,
     /// Where each of the batch's events came from, in their order, for a store that
@@ -137,10 +139,13 @@ pub struct StateChange {
     pub value: Option<Bytes>,
 }
 
-/// A run of the position map: which target positions the source positions became.
+/// A range of the position map: which target positions the source positions became.
 ///
 /// Either both lengths are equal and the positions pair up one by one, or `source_length` is 1 and one event became
-/// `target_length` events. Dropped events have no range: they map to the end of the range before them.
+/// `target_length` events. Dropped events have no range.
+///
+/// The ranges of a run ascend in the source and in the target alike: what lies before a range in the target was made
+/// only of what lies before it in the source. Events for which that is not so are [late](LatePosition).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PositionRange {
     /// The first source position.
@@ -151,6 +156,35 @@ pub struct PositionRange {
     pub target: Position,
     /// How many consecutive target positions.
     pub target_length: u64,
+}
+
+/// Target positions of events that were made of a source position, where no range can say so: an event behind it in
+/// the target was made of something before it in the source. Events that were released from quarantine are late, and
+/// so is what several events became, for all of them but the last.
+///
+/// Before every late event of the target stands one that was made of the same or of a later event of the source, and
+/// that has a [range](PositionRange). So a reader that has not done the late event has not done that one either.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct LatePosition {
+    /// The source position.
+    pub source: Position,
+    /// The first target position.
+    pub target: Position,
+    /// How many consecutive target positions.
+    pub target_length: u64,
+}
+
+/// Late events that begin at one target position, and what they were made of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LateEvents {
+    /// The first target position.
+    pub target: Position,
+    /// How many consecutive target positions.
+    pub target_length: u64,
+    /// The first source position that they were made of, of those that are late.
+    pub first_source: Position,
+    /// The last of those.
+    pub last_source: Position,
 }
 
 /// One run, as the ledger keeps it in the target.

@@ -13,7 +13,9 @@ use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use tokio::sync::{Semaphore, watch};
 
-use crate::checkpoint::{Checkpoint, LoadRange, NoteChange, PositionRange, Progress, RunId, RunRecord, StateKey};
+use crate::checkpoint::{
+    Checkpoint, LateEvents, LatePosition, LoadRange, NoteChange, PositionRange, Progress, RunId, RunRecord, StateKey,
+};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::event::Event;
 use crate::position::Position;
@@ -525,6 +527,14 @@ impl<S: EventWriter> CheckpointStore for Faulty<S> {
 
     async fn position_at(&self, run: RunId, source: Position) -> Result<Option<PositionRange>, StoreError> {
         self.inner.position_at(run, source).await
+    }
+
+    async fn late_of(&self, run: RunId, source: Position) -> Result<Vec<LatePosition>, StoreError> {
+        self.inner.late_of(run, source).await
+    }
+
+    async fn late_at(&self, run: RunId, target: Position) -> Result<Option<LateEvents>, StoreError> {
+        self.inner.late_at(run, target).await
     }
 
     async fn notes(

@@ -69,8 +69,9 @@ pub use bytes::Bytes;
 pub use bytestring::ByteString;
 
 pub use checkpoint::{
-    AppliedRule, Checkpoint, Counts, EventOrigin, LoadRange, NoteChange, PositionRange, Progress, RunDetails, RunId,
-    RunRecord, RunSession, RunState, StateChange, StateKey, SupersededRule, UnknownRunState,
+    AppliedRule, Checkpoint, Counts, EventOrigin, LateEvents, LatePosition, LoadRange, NoteChange, PositionRange,
+    Progress, RunDetails, RunId, RunRecord, RunSession, RunState, StateChange, StateKey, SupersededRule,
+    UnknownRunState,
 };
 pub use error::{StoreError, StoreErrorKind};
 pub use event::{Event, EventId, EventType, SchemaVersion};

@@ -1,6 +1,6 @@
 //! A store in memory: for tests, for examples, and as the reference of what the contract means.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroUsize;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,9 @@ use futures_util::stream::BoxStream;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::checkpoint::{Checkpoint, LoadRange, NoteChange, PositionRange, Progress, RunId, RunRecord, StateKey};
+use crate::checkpoint::{
+    Checkpoint, LateEvents, LatePosition, LoadRange, NoteChange, PositionRange, Progress, RunId, RunRecord, StateKey,
+};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::event::{Event, EventId};
 use crate::payload::Payload;
@@ -81,6 +83,7 @@ struct RunProgress {
     checkpoint: Option<Checkpoint>,
     state: HashMap<StateKey, Bytes>,
     positions: BTreeMap<Position, PositionRange>,
+    late: BTreeSet<LatePosition>,
     ranges: Vec<LoadRange>,
     /// By book and key.
     notes: BTreeMap<(ByteString, ByteString), Bytes>,
@@ -280,6 +283,8 @@ impl Content {
             };
         }
         run.positions.extend(progress.positions.iter().map(|range| (range.source, *range)));
+        run.positions.retain(|_, range| range.source_length > 0);
+        run.late.extend(&progress.late);
         run.note(&progress.notes);
     }
 
@@ -691,6 +696,31 @@ impl CheckpointStore for MemoryWriter {
         let content = self.shared.content();
         let Some(run) = content.progress.get(&run) else { return Ok(None) };
         Ok(run.positions.range(..=source).next_back().map(|(_, range)| *range))
+    }
+
+    async fn late_of(&self, run: RunId, source: Position) -> Result<Vec<LatePosition>, StoreError> {
+        let content = self.shared.content();
+        let late = content.progress.get(&run).into_iter().flat_map(|run| &run.late);
+        Ok(late.filter(|late| late.source == source).copied().collect())
+    }
+
+    async fn late_at(&self, run: RunId, target: Position) -> Result<Option<LateEvents>, StoreError> {
+        let content = self.shared.content();
+        let late = content.progress.get(&run).into_iter().flat_map(|run| &run.late);
+        let mut last: Option<LateEvents> = None;
+        for late in late.filter(|late| late.target <= target) {
+            let (target, source) = (late.target, late.source);
+            // In the order of their sources.
+            last = match last {
+                Some(last) if last.target > target => Some(last),
+                Some(last) if last.target == target => Some(LateEvents { last_source: source, ..last }),
+                _ => {
+                    let target_length = late.target_length;
+                    Some(LateEvents { target, target_length, first_source: source, last_source: source })
+                }
+            };
+        }
+        Ok(last)
     }
 
     async fn notes(

@@ -9,7 +9,9 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use futures_util::stream::BoxStream;
 
-use crate::checkpoint::{Checkpoint, LoadRange, NoteChange, PositionRange, Progress, RunId, RunRecord, StateKey};
+use crate::checkpoint::{
+    Checkpoint, LateEvents, LatePosition, LoadRange, NoteChange, PositionRange, Progress, RunId, RunRecord, StateKey,
+};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::event::{Event, EventType, SchemaVersion};
 use crate::position::Position;
@@ -450,6 +452,12 @@ pub trait CheckpointStore: Send + Sync {
 
     /// The last range that starts at or before a source position: the one that says what the position became.
     async fn position_at(&self, run: RunId, source: Position) -> Result<Option<PositionRange>, StoreError>;
+
+    /// The late positions that a source position became, in the order of the target.
+    async fn late_of(&self, run: RunId, source: Position) -> Result<Vec<LatePosition>, StoreError>;
+
+    /// The last late events that begin at or before a target position; none where none do.
+    async fn late_at(&self, run: RunId, target: Position) -> Result<Option<LateEvents>, StoreError>;
 
     /// The notes of one of a run's books behind a key, in the order of the keys' bytes, at most `limit`: key and value.
     async fn notes(

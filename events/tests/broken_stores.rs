@@ -9,9 +9,9 @@ use bytes::Bytes;
 use eventlift_events::conformance::{CHECKS, StoreUnderTest, run_all};
 use eventlift_events::{
     ByteString, Capabilities, Census, Checkpoint, CheckpointStore, ContentType, Event, EventId, EventReader,
-    EventRewriter, EventStream, EventType, EventWriter, MemoryReader, MemoryStore, MemoryWriter, NoteChange, Original,
-    Payload, Position, PositionRange, Progress, ReadRequest, Revision, Rewritten, RunId, RunRecord, Scope, StateKey,
-    StoreError, StoreErrorKind, StoreIdentity, StreamName, Timestamp, Undone,
+    EventRewriter, EventStream, EventType, EventWriter, LateEvents, LatePosition, MemoryReader, MemoryStore,
+    MemoryWriter, NoteChange, Original, Payload, Position, PositionRange, Progress, ReadRequest, Revision, Rewritten,
+    RunId, RunRecord, Scope, StateKey, StoreError, StoreErrorKind, StoreIdentity, StreamName, Timestamp, Undone,
 };
 use futures_util::{FutureExt, StreamExt};
 
@@ -76,6 +76,9 @@ enum Flaw {
     IgnoresThePageSize,
     PagesFromTheBeginning,
     FindsRangesOnlyAtTheirStart,
+    NeverTakesRangesAway,
+    FindsLateEventsOnlyAtTheirStart,
+    FindsOneLatePositionOnly,
     OrdersRunsByUpdate,
     ForgetsParts,
     // What it writes into books.
@@ -176,6 +179,9 @@ const EXPECTED: &[(Flaw, &str)] = &[
     (IgnoresThePageSize, "position_ranges_come_in_pages"),
     (PagesFromTheBeginning, "position_ranges_come_in_pages"),
     (FindsRangesOnlyAtTheirStart, "a_position_finds_its_range"),
+    (NeverTakesRangesAway, "a_range_of_no_length_takes_one_away"),
+    (FindsLateEventsOnlyAtTheirStart, "late_positions_are_found_from_both_sides"),
+    (FindsOneLatePositionOnly, "late_positions_are_found_from_both_sides"),
     (OrdersRunsByUpdate, "the_ledger_keeps_runs_in_order"),
     (ForgetsParts, "the_ledger_keeps_every_field"),
     (OrdersNotesByAlphabet, "notes_come_in_the_order_of_their_keys"),
@@ -487,6 +493,13 @@ impl EventWriter for BrokenWriter {
                 }
                 return self.inner.append(events, progress.as_ref()).await;
             }
+            NeverTakesRangesAway => {
+                let mut progress = progress.cloned();
+                if let Some(progress) = &mut progress {
+                    progress.positions.retain(|range| range.source_length > 0);
+                }
+                return self.inner.append(events, progress.as_ref()).await;
+            }
             SharesCheckpoints => self.last = progress.map(|progress| progress.checkpoint).or(self.last),
             _ => {}
         }
@@ -568,6 +581,7 @@ impl EventWriter for BrokenWriter {
                     checkpoint,
                     state,
                     positions: Vec::new(),
+                    late: Vec::new(),
                     notes: Vec::new(),
                     origins: Vec::new(),
                 };
@@ -699,6 +713,19 @@ impl CheckpointStore for BrokenWriter {
     async fn position_at(&self, run: RunId, source: Position) -> Result<Option<PositionRange>, StoreError> {
         let found = self.inner.position_at(run, source).await?;
         Ok(found.filter(|found| self.flaw != FindsRangesOnlyAtTheirStart || found.source == source))
+    }
+
+    async fn late_of(&self, run: RunId, source: Position) -> Result<Vec<LatePosition>, StoreError> {
+        let mut late = self.inner.late_of(run, source).await?;
+        if self.flaw == FindsOneLatePositionOnly {
+            late.truncate(1);
+        }
+        Ok(late)
+    }
+
+    async fn late_at(&self, run: RunId, target: Position) -> Result<Option<LateEvents>, StoreError> {
+        let found = self.inner.late_at(run, target).await?;
+        Ok(found.filter(|found| self.flaw != FindsLateEventsOnlyAtTheirStart || found.target == target))
     }
 
     async fn notes(

@@ -181,6 +181,7 @@ fn append(writer: &mut MemoryWriter, run: RunId, events: &[Event], checkpoint: O
         checkpoint,
         state: Vec::new(),
         positions: Vec::new(),
+        late: Vec::new(),
         notes: Vec::new(),
         origins: Vec::new(),
     };

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use eventlift_events::{
-    ByteString, Bytes, Checkpoint, CheckpointStore, NoteChange, Position, PositionRange, Progress, RunId, RunRecord,
-    StateKey, StoreError,
+    ByteString, Bytes, Checkpoint, CheckpointStore, LateEvents, LatePosition, NoteChange, Position, PositionRange,
+    Progress, RunId, RunRecord, StateKey, StoreError,
 };
 use rusqlite::{Connection, OpenFlags};
 
+#[cfg(feature = "postgres")]
+use super::renewal;
 use super::{failure, progress, runs, schema};
 
 /// A ledger in a SQLite file. Calls are short and answered at once, on the calling thread.
@@ -54,6 +56,24 @@ impl LedgerDatabase {
             transaction.commit()
         });
         stored.map_err(|e| failure::store_error("write to", &self.display, e))
+    }
+
+    /// Stores a run's record, as [`record_run`](CheckpointStore::record_run) does.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn record(&self, run: &RunRecord) -> Result<(), StoreError> {
+        self.query(|c| runs::record_run(c, run))
+    }
+
+    /// Takes ranges of a map as earlier versions wrote them, until it is [renewed](Self::renew).
+    #[cfg(feature = "postgres")]
+    pub(crate) fn take_older_ranges(&self, run: RunId, ranges: &[PositionRange]) -> Result<(), StoreError> {
+        self.query(|c| progress::write_ranges(c, run, ranges))
+    }
+
+    /// Brings what was taken to today's form.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn renew(&self) -> Result<(), StoreError> {
+        self.query(renewal::renew)
     }
 
     fn query<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
@@ -128,6 +148,14 @@ impl CheckpointStore for LedgerDatabase {
 
     async fn position_at(&self, run: RunId, source: Position) -> Result<Option<PositionRange>, StoreError> {
         self.query(|c| progress::position_at(c, run, source))
+    }
+
+    async fn late_of(&self, run: RunId, source: Position) -> Result<Vec<LatePosition>, StoreError> {
+        self.query(|c| progress::late_of(c, run, source))
+    }
+
+    async fn late_at(&self, run: RunId, target: Position) -> Result<Option<LateEvents>, StoreError> {
+        self.query(|c| progress::late_at(c, run, target))
     }
 
     async fn notes(

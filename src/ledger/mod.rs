@@ -7,6 +7,7 @@
 mod database;
 mod failure;
 mod progress;
+mod renewal;
 mod runs;
 mod schema;
 mod who;
@@ -17,7 +18,7 @@ pub(crate) use database::as_file;
 pub(crate) use database::open_to_read;
 pub(crate) use database::temporary_database;
 pub use failure::{backend, store_error};
-pub use progress::{checkpoint, commit, forget, notes, position_at, positions, state, write_notes};
+pub use progress::{checkpoint, commit, forget, late_at, late_of, notes, position_at, positions, state, write_notes};
 pub use runs::{record_run, runs};
 pub use schema::{create, exists, is_current};
 pub use who::who;

@@ -3,12 +3,13 @@
 use std::fmt;
 
 use eventlift_events::{
-    ByteString, Bytes, Checkpoint, Counts, NoteChange, Position, PositionRange, Progress, RunId, StateKey,
+    ByteString, Bytes, Checkpoint, Counts, LateEvents, LatePosition, NoteChange, Position, PositionRange, Progress,
+    RunId, StateKey,
 };
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
 use super::runs::unreadable;
-use super::schema;
+use super::{renewal, schema};
 
 /// Stores a run's progress. The caller's transaction makes it one with the events.
 pub fn commit(connection: &Connection, progress: &Progress) -> Result<()> {
@@ -40,10 +41,31 @@ pub fn commit(connection: &Connection, progress: &Progress) -> Result<()> {
 
     write_notes(connection, progress.run, &progress.notes)?;
 
+    write_ranges(connection, progress.run, &progress.positions)?;
+
+    let mut late =
+        connection.prepare_cached("INSERT OR REPLACE INTO eventlift_late VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
+    for LatePosition { source, target, target_length } in &progress.late {
+        let (source_major, source_minor) = position_columns(*source)?;
+        let (target_major, target_minor) = position_columns(*target)?;
+        late.execute(params![run, source_major, source_minor, target_major, target_minor, integer(*target_length)?])?;
+    }
+    Ok(())
+}
+
+/// Changes ranges of a run's position map.
+pub(super) fn write_ranges(connection: &Connection, run: RunId, ranges: &[PositionRange]) -> Result<()> {
+    let run = run.to_string();
     let mut map =
         connection.prepare_cached("INSERT OR REPLACE INTO eventlift_positions VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
-    for range in &progress.positions {
+    let mut unmap = connection
+        .prepare_cached("DELETE FROM eventlift_positions WHERE run = ?1 AND source_major = ?2 AND source_minor = ?3")?;
+    for range in ranges {
         let (source_major, source_minor) = position_columns(range.source)?;
+        if range.source_length == 0 {
+            unmap.execute(params![run, source_major, source_minor])?;
+            continue;
+        }
         let (target_major, target_minor) = position_columns(range.target)?;
         map.execute(params![
             run,
@@ -136,7 +158,7 @@ pub fn write_notes(connection: &Connection, run: RunId, changes: &[NoteChange]) 
 
 /// Forgets a run's progress: its checkpoint, state and positions. Its record and its notes stay.
 pub fn forget(connection: &Connection, run: RunId) -> Result<()> {
-    for table in ["eventlift_checkpoints", "eventlift_state", "eventlift_positions"] {
+    for table in ["eventlift_checkpoints", "eventlift_state", "eventlift_positions", "eventlift_late"] {
         connection.execute(&format!("DELETE FROM {table} WHERE run = ?1"), [run.to_string()])?;
     }
     Ok(())
@@ -151,10 +173,8 @@ pub fn positions(
     after: Option<Position>,
     limit: usize,
 ) -> Result<Vec<PositionRange>> {
-    let (major, minor) = match after {
-        Some(position) => position_columns(position)?,
-        None => (-1, NO_MINOR),
-    };
+    renewal::see_renewed(connection)?;
+    let (major, minor) = after.map_or((-1, NO_MINOR), bounded_columns);
     let mut statement = connection.prepare_cached(&format!(
         "{RANGE} WHERE run = ?1 AND (source_major, source_minor) > (?2, ?3) ORDER BY source_major, source_minor LIMIT ?4"
     ))?;
@@ -165,7 +185,8 @@ pub fn positions(
 
 /// The last range that starts at or before a source position.
 pub fn position_at(connection: &Connection, run: RunId, source: Position) -> Result<Option<PositionRange>> {
-    let (major, minor) = position_columns(source)?;
+    renewal::see_renewed(connection)?;
+    let (major, minor) = bounded_columns(source);
     connection
         .prepare_cached(&format!(
             "{RANGE} WHERE run = ?1 AND (source_major, source_minor) <= (?2, ?3)
@@ -175,12 +196,62 @@ pub fn position_at(connection: &Connection, run: RunId, source: Position) -> Res
         .optional()
 }
 
+/// The late positions that a source position became, in the order of the target.
+pub fn late_of(connection: &Connection, run: RunId, source: Position) -> Result<Vec<LatePosition>> {
+    renewal::see_renewed(connection)?;
+    let (major, minor) = bounded_columns(source);
+    let mut statement = connection.prepare_cached(
+        "SELECT source_major, source_minor, target_major, target_minor, target_length FROM eventlift_late
+         WHERE run = ?1 AND source_major = ?2 AND source_minor = ?3 ORDER BY target_major, target_minor",
+    )?;
+    let late = |row: &Row<'_>| {
+        Ok(LatePosition { source: position(row, 0)?, target: position(row, 2)?, target_length: count(row, 4)? })
+    };
+    statement.query_map(params![run.to_string(), major, minor], late)?.collect()
+}
+
+/// The last late events that begin at or before a target position.
+pub fn late_at(connection: &Connection, run: RunId, target: Position) -> Result<Option<LateEvents>> {
+    renewal::see_renewed(connection)?;
+    let (major, minor) = bounded_columns(target);
+    let run = run.to_string();
+    let mut statement = connection.prepare_cached(
+        "SELECT source_major, source_minor, target_major, target_minor, target_length FROM eventlift_late
+         WHERE run = ?1 AND (target_major, target_minor) = (
+             SELECT target_major, target_minor FROM eventlift_late
+             WHERE run = ?1 AND (target_major, target_minor) <= (?2, ?3)
+             ORDER BY target_major DESC, target_minor DESC LIMIT 1)
+         ORDER BY source_major, source_minor",
+    )?;
+    let mut rows = statement.query(params![run, major, minor])?;
+    let mut found: Option<LateEvents> = None;
+    while let Some(row) = rows.next()? {
+        let source = position(row, 0)?;
+        found = Some(match found {
+            Some(found) => LateEvents { last_source: source, ..found },
+            None => LateEvents {
+                target: position(row, 2)?,
+                target_length: count(row, 4)?,
+                first_source: source,
+                last_source: source,
+            },
+        });
+    }
+    Ok(found)
+}
+
 /// Stands for "no second number" in a column that is part of a key.
 const NO_MINOR: i64 = -1;
 
 fn position_columns(position: Position) -> Result<(i64, i64)> {
     let minor = position.minor().map(integer).transpose()?;
     Ok((integer(position.major())?, minor.unwrap_or(NO_MINOR)))
+}
+
+/// The same for looking up: nothing that is stored lies past the largest.
+fn bounded_columns(position: Position) -> (i64, i64) {
+    let bounded = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    (bounded(position.major()), position.minor().map_or(NO_MINOR, bounded))
 }
 
 fn position_range(row: &Row<'_>) -> Result<PositionRange> {

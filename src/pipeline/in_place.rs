@@ -516,6 +516,7 @@ impl InPlace {
             checkpoint,
             state: Vec::new(),
             positions: Vec::new(),
+            late: Vec::new(),
             notes: Vec::new(),
             origins: Vec::new(),
         };

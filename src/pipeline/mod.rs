@@ -18,6 +18,7 @@ mod migration;
 mod onto;
 mod policy;
 mod position_map;
+mod position_recorder;
 mod progress;
 pub mod quarantine;
 mod ranges;

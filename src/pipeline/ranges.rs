@@ -272,8 +272,15 @@ async fn commit_checkpoint(
     run: RunId,
     checkpoint: Checkpoint,
 ) -> Result<(), PipelineError> {
-    let committed =
-        Committed { run, checkpoint, state: Vec::new(), positions: Vec::new(), notes: Vec::new(), origins: Vec::new() };
+    let committed = Committed {
+        run,
+        checkpoint,
+        state: Vec::new(),
+        positions: Vec::new(),
+        late: Vec::new(),
+        notes: Vec::new(),
+        origins: Vec::new(),
+    };
     append_once(target, &[], &committed).await.map_err(PipelineError::Target)
 }
 

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use bytestring::ByteString;
 use eventlift_events::{
-    Checkpoint, CheckpointStore, Counts, Event, EventOrigin, EventWriter, NoteChange, Position, PositionRange,
-    Progress, Revision, RunId, StateKey, StreamName,
+    Checkpoint, CheckpointStore, Counts, Event, EventOrigin, EventWriter, NoteChange, Position, Progress, Revision,
+    RunId, StateKey, StreamName,
 };
 use eventlift_transformers::{Merged, Reason, Registry, Shape, StatefulTransformer, TransformError};
 
 use super::error::{PipelineError, Refusal};
 use super::onto::Beginning;
+use super::position_recorder::PositionRecorder;
 use super::quarantine::Holding;
 use super::state::StreamState;
 use super::transform::{LiftedBatch, Origin, Origins};
@@ -41,10 +42,7 @@ pub(super) struct Sequencer {
     counts: Counts,
     source: Option<Position>,
     target: Option<Position>,
-    /// The last range of the position map.
-    range: Option<PositionRange>,
-    /// Ranges that are new or have grown since the last commit.
-    ranges: Vec<PositionRange>,
+    map: PositionRecorder,
     /// Notes that have changed since the last commit, by book and key.
     notes: BTreeMap<(ByteString, ByteString), Option<Bytes>>,
     /// Where the source had ended when windows were closed for that.
@@ -66,14 +64,18 @@ struct Group {
     failed: Option<PipelineError>,
     /// What was made of earlier events, and comes before the others.
     merged: Vec<Merged>,
+    /// Whether the event before it waits in quarantine.
+    is_behind_held: bool,
 }
 
-/// Where released events go.
+/// Where events go.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Place {
-    /// To the place that was left free for them.
+    /// To the place that comes next.
+    Next,
+    /// Once released, to the place that was left free for them.
     Their,
-    /// Behind the last event of the target.
+    /// Once released, behind the last event of the target.
     Last,
 }
 
@@ -90,12 +92,7 @@ impl Sequencer {
             Shape::Splitting | Shape::Shifting => Numbering::Shifted,
             Shape::Moving => Numbering::Counted,
         };
-        let range = match checkpoint {
-            Some(checkpoint) => store.position_at(run, checkpoint.source).await.map_err(PipelineError::Target)?,
-            None => None,
-        };
-        // Behind an event that left nothing, a range does not go on.
-        let range = range.filter(|range| checkpoint.is_some_and(|checkpoint| holds(range, checkpoint.source)));
+        let map = PositionRecorder::resume(run, checkpoint, store).await.map_err(PipelineError::Target)?;
         let closed_at = match registry.stateful().iter().any(|rule| rule.keeps_back()) && checkpoint.is_some() {
             true => windows::closed_at(run, store).await?,
             false => None,
@@ -108,8 +105,7 @@ impl Sequencer {
             counts: checkpoint.map(|c| c.counts).unwrap_or_default(),
             source: checkpoint.map(|c| c.source),
             target: checkpoint.and_then(|c| c.target),
-            range,
-            ranges: Vec::new(),
+            map,
             notes: BTreeMap::new(),
             closed_at,
             origins: None,
@@ -186,12 +182,15 @@ impl Sequencer {
         }
         self.load_state(&groups, store).await?;
         let mut kept = Vec::with_capacity(groups.len());
-        let (mut stopped, mut last) = (None, self.source);
+        let (mut stopped, mut last, mut is_behind_held) = (None, self.source, false);
         for mut group in groups {
             let position = group.origin.position;
             match self.take(&mut group, store).await? {
-                Ok(true) => kept.push(group),
-                Ok(false) => {}
+                Ok(true) => {
+                    group.is_behind_held = std::mem::take(&mut is_behind_held);
+                    kept.push(group);
+                }
+                Ok(false) => is_behind_held = true,
                 Err(error) => {
                     stopped = Some(error);
                     break;
@@ -204,7 +203,13 @@ impl Sequencer {
             self.load_heads(kept.iter().flat_map(|group| &group.events), target).await?;
         }
         for group in kept {
-            self.number_group(group, Place::Their, events)?;
+            if group.is_behind_held {
+                self.map.interrupt();
+            }
+            self.number_group(group, Place::Next, events)?;
+        }
+        if is_behind_held {
+            self.map.interrupt();
         }
         self.source = last;
         Ok(stopped.or(failed))
@@ -259,12 +264,9 @@ impl Sequencer {
         }
         let released = kept.len();
         self.load_numbers_of(&kept, store).await?;
-        let source = self.source;
         for group in kept {
             self.number_released(group, place, store, events).await?;
         }
-        // The run is as far as it was.
-        self.source = source;
         Ok((released, failed))
     }
 
@@ -275,69 +277,41 @@ impl Sequencer {
         store: &dyn CheckpointStore,
         events: &mut Vec<Event>,
     ) -> Result<(), PipelineError> {
-        let (source, last) = (group.origin.position, self.target);
-        // Its range of the position map is one by itself.
-        self.range = None;
-        let mapped_before = self.ranges.len();
-        let is_last = place == Place::Last && last.is_some();
-        self.number_group(group, if is_last { Place::Last } else { Place::Their }, events)?;
+        let (source, last, until) = (group.origin.position, self.target, self.source);
+        // The first event that is written needs no earlier places.
+        let is_first = last.is_none() && self.numbering == Numbering::Kept && self.target_position(source)? == source;
+        let place = if is_first { Place::Their } else { place };
+        let mapped = match place {
+            Place::Their => self.map.came_to_its_place(source, store).await,
+            Place::Last | Place::Next => self.map.make_room(source, store).await,
+        };
+        mapped.map_err(PipelineError::Target)?;
+        self.number_group(group, place, events)?;
+        // The run is as far as it was.
+        self.source = until;
         self.target = self.target.max(last);
         let numbering = &mut self.holding.numbering;
-        if is_last {
+        if place == Place::Last {
             numbering.at_the_end += 1;
             // Its own place stays free, though it is read now.
             numbering.free += u64::from(source.minor().is_none());
         } else {
             numbering.to_their_places += 1;
         }
-        let Some(range) = (self.ranges.len() > mapped_before).then(|| self.ranges.pop()).flatten() else {
-            return Ok(());
-        };
-        self.make_room(source, store).await?;
-        self.put_range(range);
         Ok(())
-    }
-
-    /// Takes a source position out of the range of the position map that goes over it.
-    async fn make_room(&mut self, source: Position, store: &dyn CheckpointStore) -> Result<(), PipelineError> {
-        let stored = store.position_at(self.run, source).await.map_err(PipelineError::Target)?;
-        let changed = self.ranges.iter().filter(|range| range.source <= source).max_by_key(|range| range.source);
-        // What was changed for this transaction counts, unless the stored one begins behind it.
-        let around = match (changed, stored) {
-            (Some(changed), Some(stored)) if stored.source > changed.source => Some(stored),
-            (Some(changed), _) => Some(*changed),
-            (None, stored) => stored,
-        };
-        let Some(around) = around.filter(|around| around.source_length == around.target_length) else { return Ok(()) };
-        let Some(offset) = source.major().checked_sub(around.source.major()) else { return Ok(()) };
-        if source.minor().is_some() || offset == 0 || offset >= around.source_length {
-            return Ok(());
-        }
-        self.put_range(PositionRange { source_length: offset, target_length: offset, ..around });
-        let left = around.source_length - offset - 1;
-        if left > 0 {
-            self.put_range(PositionRange {
-                source: Position::new(around.source.major() + offset + 1),
-                source_length: left,
-                target: Position::new(around.target.major() + offset + 1),
-                target_length: left,
-            });
-        }
-        Ok(())
-    }
-
-    fn put_range(&mut self, range: PositionRange) {
-        match self.ranges.iter_mut().find(|known| known.source == range.source) {
-            Some(known) => *known = range,
-            None => self.ranges.push(range),
-        }
     }
 
     /// Counts an event that was held as one that became none, for good.
-    pub(super) fn give_up(&mut self, position: Position) {
+    pub(super) async fn give_up(
+        &mut self,
+        position: Position,
+        store: &dyn CheckpointStore,
+    ) -> Result<(), PipelineError> {
+        self.map.make_room(position, store).await.map_err(PipelineError::Target)?;
         self.counts.read += 1;
         self.counts.dropped += 1;
         self.holding.numbering.free += u64::from(position.minor().is_none());
+        Ok(())
     }
 
     fn number_one_to_one(
@@ -349,9 +323,7 @@ impl Sequencer {
             let source = event.position;
             self.came_from(event.revision, source);
             event.position = self.target_position(source)?;
-            if event.position != source {
-                self.map_position(source, event.position, 1);
-            }
+            self.map_kept(source, event.position);
             self.source = Some(source);
             self.target = Some(event.position);
             self.counts.read += 1;
@@ -405,11 +377,19 @@ impl Sequencer {
 
     /// Maps an event's position to those of what it became by itself.
     fn map_own(&mut self, origin: &Origin, first_target: Position, own: usize) {
-        if own > 0 && (self.numbering != Numbering::Kept || first_target != origin.position) {
-            self.map_position(origin.position, first_target, own as u64);
+        match own {
+            0 => self.map.left_nothing(),
+            1 if self.numbering == Numbering::Kept => self.map_kept(origin.position, first_target),
+            own => self.map.became(origin.position, first_target, own as u64),
         }
-        if own == 0 {
-            self.range = None;
+    }
+
+    /// Maps the position of an event that keeps its revision, and its position as well where nothing has moved.
+    fn map_kept(&mut self, source: Position, target: Position) {
+        if source == target && self.map.is_implicit() {
+            self.map.stayed(source);
+        } else {
+            self.map.became(source, target, 1);
         }
     }
 
@@ -527,6 +507,7 @@ impl Sequencer {
         all.extend(parts);
         let start = match (place, self.target) {
             (Place::Last, Some(last)) => last.major().checked_add(1).map(Position::new).ok_or_else(too_large)?,
+            (Place::Last, None) => self.place_behind(self.source.unwrap_or(origin.position))?,
             _ => self.target_position(origin.position)?,
         };
         let first_target = nth_behind(start, before)?;
@@ -542,9 +523,11 @@ impl Sequencer {
             events.push(event);
         }
         self.shift(&origin, count)?;
-        self.map_own(&origin, first_target, own);
         for (sources, target) in collected.iter().zip(targets) {
-            self.map_collected(sources, target, origin.position);
+            self.map.merged(sources, target);
+        }
+        if place != Place::Their {
+            self.map_own(&origin, first_target, own);
         }
         self.count(&origin, own);
         self.counts.written += before as u64;
@@ -554,17 +537,6 @@ impl Sequencer {
         let stand_in = u64::from(before > 0 && own == 0);
         self.counts.dropped = self.counts.dropped.saturating_sub((before as u64).saturating_sub(stand_in));
         Ok(())
-    }
-
-    /// Maps what a merged event was made of. `last` is the source position that was read last.
-    fn map_collected(&mut self, sources: &[Position], target: Position, last: Position) {
-        for &source in sources {
-            let range = PositionRange { source, source_length: 1, target, target_length: 1 };
-            self.ranges.push(range);
-            if source == last {
-                self.range = Some(range);
-            }
-        }
     }
 
     /// Notes that a window has opened or closed. Windows are noted by the position that opened them, and are closed in
@@ -646,19 +618,14 @@ impl Sequencer {
     ) -> Result<(), PipelineError> {
         let Merged { mut event, sources } = merged;
         self.state.load(std::iter::once(next_key(&event.stream)), store).await.map_err(PipelineError::Target)?;
-        let Counts { read, written, .. } = self.counts;
-        let behind = match end.minor() {
-            None => end.major().checked_add(1).and_then(|next| next.checked_add(written)?.checked_sub(read)),
-            Some(_) => Some(written),
-        };
-        event.position = behind.map(Position::new).ok_or_else(too_large)?;
+        event.position = self.place_behind(end)?;
         let (revision, position) = (event.revision, event.position);
         self.came_from(revision, sources.last().copied().unwrap_or(end));
         let (stream, parts) = (event.stream.clone(), 1);
         let origin = Origin { stream, revision, position, parts, lifted: true };
         event.revision = self.target_revision(&origin, &event, 0)?;
         self.target = Some(event.position);
-        self.map_collected(&sources, event.position, end);
+        self.map.merged(&sources, event.position);
         self.counts.written += 1;
         self.counts.dropped = self.counts.dropped.saturating_sub(1);
         events.push(event);
@@ -714,24 +681,15 @@ impl Sequencer {
         start.map(Position::new).ok_or_else(too_large)
     }
 
-    fn map_position(&mut self, source: Position, target: Position, target_length: u64) {
-        if let Some(range) = &mut self.range
-            && target_length == 1
-            && range.source_length == range.target_length
-            && source.minor().is_none()
-            && let Some(source_offset) = source.major().checked_sub(range.source.major())
-            && target.major().checked_sub(range.target.major()) == Some(source_offset)
-        {
-            range.source_length = source_offset + 1;
-            range.target_length = source_offset + 1;
-        } else {
-            self.range = Some(PositionRange { source, source_length: 1, target, target_length });
-        }
-        let Some(range) = self.range else { return };
-        match self.ranges.last_mut() {
-            Some(last) if last.source == range.source => *last = range,
-            _ => self.ranges.push(range),
-        }
+    /// The target position behind everything that was made of the source up to its end.
+    fn place_behind(&self, end: Position) -> Result<Position, PipelineError> {
+        let Counts { read, written, .. } = self.counts;
+        let added = written + self.holding.numbering.free;
+        let behind = match end.minor() {
+            None => end.major().checked_add(1).and_then(|next| next.checked_add(added)?.checked_sub(read)),
+            Some(_) => Some(written),
+        };
+        behind.map(Position::new).ok_or_else(too_large)
     }
 
     fn number_at(&self, key: &StateKey) -> Result<i64, PipelineError> {
@@ -765,21 +723,24 @@ impl Sequencer {
         if self.committed == Some(checkpoint) {
             return None;
         }
-        Some(Progress {
+        let mut progress = Progress {
             run: self.run,
             checkpoint,
             state: self.state.changes(),
-            positions: self.ranges.clone(),
+            positions: Vec::new(),
+            late: Vec::new(),
             notes: self.notes.iter().map(note_change).chain(self.holding.notes()).collect(),
             origins: self.origins.clone().unwrap_or_default(),
-        })
+        };
+        self.map.fill(&mut progress);
+        Some(progress)
     }
 
     /// Says that this progress is committed.
     pub(super) fn committed(&mut self, progress: &Progress) {
         self.committed = Some(progress.checkpoint);
         self.state.committed();
-        self.ranges.clear();
+        self.map.committed();
         self.notes.clear();
         if let Some(origins) = &mut self.origins {
             origins.clear();
@@ -797,12 +758,6 @@ fn nth_behind(start: Position, index: usize) -> Result<Position, PipelineError> 
     start.major().checked_add(index as u64).map(Position::new).ok_or_else(too_large)
 }
 
-/// Whether a range maps this source position.
-fn holds(range: &PositionRange, source: Position) -> bool {
-    let offset = source.major().checked_sub(range.source.major());
-    range.source == source || source.minor().is_none() && offset.is_some_and(|offset| offset < range.source_length)
-}
-
 /// The groups of a batch, and the error that the event behind the last one met.
 fn group(batch: LiftedBatch) -> (Vec<Group>, Option<PipelineError>) {
     let LiftedBatch { events, origins, sources, failures, failed, .. } = batch;
@@ -811,7 +766,7 @@ fn group(batch: LiftedBatch) -> (Vec<Group>, Option<PipelineError>) {
     let groups = origins.into_iter().enumerate().map(|(index, origin)| {
         let events = events.by_ref().take(origin.parts).collect();
         let failed = failures.next_if(|(failed, _)| *failed == index).map(|(_, error)| error);
-        Group { origin, events, merged: Vec::new(), source: sources.next(), failed }
+        Group { origin, events, merged: Vec::new(), source: sources.next(), failed, is_behind_held: false }
     });
     (groups.collect(), failed)
 }

@@ -139,6 +139,7 @@ mod tests {
                 checkpoint,
                 state: state.changes(),
                 positions: Vec::new(),
+                late: Vec::new(),
                 notes: Vec::new(),
                 origins: Vec::new(),
             };

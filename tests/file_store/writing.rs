@@ -30,7 +30,15 @@ pub(super) fn event(number: u64) -> Event {
 pub(super) fn progress(run: RunId, read: u64) -> Progress {
     let counts = Counts { read, written: read, ..Counts::default() };
     let checkpoint = Checkpoint { source: Position::new(read), target: None, counts };
-    Progress { run, checkpoint, state: Vec::new(), positions: Vec::new(), notes: Vec::new(), origins: Vec::new() }
+    Progress {
+        run,
+        checkpoint,
+        state: Vec::new(),
+        positions: Vec::new(),
+        late: Vec::new(),
+        notes: Vec::new(),
+        origins: Vec::new(),
+    }
 }
 
 pub(super) async fn read(config: &FileConfig) -> Result<Vec<Event>, StoreError> {

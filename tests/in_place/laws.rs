@@ -120,6 +120,7 @@ fn progress_of(run: eventlift::events::RunId) -> eventlift::events::Progress {
         checkpoint,
         state: Vec::new(),
         positions: Vec::new(),
+        late: Vec::new(),
         notes: Vec::new(),
         origins: Vec::new(),
     }

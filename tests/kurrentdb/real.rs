@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use eventlift::events::conformance::{StoreUnderTest, checks};
 use eventlift::events::{
     ByteString, Bytes, Capabilities, Census, Checkpoint, CheckpointStore, Event, EventReader, EventStream, EventWriter,
-    NoteChange, Position, PositionRange, Progress, ReadRequest, Revision, RunId, RunRecord, Scope, StateKey,
-    StoreError, StoreErrorKind, StoreIdentity, StreamName,
+    LateEvents, LatePosition, NoteChange, Position, PositionRange, Progress, ReadRequest, Revision, RunId, RunRecord,
+    Scope, StateKey, StoreError, StoreErrorKind, StoreIdentity, StreamName,
 };
 use eventlift::stores::kurrentdb::{KurrentConfig, KurrentReader, KurrentWriter, Order};
 use futures_util::StreamExt;
@@ -232,6 +232,14 @@ impl CheckpointStore for MarkedWriter {
 
     async fn position_at(&self, run: RunId, source: Position) -> Result<Option<PositionRange>, StoreError> {
         self.writer.position_at(run, source).await
+    }
+
+    async fn late_of(&self, run: RunId, source: Position) -> Result<Vec<LatePosition>, StoreError> {
+        self.writer.late_of(run, source).await
+    }
+
+    async fn late_at(&self, run: RunId, target: Position) -> Result<Option<LateEvents>, StoreError> {
+        self.writer.late_at(run, target).await
     }
 
     async fn notes(

@@ -117,7 +117,7 @@ fn progress(run: RunId, source: u64, revisions: &[u64]) -> Progress {
         position: Position::new(index as u64),
     };
     let origins = revisions.iter().enumerate().map(origin).collect();
-    Progress { run, checkpoint, state: Vec::new(), positions: Vec::new(), notes: Vec::new(), origins }
+    Progress { run, checkpoint, state: Vec::new(), positions: Vec::new(), late: Vec::new(), notes: Vec::new(), origins }
 }
 
 fn record() -> RunRecord {

@@ -56,15 +56,15 @@ async fn positions_are_translated_there_too() {
     let folder = with(&[(TARGET, format!("url = \"{}\"", database.url()))]);
     assert!(eventlift(folder.path(), &["migrate", "shop"]).status.success());
     let stores = page("docs/stores.md");
-    let start = stores.text.find("SELECT CASE").unwrap();
-    let query = stores.text[start..].split_inclusive(';').next().unwrap().replace("min(", "least(");
+    let start = stores.text.find("WITH old (position)").unwrap();
+    let query = stores.text[start..].split_inclusive(';').next().unwrap();
     let sqlite = folder_in_sqlite();
     let there = rusqlite::Connection::open(sqlite.path().join("shop/shop.db")).unwrap();
     let mut connection = database.connect().await;
     for old in ["1", "57", "100", "322"] {
-        let expected: i64 =
-            there.query_row(&query.replace("least(", "min(").replace("100", old), [], |row| row.get(0)).unwrap();
-        assert_eq!(number(&mut connection, query.replace("100", old)).await, expected, "of {old}");
+        let query = query.replace("(100)", &format!("({old})"));
+        let expected: i64 = there.query_row(&query, [], |row| row.get(0)).unwrap();
+        assert_eq!(number(&mut connection, query).await, expected, "of {old}");
     }
 }
 

@@ -6,7 +6,7 @@ mod checkpoint_table;
 mod checks;
 mod connection;
 mod cutover;
-mod database;
+pub(crate) mod database;
 mod disturbed;
 mod docs;
 mod events;
@@ -17,6 +17,7 @@ mod in_place;
 #[cfg(all(feature = "kurrentdb", feature = "jq", feature = "schema"))]
 mod kurrentdb;
 mod live;
+mod mapped;
 mod numbers;
 mod proxy;
 mod quarantine;

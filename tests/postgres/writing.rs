@@ -276,7 +276,15 @@ async fn a_backend_that_ends_during_appends_leaves_whole_appends() {
 fn progress(run: RunId, position: u64) -> Progress {
     let source = Position::new(position);
     let checkpoint = eventlift::events::Checkpoint { source, target: Some(source), counts: Counts::default() };
-    Progress { run, checkpoint, state: Vec::new(), positions: Vec::new(), notes: Vec::new(), origins: Vec::new() }
+    Progress {
+        run,
+        checkpoint,
+        state: Vec::new(),
+        positions: Vec::new(),
+        late: Vec::new(),
+        notes: Vec::new(),
+        origins: Vec::new(),
+    }
 }
 
 #[tokio::test]

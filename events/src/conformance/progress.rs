@@ -7,7 +7,9 @@ use bytes::Bytes;
 use super::observe::{holds_exactly, refused, sealed_writer};
 use super::sample::{event, events, interleaved, progress, run};
 use super::subject::{Failure, StoreUnderTest, Verdict, equal, holds};
-use crate::checkpoint::{Checkpoint, Counts, PositionRange, Progress, RunId, StateChange, StateKey};
+use crate::checkpoint::{
+    Checkpoint, Counts, LateEvents, LatePosition, PositionRange, Progress, RunId, StateChange, StateKey,
+};
 use crate::position::Position;
 use crate::store::EventWriter;
 
@@ -226,6 +228,59 @@ pub async fn a_position_finds_its_range(store: &dyn StoreUnderTest) -> Verdict {
         equal(format_args!("the range at {source}"), &expected, &found)?;
     }
     Ok(())
+}
+
+/// A range of no length takes away the one that starts where it starts, and no other.
+pub async fn a_range_of_no_length_takes_one_away(store: &dyn StoreUnderTest) -> Verdict {
+    let (mut writer, run) = writer_with_run(store).await?;
+    commit_ranges(&mut *writer, run, &[range(1, 5, 1, 5), range(7, 3, 7, 3), range(20, 1, 19, 2)]).await?;
+    commit_ranges(&mut *writer, run, &[range(7, 0, 7, 0), range(8, 2, 8, 2), range(4, 0, 4, 0)]).await?;
+    let expected = vec![range(1, 5, 1, 5), range(8, 2, 8, 2), range(20, 1, 19, 2)];
+    equal("the map", &expected, &writer.positions(run, None, 10).await?)?;
+    equal("the range at 7", &Some(expected[0]), &writer.position_at(run, Position::new(7)).await?)
+}
+
+/// Late positions are found by what they were made of and by where they are, and are the run's own. They add to those
+/// before, and go the way of the append that they came with.
+pub async fn late_positions_are_found_from_both_sides(store: &dyn StoreUnderTest) -> Verdict {
+    let (mut writer, run) = writer_with_run(store).await?;
+    let late = |source, target, target_length| LatePosition {
+        source: Position::new(source),
+        target: Position::new(target),
+        target_length,
+    };
+    let pair = LatePosition { source: Position::pair(3, 4), ..late(0, 40, 1) };
+    let commits = [vec![late(3, 20, 1), late(5, 20, 1), late(2, 30, 3)], vec![late(9, 20, 1), late(3, 9, 2), pair]];
+    for late in &commits {
+        let progress = Progress { late: late.clone(), ..progress(run, 1) };
+        writer.append(&[], Some(&progress)).await?;
+    }
+    let refused_with = Progress { late: vec![late(3, 99, 1)], ..progress(run, 2) };
+    refused(&mut *writer, &[event(1, "order-1", 5)], Some(&refused_with), "revision 0 is missing").await?;
+    equal("what 3 became", &vec![late(3, 9, 2), late(3, 20, 1)], &writer.late_of(run, Position::new(3)).await?)?;
+    equal("what 4 became", &Vec::new(), &writer.late_of(run, Position::new(4)).await?)?;
+    equal("what 3/4 became", &vec![pair], &writer.late_of(run, Position::pair(3, 4)).await?)?;
+    let events = |target, target_length, first, last| {
+        let (first_source, last_source) = (Position::new(first), Position::new(last));
+        Some(LateEvents { target: Position::new(target), target_length, first_source, last_source })
+    };
+    for (target, expected) in [
+        (8, None),
+        (9, events(9, 2, 3, 3)),
+        (19, events(9, 2, 3, 3)),
+        (20, events(20, 1, 3, 9)),
+        (29, events(20, 1, 3, 9)),
+        (39, events(30, 3, 2, 2)),
+    ] {
+        let found = writer.late_at(run, Position::new(target)).await?;
+        equal(format_args!("what is at {target}"), &expected, &found)?;
+    }
+    let other = super::sample::run(1);
+    writer.record_run(&other).await?;
+    equal("what is at 20 of another run", &None, &writer.late_at(other.id, Position::new(20)).await?)?;
+    drop(writer);
+    let writer = store.writer().await?;
+    equal("what is at 39, reopened", &events(30, 3, 2, 2), &writer.late_at(run, Position::new(39)).await?)
 }
 
 /// Two runs keep their checkpoints, state and maps apart; an unknown run has none.

@@ -5,7 +5,9 @@ use bytes::Bytes;
 use super::observe::{append_all, holds_exactly, load};
 use super::sample::{event, events, interleaved, progress, run, stream, time};
 use super::subject::{Failure, StoreUnderTest, Verdict, equal, holds};
-use crate::checkpoint::{NoteChange, PositionRange, Progress, RunRecord, RunState, StateChange, StateKey};
+use crate::checkpoint::{
+    LatePosition, NoteChange, PositionRange, Progress, RunRecord, RunState, StateChange, StateKey,
+};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::event::Event;
 use crate::position::Position;
@@ -130,6 +132,7 @@ fn everything_of(run: &RunRecord, source: u64) -> Progress {
     Progress {
         state: vec![StateChange { key: key(), value: Some(Bytes::from_static(b"state")) }],
         positions: vec![PositionRange { source: position, source_length: 1, target: position, target_length: 1 }],
+        late: vec![LatePosition { source: position, target: position, target_length: 1 }],
         notes: vec![NoteChange { book: "b".into(), key: "k".into(), value: Some(Bytes::from_static(b"v")) }],
         ..progress(run.id, source)
     }
@@ -144,6 +147,7 @@ async fn is_forgotten(writer: &dyn EventWriter, erased: &RunRecord, other: &RunR
     equal("the checkpoint of the erased run", &None, &writer.checkpoint(erased.id).await?)?;
     equal("its state", &vec![None], &writer.state(erased.id, &[key()]).await?)?;
     equal("its map", &Vec::new(), &writer.positions(erased.id, None, 10).await?)?;
+    equal("its late positions", &None, &writer.late_at(erased.id, Position::new(u64::MAX)).await?)?;
     equal("its ranges", &0, &writer.load_ranges(erased.id).await?.len())?;
     equal("its notes", &1, &writer.notes(erased.id, "b", None, 10).await?.len())?;
     equal("the ledger", &vec![other.clone(), erased.clone()], &writer.runs().await?)?;

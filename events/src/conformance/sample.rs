@@ -104,5 +104,13 @@ pub(super) fn run(minute: i64) -> RunRecord {
 pub(super) fn progress(run: RunId, source: u64) -> Progress {
     let counts = Counts { read: source, lifted: source / 2, dropped: 1, split: 2, written: source };
     let checkpoint = Checkpoint { source: Position::new(source), target: Some(Position::new(source)), counts };
-    Progress { run, checkpoint, state: Vec::new(), positions: Vec::new(), notes: Vec::new(), origins: Vec::new() }
+    Progress {
+        run,
+        checkpoint,
+        state: Vec::new(),
+        positions: Vec::new(),
+        late: Vec::new(),
+        notes: Vec::new(),
+        origins: Vec::new(),
+    }
 }

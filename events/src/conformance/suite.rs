@@ -67,6 +67,8 @@ macro_rules! __every_check {
             position_ranges_are_kept_by_their_start
             position_ranges_come_in_pages
             a_position_finds_its_range
+            a_range_of_no_length_takes_one_away
+            late_positions_are_found_from_both_sides
             runs_do_not_share_progress
             progress_survives_sealing
             the_ledger_keeps_runs_in_order

@@ -26,12 +26,22 @@ pub(in super::super) struct PositionReport {
 #[derive(Debug, Serialize)]
 struct PositionLine {
     position: Position,
-    /// `mapped`, `dropped`, `ahead`; looking back `mapped` or `unknown`.
+    /// `mapped`, `dropped`, `quarantined`, `ahead`; looking back `mapped` or `unknown`.
     state: &'static str,
     first: Option<Position>,
     last: Option<Position>,
     /// Where what is before a dropped event ends.
     after: Option<Position>,
+    /// What it became, where other events stand between that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parts: Option<Vec<Span>>,
+}
+
+/// Positions one behind the other.
+#[derive(Debug, Clone, Copy, Serialize)]
+struct Span {
+    first: Position,
+    last: Position,
 }
 
 /// What became of revisions.
@@ -77,6 +87,7 @@ pub(in super::super) async fn map_positions(
             first: found.map(|(first, _)| first),
             last: found.map(|(_, last)| last),
             after: None,
+            parts: None,
         }));
     } else {
         for position in &arguments.positions {
@@ -87,12 +98,20 @@ pub(in super::super) async fn map_positions(
 }
 
 async fn position_line(map: &PositionMap<'_>, position: Position) -> Result<PositionLine, CommandError> {
-    let (state, first, last, after) = match map.position(position).await? {
-        Mapped::Became { first, last } => ("mapped", Some(first), Some(last), None),
-        Mapped::Dropped { after } => ("dropped", None, None, after),
-        Mapped::Ahead => ("ahead", None, None, None),
-    };
-    Ok(PositionLine { position, state, first, last, after })
+    let nothing = PositionLine { position, state: "dropped", first: None, last: None, after: None, parts: None };
+    Ok(match map.position(position).await? {
+        Mapped::Became { first, last } => {
+            PositionLine { state: "mapped", first: Some(first), last: Some(last), ..nothing }
+        }
+        Mapped::Scattered(spans) => {
+            let (first, last) = (spans.first().map(|(first, _)| *first), spans.last().map(|(_, last)| *last));
+            let parts = spans.into_iter().map(|(first, last)| Span { first, last }).collect();
+            PositionLine { state: "mapped", first, last, parts: Some(parts), ..nothing }
+        }
+        Mapped::Dropped { after } => PositionLine { after, ..nothing },
+        Mapped::Held => PositionLine { state: "quarantined", ..nothing },
+        Mapped::Ahead => PositionLine { state: "ahead", ..nothing },
+    })
 }
 
 /// Looks revisions of a stream up, by reading the stream in the source and what its events became in the target.
@@ -117,10 +136,12 @@ pub(in super::super) async fn map_revisions(
             });
         };
         let position = position_line(&map, position).await?;
-        let events = match (position.first, position.last) {
-            (Some(first), Some(last)) => events_between(&*target, first, last).await?,
-            _ => Vec::new(),
-        };
+        let whole = position.first.zip(position.last).map(|(first, last)| Span { first, last });
+        let spans = position.parts.clone().unwrap_or_else(|| Vec::from_iter(whole));
+        let mut events = Vec::new();
+        for Span { first, last } in spans {
+            events.extend(events_between(&*target, first, last).await?);
+        }
         revisions.push(RevisionLine { revision: revision.0, position, events });
     }
     Ok(RevisionReport { run: run.record.id.to_string(), stream: arguments.stream.to_string(), revisions })
@@ -174,14 +195,25 @@ impl fmt::Display for PositionReport {
 
 impl fmt::Display for PositionLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(parts) = &self.parts {
+            let parts: Vec<String> = parts.iter().map(ToString::to_string).collect();
+            return f.write_str(&parts.join(" and "));
+        }
         match (self.state, self.first, self.last, self.after) {
-            (_, Some(first), Some(last), _) if first == last => write!(f, "{first}"),
-            (_, Some(first), Some(last), _) => write!(f, "{first} to {last}"),
+            (_, Some(first), Some(last), _) => Span { first, last }.fmt(f),
             ("dropped", .., Some(after)) => write!(f, "dropped; the event before it is at {after}"),
             ("dropped", ..) => write!(f, "dropped; no event is before it"),
+            ("quarantined", ..) => write!(f, "not there yet: it waits in quarantine"),
             ("ahead", ..) => write!(f, "not there yet: the run has not come to it"),
             _ => write!(f, "no event of the run is there"),
         }
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { first, last } = self;
+        if first == last { write!(f, "{first}") } else { write!(f, "{first} to {last}") }
     }
 }
 

@@ -156,12 +156,26 @@ impl Translator<'_> {
             Ok(position) => position,
             Err(error) => return Ok(Found::NoReference(format!("{error}"))),
         };
+        Ok(match self.first_of(position).await? {
+            Ok(Some(first)) if is_text => Found::At(encode(&first.to_string())),
+            Ok(Some(first)) => Found::At(first.to_string()),
+            Ok(None) => Found::Dropped,
+            Err(problem) => Found::NoReference(problem),
+        })
+    }
+
+    /// The first event that one of the source became; none where it was dropped. The inner error says that it is not
+    /// there yet.
+    async fn first_of(&self, position: Position) -> Result<Result<Option<Position>, String>, CommandError> {
         Ok(match self.map.position(position).await? {
             // What it became first has its id, and is what it was the cause of.
-            Mapped::Became { first, .. } if is_text => Found::At(encode(&first.to_string())),
-            Mapped::Became { first, .. } => Found::At(first.to_string()),
-            Mapped::Dropped { .. } => Found::Dropped,
-            Mapped::Ahead => Found::NoReference(format!("the run has not come to position {position} yet")),
+            Mapped::Became { first, .. } => Ok(Some(first)),
+            Mapped::Scattered(spans) => Ok(spans.first().map(|(first, _)| *first)),
+            Mapped::Dropped { .. } => Ok(None),
+            Mapped::Held => {
+                Err(format!("the event at position {position} waits in quarantine: retry it, or discard it, first"))
+            }
+            Mapped::Ahead => Err(format!("the run has not come to position {position} yet")),
         })
     }
 
@@ -177,12 +191,10 @@ impl Translator<'_> {
                     let Reference { stream, revision } = reference;
                     return Ok(Found::NoReference(format!("the source has no revision {revision} of stream {stream}")));
                 };
-                let found = match self.map.position(position).await? {
-                    Mapped::Became { first, .. } => self.event_at(first).await?,
-                    Mapped::Dropped { .. } => None,
-                    Mapped::Ahead => {
-                        return Ok(Found::NoReference(format!("the run has not come to position {position} yet")));
-                    }
+                let found = match self.first_of(position).await? {
+                    Ok(Some(first)) => self.event_at(first).await?,
+                    Ok(None) => None,
+                    Err(problem) => return Ok(Found::NoReference(problem)),
                 };
                 self.known.put(reference.clone(), found.clone());
                 found

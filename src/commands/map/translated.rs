@@ -7,10 +7,10 @@ use eventlift_events::{EventReader, Position, RunRecord, RunState};
 use super::super::error::CommandError;
 use super::super::run_view::TargetRuns;
 use crate::config::Project;
-use crate::pipeline::{MappedCheckpoint, PositionMap};
+use crate::pipeline::{MappedCheckpoint, PositionMap, last_that_fills};
 use crate::stores::StoreConfig;
 
-/// The last run of a project, to be asked for its position map.
+/// The last run that filled a project's target, to be asked for its position map.
 pub(super) struct LastRun {
     runs: TargetRuns,
     pub(super) record: RunRecord,
@@ -22,7 +22,10 @@ impl LastRun {
     pub(super) async fn of(project: &Project) -> Result<Self, CommandError> {
         let target = project.require_target()?;
         let runs = TargetRuns::of(project).await?;
-        let record = runs.choose("latest")?.clone();
+        // Runs that rewrote events where they are, or carried them back, have numbered nothing here.
+        let Some(record) = last_that_fills(runs.all().to_vec()) else {
+            return Err(CommandError::NotMapped { target: target.to_string(), problem: "no run has filled it" });
+        };
         if record.state == RunState::RolledBack {
             return Err(CommandError::NotMapped { target: target.to_string(), problem: "its run was taken back" });
         }

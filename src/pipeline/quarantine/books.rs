@@ -1,5 +1,7 @@
 //! The books of the ledger that quarantine is kept in, and what their notes look like.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use bytestring::ByteString;
 use eventlift_events::{
@@ -220,6 +222,26 @@ pub async fn held_events(
         .collect()
 }
 
+/// The source positions of all events of a run that are held.
+pub(in crate::pipeline) async fn held_positions(
+    ledger: &dyn CheckpointStore,
+    run: RunId,
+) -> Result<BTreeSet<Position>, StoreError> {
+    let mut positions = BTreeSet::new();
+    let mut after: Option<ByteString> = None;
+    loop {
+        let notes = ledger.notes(run, HELD, after.as_deref(), PAGE).await?;
+        for (key, _) in &notes {
+            let position = key.split_once('/').and_then(|(_, position)| position_of_key(position));
+            positions.insert(position.ok_or_else(|| damaged("a key without a position", HELD))?);
+        }
+        match notes.into_iter().next_back() {
+            Some((last, _)) => after = Some(last),
+            None => return Ok(positions),
+        }
+    }
+}
+
 /// The note of a held event of a stream that came to quarantine at `first`.
 pub(super) fn held_note(first: Position, event: &Event) -> NoteChange {
     let key = format!("{}/{}", position_key(first), position_key(event.position));
@@ -287,6 +309,13 @@ pub(super) fn position_key(position: Position) -> String {
     }
 }
 
+fn position_of_key(key: &str) -> Option<Position> {
+    match key.split_once('.') {
+        None => Some(Position::new(key.parse().ok()?)),
+        Some((major, minor)) => Some(Position::pair(major.parse().ok()?, minor.parse().ok()?)),
+    }
+}
+
 /// The key of a stream: its name, or a hash of it where it is too long for a key.
 pub(super) fn stream_key(stream: &str) -> ByteString {
     // A name that looks like such a hash is hashed as well, so that no two streams share a key.
@@ -319,5 +348,8 @@ mod tests {
         assert!(positions.is_sorted());
         assert!(position_key(Position::pair(1, 9)) < position_key(Position::pair(1, 10)));
         assert!(position_key(Position::pair(1, 10)) < position_key(Position::pair(2, 0)));
+        for position in [Position::new(0), Position::new(u64::MAX), Position::pair(7, 0), Position::pair(0, u64::MAX)] {
+            assert_eq!(position_of_key(&position_key(position)), Some(position));
+        }
     }
 }

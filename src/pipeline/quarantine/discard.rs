@@ -43,7 +43,7 @@ pub async fn discard(
             page.next = behind.or(page.next);
         }
         for held in &page.held {
-            sequencer.give_up(held.event.position);
+            sequencer.give_up(held.event.position, &*target).await?;
             sequencer.holding_mut().note(discarded_note(&Discarded {
                 stream: stream.stream.clone(),
                 failed: stream.failed.at(&held.event),

@@ -20,6 +20,6 @@ pub use discard::{Discard, discard};
 pub use holding::{QuarantineLimits, Quarantined};
 pub use release::{Released, release};
 
-pub(super) use books::has_failures;
+pub(super) use books::{has_failures, held_positions};
 pub(super) use holding::Holding;
 pub(super) use settle::{RangeFailures, settle};

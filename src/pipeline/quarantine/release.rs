@@ -66,7 +66,7 @@ pub async fn release(
             let page = Page::read(&*target, run, &stream).await?;
             let lifted = lift(registry, policies, page.events()).await;
             let mut events = Vec::new();
-            let place = place(&*target, registry, &page);
+            let place = place(&*target, &sequencer, registry, &page);
             let (count, error) = sequencer.release(lifted, place, &*target, &mut events).await?;
             let failed = match (&error, page.held.get(count)) {
                 (Some(error), Some(held)) => Some(Failed::of(&held.event, error)),
@@ -162,8 +162,10 @@ pub(super) fn not_tried(stream: &QuarantinedStream, next: &Event) -> Failed {
     Failed { reason: "the events before it were taken out; it was not tried yet".to_owned(), ..stream.failed.at(next) }
 }
 
-fn place(target: &dyn EventWriter, registry: &Registry, page: &Page) -> Place {
-    let keeps_places = registry.shape() == Shape::OneToOne
+fn place(target: &dyn EventWriter, sequencer: &Sequencer, registry: &Registry, page: &Page) -> Place {
+    // Behind what was released to the end, everything has moved, and so have the places that were left free.
+    let keeps_places = sequencer.held().numbering.at_the_end == 0
+        && registry.shape() == Shape::OneToOne
         && target.capabilities().explicit_positions
         && target.takes_earlier_positions()
         && page.held.iter().all(|held| held.event.position.minor().is_none());

@@ -163,7 +163,15 @@ pub(in crate::pipeline) async fn settle(
     }
     let notes = failures.iter().map(|failure| books::note(books::RANGES, failure.key(), None)).collect();
     let checkpoint = Checkpoint { source: last, target: Some(last), counts };
-    let progress = Progress { run, checkpoint, state: Vec::new(), positions: Vec::new(), notes, origins: Vec::new() };
+    let progress = Progress {
+        run,
+        checkpoint,
+        state: Vec::new(),
+        positions: Vec::new(),
+        late: Vec::new(),
+        notes,
+        origins: Vec::new(),
+    };
     withdraw_once(target, &from, &progress).await.map_err(PipelineError::Target)?;
     Ok(Some(checkpoint))
 }

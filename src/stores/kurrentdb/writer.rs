@@ -7,9 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use eventlift_events::{
-    ByteString, Capabilities, Checkpoint, CheckpointStore, Event, EventWriter, Guarantees, NoteChange, Position,
-    PositionRange, Progress, Revision, RunId, RunRecord, StateKey, StoreError, StoreErrorKind, StoreIdentity,
-    StreamName,
+    ByteString, Capabilities, Checkpoint, CheckpointStore, Event, EventWriter, Guarantees, LateEvents, LatePosition,
+    NoteChange, Position, PositionRange, Progress, Revision, RunId, RunRecord, StateKey, StoreError, StoreErrorKind,
+    StoreIdentity, StreamName,
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 use rusqlite::Connection;
@@ -289,6 +289,14 @@ impl CheckpointStore for KurrentWriter {
 
     async fn position_at(&self, run: RunId, source: Position) -> Result<Option<PositionRange>, StoreError> {
         self.query(move |connection| ledger::position_at(connection, run, source)).await
+    }
+
+    async fn late_of(&self, run: RunId, source: Position) -> Result<Vec<LatePosition>, StoreError> {
+        self.query(move |connection| ledger::late_of(connection, run, source)).await
+    }
+
+    async fn late_at(&self, run: RunId, target: Position) -> Result<Option<LateEvents>, StoreError> {
+        self.query(move |connection| ledger::late_at(connection, run, target)).await
     }
 
     async fn notes(

@@ -16,7 +16,12 @@ const NAME_BYTES: usize = 63;
 
 /// The tables of the ledger, in the schema of the events. Several tables of events may share a schema, so each row
 /// names its own.
-pub(super) const EVENTS: Component = Component { name: "events", migrations: &[LEDGER, NOTES, UNDO] };
+pub(super) const EVENTS: Component = Component { name: "events", migrations: &[LEDGER, NOTES, UNDO, LATE] };
+
+/// The first version of them that has all that a look at runs needs.
+pub(super) const READABLE: i32 = NOTES.version;
+/// The first version in which the position map ascends, and late positions have a table of their own.
+pub(super) const ASCENDING: i32 = LATE.version;
 
 const LEDGER: Migration = Migration {
     version: 1,
@@ -142,6 +147,51 @@ CREATE TABLE {schema}.eventlift_undo (
 );
 COMMENT ON TABLE {schema}.eventlift_undo IS 'events that were rewritten where they are, as they were before';
 COMMENT ON COLUMN {schema}.eventlift_undo.made IS 'SHA-256 of what the run made of the row';
+"#,
+};
+
+// The map of earlier versions had late positions among its ranges; see `ledger/renewal.rs`, which does the same in SQLite.
+const LATE: Migration = Migration {
+    version: 4,
+    name: "late positions",
+    sql: r#"
+CREATE TABLE {schema}.eventlift_late (
+    store         text COLLATE "C" NOT NULL,
+    run           text COLLATE "C" NOT NULL,
+    source_major  bigint NOT NULL,
+    source_minor  bigint NOT NULL,
+    target_major  bigint NOT NULL,
+    target_minor  bigint NOT NULL,
+    target_length bigint NOT NULL,
+    PRIMARY KEY (store, run, source_major, source_minor, target_major, target_minor)
+);
+CREATE INDEX eventlift_late_target ON {schema}.eventlift_late (store, run, target_major, target_minor);
+COMMENT ON TABLE {schema}.eventlift_late IS 'events of the target that stand behind others made of later events of the source';
+WITH kept (store, run, until) AS (
+    SELECT p.store, p.run, min(p.target_major) FROM {schema}.eventlift_positions p
+    JOIN {schema}.eventlift_runs r ON r.store = p.store AND r.id = p.run
+    WHERE r.parts LIKE '%["the numbering of events","kept"]%' GROUP BY 1, 2
+), moved (store, run, position) AS (
+    SELECT p.store, p.run, p.source_major FROM {schema}.eventlift_positions p JOIN kept k USING (store, run)
+    WHERE p.source_major < k.until
+    UNION SELECT store, run, until FROM kept
+), stayed (store, run, first, length) AS (
+    SELECT store, run, lag(position, 1, -1::bigint) OVER earlier + 1,
+           position - lag(position, 1, -1::bigint) OVER earlier - 1
+    FROM moved WINDOW earlier AS (PARTITION BY store, run ORDER BY position)
+)
+INSERT INTO {schema}.eventlift_positions
+SELECT store, run, first, -1, length, first, -1, length FROM stayed WHERE length > 0 ON CONFLICT DO NOTHING;
+INSERT INTO {schema}.eventlift_late
+SELECT store, run, source_major, source_minor, target_major, target_minor, target_length FROM (
+    SELECT *, min(target_major) OVER (
+        PARTITION BY store, run ORDER BY source_major DESC, source_minor DESC
+        ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+    ) AS before
+    FROM {schema}.eventlift_positions
+) p WHERE before <= target_major AND source_length = 1;
+DELETE FROM {schema}.eventlift_positions p USING {schema}.eventlift_late l
+WHERE (p.store, p.run, p.source_major, p.source_minor) = (l.store, l.run, l.source_major, l.source_minor);
 "#,
 };
 

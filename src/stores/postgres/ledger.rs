@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use eventlift_events::{
-    ByteString, Bytes, Checkpoint, Counts, LoadRange, NoteChange, Position, PositionRange, Progress, RunId, RunRecord,
-    StateKey, Timestamp,
+    ByteString, Bytes, Checkpoint, Counts, LateEvents, LatePosition, LoadRange, NoteChange, Position, PositionRange,
+    Progress, RunId, RunRecord, StateKey, Timestamp,
 };
 use sha2::{Digest, Sha256};
 use sqlx::postgres::PgConnection;
@@ -123,7 +123,7 @@ impl Ledger {
 
     /// Forgets a run's progress: its checkpoint, state, positions and ranges. Its record and its notes stay.
     pub(super) async fn forget(&self, connection: &mut PgConnection, run: RunId) -> Result<()> {
-        for name in ["checkpoints", "state", "positions", "ranges"] {
+        for name in ["checkpoints", "state", "positions", "late", "ranges"] {
             let delete = format!("DELETE FROM {} WHERE store = $1 AND run = $2", self.table(name));
             let query = sqlx::query(AssertSqlSafe(delete)).bind(&self.store).bind(run.to_string());
             query.execute(&mut *connection).await?;
@@ -181,6 +181,7 @@ impl Ledger {
         self.set_checkpoint(connection, progress).await?;
         self.set_state(connection, progress).await?;
         self.set_positions(connection, progress, ranges).await?;
+        self.add_late(connection, progress.run, &progress.late).await?;
         self.write_notes(connection, progress.run, &progress.notes).await
     }
 
@@ -252,7 +253,10 @@ impl Ledger {
     async fn set_positions(&self, connection: &mut PgConnection, progress: &Progress, ranges: Ranges) -> Result<()> {
         // One statement can't set a row twice; the last one counts.
         let by_source: BTreeMap<Position, &PositionRange> = progress.positions.iter().map(|r| (r.source, r)).collect();
-        let rows = by_source.values().map(|range| range_row(range)).collect::<Result<Vec<_>>>()?;
+        let (gone, by_source): (Vec<&PositionRange>, Vec<&PositionRange>) =
+            by_source.into_values().partition(|range| range.source_length == 0);
+        self.delete_ranges(connection, progress.run, &gone).await?;
+        let rows = by_source.into_iter().map(range_row).collect::<Result<Vec<_>>>()?;
         match rows.split_first() {
             Some((first, new)) if ranges == Ranges::MostlyNew && new.len() >= WORTH_COPYING => {
                 self.upsert_ranges(connection, progress.run, std::slice::from_ref(first)).await?;
@@ -297,6 +301,48 @@ impl Ledger {
              ON CONFLICT (store, run, source_major, source_minor)
              DO UPDATE SET source_length = excluded.source_length, target_major = excluded.target_major,
                            target_minor = excluded.target_minor, target_length = excluded.target_length"
+        );
+        let mut query = sqlx::query(AssertSqlSafe(statement)).bind(&self.store).bind(run.to_string());
+        for column in columns {
+            query = query.bind(column);
+        }
+        query.execute(connection).await.map(|_| ())
+    }
+
+    async fn delete_ranges(&self, connection: &mut PgConnection, run: RunId, ranges: &[&PositionRange]) -> Result<()> {
+        if ranges.is_empty() {
+            return Ok(());
+        }
+        let (majors, minors): (Vec<i64>, Vec<i64>) = ranges.iter().map(|range| bounded_columns(range.source)).unzip();
+        let statement = format!(
+            "DELETE FROM {} WHERE store = $1 AND run = $2
+             AND (source_major, source_minor) IN (SELECT * FROM unnest($3::bigint[], $4::bigint[]))",
+            self.table("positions")
+        );
+        let query = sqlx::query(AssertSqlSafe(statement)).bind(&self.store).bind(run.to_string());
+        query.bind(majors).bind(minors).execute(connection).await.map(|_| ())
+    }
+
+    async fn add_late(&self, connection: &mut PgConnection, run: RunId, late: &[LatePosition]) -> Result<()> {
+        if late.is_empty() {
+            return Ok(());
+        }
+        // One statement can't set a row twice; the last one counts.
+        let by_place: BTreeMap<(Position, Position), u64> =
+            late.iter().map(|late| ((late.source, late.target), late.target_length)).collect();
+        let mut columns: [Vec<i64>; 5] = Default::default();
+        for ((source, target), length) in by_place {
+            let ((source_major, source_minor), (target_major, target_minor)) =
+                (position_columns(source)?, position_columns(target)?);
+            let row = [source_major, source_minor, target_major, target_minor, integer(length)?];
+            columns.iter_mut().zip(row).for_each(|(column, number)| column.push(number));
+        }
+        let statement = format!(
+            "INSERT INTO {} (store, run, source_major, source_minor, target_major, target_minor, target_length)
+             SELECT $1, $2, * FROM unnest($3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
+             ON CONFLICT (store, run, source_major, source_minor, target_major, target_minor)
+             DO UPDATE SET target_length = excluded.target_length",
+            self.table("late")
         );
         let mut query = sqlx::query(AssertSqlSafe(statement)).bind(&self.store).bind(run.to_string());
         for column in columns {
@@ -457,6 +503,65 @@ impl Ledger {
             .fetch_optional(connection)
             .await?;
         row.map(position_range).transpose()
+    }
+
+    /// The late positions that a source position became, in the order of the target.
+    pub(super) async fn late_of(
+        &self,
+        connection: &mut PgConnection,
+        run: RunId,
+        source: Position,
+    ) -> Result<Vec<LatePosition>> {
+        let (major, minor) = bounded_columns(source);
+        let rows: Vec<(i64, i64, i64)> = sqlx::query_as(AssertSqlSafe(format!(
+            "SELECT target_major, target_minor, target_length FROM {}
+             WHERE store = $1 AND run = $2 AND source_major = $3 AND source_minor = $4
+             ORDER BY target_major, target_minor",
+            self.table("late")
+        )))
+        .bind(&self.store)
+        .bind(run.to_string())
+        .bind(major)
+        .bind(minor)
+        .fetch_all(connection)
+        .await?;
+        rows.into_iter()
+            .map(|(major, minor, length)| {
+                Ok(LatePosition { source, target: position(major, minor)?, target_length: count(length)? })
+            })
+            .collect()
+    }
+
+    /// The last late events that begin at or before a target position.
+    pub(super) async fn late_at(
+        &self,
+        connection: &mut PgConnection,
+        run: RunId,
+        target: Position,
+    ) -> Result<Option<LateEvents>> {
+        let (major, minor) = bounded_columns(target);
+        let late = self.table("late");
+        let rows: Vec<(i64, i64, i64, i64, i64)> = sqlx::query_as(AssertSqlSafe(format!(
+            "SELECT source_major, source_minor, target_major, target_minor, target_length FROM {late}
+             WHERE store = $1 AND run = $2 AND (target_major, target_minor) = (
+                 SELECT target_major, target_minor FROM {late}
+                 WHERE store = $1 AND run = $2 AND (target_major, target_minor) <= ($3, $4)
+                 ORDER BY target_major DESC, target_minor DESC LIMIT 1)
+             ORDER BY source_major, source_minor"
+        )))
+        .bind(&self.store)
+        .bind(run.to_string())
+        .bind(major)
+        .bind(minor)
+        .fetch_all(connection)
+        .await?;
+        let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(None) };
+        Ok(Some(LateEvents {
+            target: position(first.2, first.3)?,
+            target_length: count(first.4)?,
+            first_source: position(first.0, first.1)?,
+            last_source: position(last.0, last.1)?,
+        }))
     }
 
     fn select_ranges(&self, which: &str) -> String {

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use eventlift_events::{
-    ByteString, Bytes, Checkpoint, CheckpointStore, LoadRange, NoteChange, Position, PositionRange, RunId, RunRecord,
-    StateKey, StoreError, StoreErrorKind,
+    ByteString, Bytes, Checkpoint, CheckpointStore, LateEvents, LatePosition, LoadRange, NoteChange, Position,
+    PositionRange, RunId, RunRecord, StateKey, StoreError, StoreErrorKind,
 };
 use sqlx::postgres::PgConnection;
 use tokio::sync::Mutex;
@@ -11,10 +11,11 @@ use tokio::sync::Mutex;
 use super::config::PostgresConfig;
 use super::connection::connect;
 use super::failure::{Place, store_error};
-use super::layout::EVENTS;
+use super::layout::{ASCENDING, EVENTS, READABLE};
 use super::ledger::Ledger;
-use super::migrations::is_current;
+use super::migrations;
 use super::relation::{Relation, lock_key};
+use crate::ledger::LedgerDatabase;
 
 /// The ledger of a table of events, read-only.
 #[derive(Debug)]
@@ -22,18 +23,59 @@ pub struct PostgresLedger {
     display: Place,
     ledger: Ledger,
     connection: Mutex<PgConnection>,
+    /// Where an earlier version wrote it: the map that was asked for last, in today's form.
+    older: Option<Mutex<Option<(RunId, LedgerDatabase)>>>,
 }
+
+/// Ranges that are copied at a time.
+const PAGE: usize = 10_000;
 
 impl PostgresLedger {
     /// Opens the ledger of a table; none where no run was ever recorded for it.
     pub async fn look_at(config: PostgresConfig) -> Result<Option<Self>, StoreError> {
         let display = config.place();
         let mut connection = connect(&config.server, &display).await?;
-        if !is_current(&mut connection, &config.schema, &EVENTS, &display).await? {
+        let version = migrations::version(&mut connection, &config.schema, &EVENTS, &display).await?;
+        if version < READABLE {
             return Ok(None);
         }
         let ledger = Ledger::of(&Relation::new(&config.schema, &config.table));
-        Ok(Some(Self { display, ledger, connection: Mutex::new(connection) }))
+        let older = (version < ASCENDING).then(|| Mutex::new(None));
+        Ok(Some(Self { display, ledger, connection: Mutex::new(connection), older }))
+    }
+
+    /// The map of a run that an earlier version wrote, in today's form and in a temporary file.
+    async fn renewed(&self, run: RunId) -> Result<LedgerDatabase, StoreError> {
+        let renewed = LedgerDatabase::temporary()?;
+        let connection = &mut *self.connection.lock().await;
+        let records = self.ledger.runs(connection).await.map_err(|e| self.failed(e))?;
+        for record in records.iter().filter(|record| record.id == run) {
+            renewed.record(record)?;
+        }
+        let mut after = None;
+        loop {
+            let ranges = self.ledger.positions(connection, run, after, PAGE).await.map_err(|e| self.failed(e))?;
+            let Some(last) = ranges.last() else { break };
+            after = Some(last.source);
+            renewed.take_older_ranges(run, &ranges)?;
+        }
+        renewed.renew()?;
+        Ok(renewed)
+    }
+
+    async fn older_map<'m>(
+        &self,
+        older: &'m mut Option<(RunId, LedgerDatabase)>,
+        run: RunId,
+    ) -> Result<&'m LedgerDatabase, StoreError> {
+        if older.as_ref().is_none_or(|(known, _)| *known != run) {
+            *older = None;
+        }
+        let (_, map) = match older.take() {
+            Some(known) => older.insert(known),
+            None => older.insert((run, self.renewed(run).await?)),
+        };
+        Ok(map)
     }
 
     fn failed(&self, error: sqlx::Error) -> StoreError {
@@ -65,11 +107,35 @@ impl CheckpointStore for PostgresLedger {
         after: Option<Position>,
         limit: usize,
     ) -> Result<Vec<PositionRange>, StoreError> {
+        if let Some(older) = &self.older {
+            let mut older = older.lock().await;
+            return self.older_map(&mut older, run).await?.positions(run, after, limit).await;
+        }
         self.ledger.positions(&mut *self.connection.lock().await, run, after, limit).await.map_err(|e| self.failed(e))
     }
 
     async fn position_at(&self, run: RunId, source: Position) -> Result<Option<PositionRange>, StoreError> {
+        if let Some(older) = &self.older {
+            let mut older = older.lock().await;
+            return self.older_map(&mut older, run).await?.position_at(run, source).await;
+        }
         self.ledger.position_at(&mut *self.connection.lock().await, run, source).await.map_err(|e| self.failed(e))
+    }
+
+    async fn late_of(&self, run: RunId, source: Position) -> Result<Vec<LatePosition>, StoreError> {
+        if let Some(older) = &self.older {
+            let mut older = older.lock().await;
+            return self.older_map(&mut older, run).await?.late_of(run, source).await;
+        }
+        self.ledger.late_of(&mut *self.connection.lock().await, run, source).await.map_err(|e| self.failed(e))
+    }
+
+    async fn late_at(&self, run: RunId, target: Position) -> Result<Option<LateEvents>, StoreError> {
+        if let Some(older) = &self.older {
+            let mut older = older.lock().await;
+            return self.older_map(&mut older, run).await?.late_at(run, target).await;
+        }
+        self.ledger.late_at(&mut *self.connection.lock().await, run, target).await.map_err(|e| self.failed(e))
     }
 
     async fn notes(

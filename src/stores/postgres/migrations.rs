@@ -68,6 +68,19 @@ pub(super) async fn is_current(
     Ok(pending(component, &applied, display)?.is_empty())
 }
 
+/// The version that a component's tables have in a schema; 0 where it has none. For whoever only reads, and can read earlier
+/// ones: fails as [`migrate`] does, and changes nothing.
+pub(super) async fn version(
+    connection: &mut PgConnection,
+    schema: &str,
+    component: &Component,
+    display: &Place,
+) -> Result<i32, StoreError> {
+    let applied = applied(connection, schema, component).await.map_err(|e| store_error("open", display, e))?;
+    pending(component, &applied, display)?;
+    Ok(applied.last_key_value().map_or(0, |(version, _)| *version))
+}
+
 async fn apply(
     connection: &mut PgConnection,
     schema: &str,

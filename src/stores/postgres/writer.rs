@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use eventlift_events::{
-    ByteString, Bytes, Capabilities, Checkpoint, CheckpointStore, Event, EventWriter, LoadRange, NoteChange, Position,
-    PositionRange, Progress, RangeWriter, Revision, RunId, RunRecord, StateKey, StoreError, StoreErrorKind,
-    StoreIdentity, StreamName,
+    ByteString, Bytes, Capabilities, Checkpoint, CheckpointStore, Event, EventWriter, LateEvents, LatePosition,
+    LoadRange, NoteChange, Position, PositionRange, Progress, RangeWriter, Revision, RunId, RunRecord, StateKey,
+    StoreError, StoreErrorKind, StoreIdentity, StreamName,
 };
 use sqlx::AssertSqlSafe;
 
@@ -328,6 +328,18 @@ impl CheckpointStore for PostgresWriter {
     async fn position_at(&self, run: RunId, source: Position) -> Result<Option<PositionRange>, StoreError> {
         let mut held = self.held().await?;
         let result = self.ledger().position_at(&mut held.open.session.connection, run, source).await;
+        held.settle(result.map_err(|e| self.failed("read", e))).await
+    }
+
+    async fn late_of(&self, run: RunId, source: Position) -> Result<Vec<LatePosition>, StoreError> {
+        let mut held = self.held().await?;
+        let result = self.ledger().late_of(&mut held.open.session.connection, run, source).await;
+        held.settle(result.map_err(|e| self.failed("read", e))).await
+    }
+
+    async fn late_at(&self, run: RunId, target: Position) -> Result<Option<LateEvents>, StoreError> {
+        let mut held = self.held().await?;
+        let result = self.ledger().late_at(&mut held.open.session.connection, run, target).await;
         held.settle(result.map_err(|e| self.failed("read", e))).await
     }
 

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use eventlift_events::{
-    ByteString, Capabilities, Checkpoint, CheckpointStore, Event, EventWriter, NoteChange, Position, PositionRange,
-    Progress, Revision, RunId, RunRecord, StateKey, StoreError, StoreErrorKind, StoreIdentity, StreamName,
+    ByteString, Capabilities, Checkpoint, CheckpointStore, Event, EventWriter, LateEvents, LatePosition, NoteChange,
+    Position, PositionRange, Progress, Revision, RunId, RunRecord, StateKey, StoreError, StoreErrorKind, StoreIdentity,
+    StreamName,
 };
 use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
 
@@ -224,6 +225,14 @@ impl CheckpointStore for SqliteWriter {
 
     async fn position_at(&self, run: RunId, source: Position) -> Result<Option<PositionRange>, StoreError> {
         self.query(move |c| ledger::position_at(c, run, source)).await
+    }
+
+    async fn late_of(&self, run: RunId, source: Position) -> Result<Vec<LatePosition>, StoreError> {
+        self.query(move |connection| ledger::late_of(connection, run, source)).await
+    }
+
+    async fn late_at(&self, run: RunId, target: Position) -> Result<Option<LateEvents>, StoreError> {
+        self.query(move |connection| ledger::late_at(connection, run, target)).await
     }
 
     async fn notes(
