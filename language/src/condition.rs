@@ -8,7 +8,7 @@ use regex::Regex;
 use serde::Deserialize;
 use toml::Value;
 
-use crate::json::{Decimal, Document, Kind, Node, Pointer, bytes_of, is_json, is_number};
+use crate::json::{Decimal, Document, Kind, Node, Pointer, bytes_of, is_number};
 use crate::reader::{Reader, Table};
 use crate::reason::Reason;
 
@@ -418,7 +418,7 @@ impl Clause {
 }
 
 fn payload_holds(payload: &Payload, pointer: &Pointer, checks: &[Check]) -> Result<bool, Reason> {
-    if !payload.is_empty() && !is_json(payload.content_type()) {
+    if !payload.is_empty() && !payload.is_json() {
         return Err(Reason::new(format_args!("it is {}, but the rule needs JSON", payload.content_type())));
     }
     field_holds(&mut Document::parse(payload.bytes())?, pointer, checks)

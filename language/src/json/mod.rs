@@ -12,7 +12,7 @@ mod scan;
 mod text;
 mod value_form;
 
-pub use document::{Document, is_json};
+pub use document::Document;
 pub use node::{Member, Node, Place, only, same_key};
 pub use number::{Decimal, is_integer, is_number};
 pub use pointer::{Key, Pointer, PointerError, Segment, path_text};
