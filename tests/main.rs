@@ -48,6 +48,8 @@ mod laws;
 mod ledger_history;
 #[cfg(all(feature = "cli", feature = "jq", feature = "schema", unix))]
 mod map;
+#[cfg(all(feature = "cli", feature = "jq", feature = "sqlite", feature = "file", unix))]
+mod media_types;
 #[cfg(any(feature = "sqlite", feature = "file"))]
 mod memory;
 mod merges;
@@ -60,6 +62,8 @@ mod postgres;
 mod postgres_child;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod project;
+#[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
+mod projects_in_one_database;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod quarantine;
 #[cfg(all(feature = "sqlite", feature = "file"))]
