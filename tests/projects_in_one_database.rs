@@ -55,7 +55,7 @@ fn project(database: &Path, more: &str, stream: &str) -> Project {
     let project = Project::new(&format!(
         "[source]\nstore = \"file\"\npath = \"events.ndjson\"\n\n[target]\nstore = \"sqlite\"\npath = \"out.db\"\n\n\
          [read_models]\nstore = \"sqlite\"\npath = {:?}\n{more}\n\n\
-         [schedule.nightly]\ncron = \"* * * * *\"\nrebuild = \"all\"\n",
+         [schedule.yearly]\ncron = \"0 0 1 1 *\"\nrebuild = \"all\"\n",
         database.to_str().unwrap()
     ));
     project.write("events.ndjson", log(stream, &["Ada"]));
@@ -122,6 +122,9 @@ fn another_project_changes_nothing_whatever_it_is_asked_for() {
     {
         refused("rebuild", arguments);
     }
+    // As if it had been there for long, and never been run.
+    let missed = r#"{"yearly":{"times":"0 0 1 1 * UTC","since":"2020-01-01T00:00:00Z","done":null}}"#;
+    second.write(".eventlift/schedules.json", missed);
     refused("serve", &["--once"]);
     // Looking is free.
     assert_eq!(second.run("status", [] as [&str; 0]).code, Some(0));
