@@ -37,6 +37,8 @@ pub const FILE_NAME: &str = "eventlift.toml";
 pub struct Project {
     /// The folder of `eventlift.toml`.
     pub folder: PathBuf,
+    /// What it is called among the projects that keep read models in one database; none where it goes by a number.
+    pub name: Option<String>,
     /// Where events are read from.
     pub source: StoreConfig,
     /// Where events are written to; none in a project that only builds read models from the source.
@@ -185,6 +187,16 @@ impl Project {
         let store = |section: &str, table: toml::Table| {
             StoreConfig::from_table(table, folder).map_err(|invalid| invalid_store(section, invalid))
         };
+        let mut read_models_section = written.read_models;
+        let name = read_models_section.as_mut().and_then(|table| table.remove("project"));
+        let name = name.map(|name| match name {
+            toml::Value::String(name) if !name.trim().is_empty() => Ok(name),
+            _ => Err(ConfigError {
+                line: line_of(text, &["read_models", "project"]),
+                ..ConfigError::new(&path, "[read_models] project is no name")
+                    .hint("it is what the project is called among those in one database: project = \"shop\"")
+            }),
+        });
         let read_models = |table: toml::Table| {
             ReadModelConfig::from_table(table, folder).map_err(|invalid| invalid_store("read_models", invalid))
         };
@@ -211,9 +223,10 @@ impl Project {
         }
         Ok(Self {
             folder: folder.to_owned(),
+            name: name.transpose()?,
             source,
             target,
-            read_models: written.read_models.map(read_models).transpose()?,
+            read_models: read_models_section.map(read_models).transpose()?,
             policies,
             quarantine: written.quarantine.limits(),
             names_transformers: written.transformers.folder.is_some(),

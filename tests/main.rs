@@ -53,6 +53,8 @@ mod map;
 #[cfg(any(feature = "sqlite", feature = "file"))]
 #[cfg(all(feature = "sqlite", feature = "file", feature = "cli", feature = "jq", feature = "schema"))]
 mod mapped;
+#[cfg(all(feature = "cli", feature = "jq", feature = "sqlite", feature = "file", unix))]
+mod media_types;
 mod memory;
 mod merges;
 mod position_map;
@@ -64,6 +66,8 @@ mod postgres;
 mod postgres_child;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod project;
+#[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
+mod projects_in_one_database;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod quarantine;
 #[cfg(all(feature = "sqlite", feature = "file"))]

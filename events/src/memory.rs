@@ -184,7 +184,7 @@ impl Shared {
         if self.limits.values_only {
             for payload in [&mut event.data, &mut event.metadata] {
                 if payload.is_json() {
-                    *payload = Payload::json(without_white_space(payload.bytes()));
+                    *payload = Payload::new(without_white_space(payload.bytes()), payload.content_type().clone());
                 }
             }
         }

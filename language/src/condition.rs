@@ -9,7 +9,7 @@ use eventlift_events::{ContentType, Event, Payload, StreamName, Timestamp};
 use regex::Regex;
 use serde::Deserialize;
 
-use crate::json::{Decimal, Document, Kind, Node, Pointer, bytes_of, is_json, is_number};
+use crate::json::{Decimal, Document, Kind, Node, Pointer, bytes_of, is_number};
 use crate::literal::Literal;
 use crate::reader::{Reader, Table};
 use crate::reason::Reason;
@@ -484,7 +484,7 @@ impl Clause {
 }
 
 fn payload_holds(payload: &Payload, pointer: &Pointer, checks: &[Check]) -> Result<bool, Reason> {
-    if !payload.is_empty() && !is_json(payload.content_type()) {
+    if !payload.is_empty() && !payload.is_json() {
         return Err(Reason::new(format_args!("it is {}, but the rule needs JSON", payload.content_type())));
     }
     field_holds(&mut Document::parse(payload.bytes())?, pointer, checks)

@@ -19,6 +19,7 @@ mod jobs;
 mod map;
 mod migrate;
 mod output;
+mod ownership;
 mod plan;
 mod progress_line;
 mod quarantine;

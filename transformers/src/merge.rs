@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use eventlift_events::{Event, EventId, EventType, Payload, Position, SchemaVersion, StreamName, Timestamp};
+use eventlift_events::{
+    ContentType, Event, EventId, EventType, Payload, Position, SchemaVersion, StreamName, Timestamp,
+};
 use eventlift_language::Reason;
 use eventlift_language::json::{Document, Node, Place as JsonPlace, Pointer, encode};
 use serde::{Deserialize, Serialize};
@@ -72,6 +74,9 @@ struct Window {
     id: String,
     stream: String,
     metadata: String,
+    /// What the metadata is labelled; windows that were opened by older versions have none.
+    #[serde(default)]
+    metadata_type: Option<String>,
     attributes: Vec<u8>,
     first_at: Timestamp,
     last_at: Timestamp,
@@ -89,6 +94,7 @@ impl Window {
             id: event.id.to_string(),
             stream: event.stream.to_string(),
             metadata: metadata.map_err(|_| Reason::new("its metadata is not UTF-8"))?,
+            metadata_type: Some(event.metadata.content_type().as_str().to_owned()),
             attributes: event.attributes.to_vec(),
             first_at: event.recorded_at,
             last_at: event.recorded_at,
@@ -148,7 +154,11 @@ impl Merge {
 
     fn close(&self, window: Window) -> Result<Merged, Reason> {
         let data = self.data_of(&window)?;
-        let metadata = if window.metadata.is_empty() { Payload::empty() } else { Payload::json(window.metadata) };
+        let metadata_type = window.metadata_type.map_or(ContentType::Json, ContentType::parse);
+        let metadata = match window.metadata.is_empty() {
+            true => Payload::empty(),
+            false => Payload::new(window.metadata, metadata_type),
+        };
         let event = Event {
             id: EventId::text(window.id).map_err(Reason::new)?,
             stream: StreamName::new(window.stream).map_err(Reason::new)?,

@@ -180,7 +180,7 @@ impl Upcaster {
             let new = function(serde_json::from_slice(event.data.bytes())?)?;
             let text = serde_json::to_vec(&new)
                 .map_err(|error| Reason::new(format_args!("the result can't be written as JSON: {error}")))?;
-            event.data = Payload::json(text);
+            event.data = Payload::new(text, event.data.content_type().clone());
             Ok(event)
         })
     }

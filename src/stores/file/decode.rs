@@ -394,7 +394,7 @@ impl<'m> Decoder<'m> {
         raw: &RawValue,
         content_type: ContentType,
     ) -> Result<Payload, LineError> {
-        if holds_json(&content_type) {
+        if content_type.is_json() {
             return Ok(Payload::new(chunk.as_bytes().slice_ref(raw.get().as_bytes()), content_type));
         }
         if raw.get() == "null" {
@@ -531,13 +531,6 @@ fn kind(raw: &RawValue) -> &'static str {
 
 fn is_no_source(value: &RawValue) -> bool {
     value.get().strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) == Some(NO_SOURCE)
-}
-
-/// Whether data of this type stands in a line as a JSON value; anything else stands there as a text or as base64.
-pub(super) fn holds_json(content_type: &ContentType) -> bool {
-    let ContentType::Other(media_type) = content_type else { return *content_type == ContentType::Json };
-    let essence = media_type.split(';').next().unwrap_or(media_type).trim_end().to_ascii_lowercase();
-    essence.ends_with("/json") || essence.ends_with("+json")
 }
 
 /// Writes `"name":`.

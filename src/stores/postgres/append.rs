@@ -319,7 +319,7 @@ impl Appender {
                 && payload.is_json()
                 && !payload.is_empty()
                 && std::str::from_utf8(payload.bytes()).is_ok()
-                && !encode::is_valid_json(payload.bytes())
+                && !payload.holds_json()
         };
         events
             .iter()

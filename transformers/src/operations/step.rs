@@ -1,7 +1,7 @@
 //! A list of operations, compiled and applied.
 
 use eventlift_events::{Event, Payload};
-use eventlift_language::json::{Document, is_json};
+use eventlift_language::json::Document;
 use eventlift_language::{CompiledCondition, Reason, Subject};
 
 use crate::operations::effects::Known;
@@ -91,7 +91,7 @@ impl Operations {
         if self.steps.is_empty() {
             return Ok(payload.clone());
         }
-        if !payload.is_empty() && !is_json(payload.content_type()) {
+        if !payload.is_empty() && !payload.is_json() {
             return Err(Reason::new(format_args!("it is {}, but the rule needs JSON", payload.content_type())));
         }
         let mut document = Document::parse(payload.bytes())?;
