@@ -33,6 +33,8 @@ mod fold;
 mod fold_kill;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod following;
+#[cfg(all(feature = "file", feature = "jq", feature = "schema", feature = "sqlite"))]
+mod fuzz;
 mod gate;
 #[cfg(all(feature = "sqlite", feature = "file"))]
 mod going_on;

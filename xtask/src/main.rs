@@ -7,6 +7,7 @@ mod bench_postgres;
 mod bench_rebuild;
 mod bench_trust;
 mod event_log;
+mod fuzz;
 mod kill;
 mod payment_log;
 mod postgres;
@@ -20,6 +21,7 @@ use std::process::ExitCode;
 const USAGE: &str = "usage: cargo xtask COMMAND
 
   test              install what tests need, and run them all
+  fuzz [MINUTES]    made inputs on every target of tests/fuzz, with how many each got; what fails is kept (default 1)
   kill [TIMES]      runs killed, and their servers crashed, at random instants; every target must end the same (default 200)
   bench [EVENTS]    speed and memory against sqlite3's own copy, ratios in one run (default 1,000,000); then `bench rebuild`
   bench rebuild     read models against one statement of SQL, against upserts, and with many keys
@@ -42,6 +44,11 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match arguments[..] {
         ["test"] => test::test(),
+        ["fuzz"] => fuzz::fuzz(1),
+        ["fuzz", minutes] => match minutes.parse() {
+            Ok(minutes) => fuzz::fuzz(minutes),
+            Err(_) => Err(format!("{minutes} is no number of minutes")),
+        },
         ["kill"] => kill::kill(200),
         ["kill", times] => match times.parse() {
             Ok(times) => kill::kill(times),
