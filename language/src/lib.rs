@@ -19,6 +19,7 @@ mod given;
 #[cfg(feature = "jq")]
 pub mod jq;
 pub mod json;
+mod numeric;
 pub mod problem;
 mod reader;
 mod reason;
@@ -31,6 +32,7 @@ pub use fingerprint::Fingerprint;
 pub use given::Given;
 #[cfg(feature = "jq")]
 pub use jq::JqLimits;
+pub use numeric::{InvalidNumeric, Numeric};
 pub use problem::{Place, Problem};
 pub use reader::{Reader, Table, Value};
 pub use reason::Reason;

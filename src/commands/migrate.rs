@@ -171,7 +171,7 @@ impl Work<'_> {
     async fn attempt(&self, heartbeat: Heartbeat) -> Result<MigrateReport, CommandError> {
         let migration = self.open().await?;
         heartbeat.begun();
-        refuse_after_cut_over(migration.target()).await?;
+        refuse_after_cut_over(migration.target(), migration.target().identity()).await?;
         let start = migration.starting_point().await?;
         let first_start = *self.start.get_or_init(|| start);
         let done_before = first_start.counts();

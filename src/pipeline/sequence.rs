@@ -14,6 +14,7 @@ use eventlift_transformers::{Merged, Reason, Registry, Shape, StatefulTransforme
 
 use super::error::{PipelineError, Refusal};
 use super::onto::Beginning;
+use super::overlooked::Overlooked;
 use super::quarantine::Holding;
 use super::state::StreamState;
 use super::transform::{LiftedBatch, Origin, Origins};
@@ -54,6 +55,8 @@ pub(super) struct Sequencer {
     committed: Option<Checkpoint>,
     /// What waits in quarantine, and what was given up.
     holding: Holding,
+    /// What fails and ends nothing, in a rehearsal.
+    overlooked: Option<Overlooked>,
 }
 
 /// The events that took the place of one source event.
@@ -115,6 +118,7 @@ impl Sequencer {
             origins: None,
             committed: checkpoint,
             holding: Holding::default(),
+            overlooked: None,
         })
     }
 
@@ -143,6 +147,11 @@ impl Sequencer {
         Self { holding, ..self }
     }
 
+    /// The same, going on behind what fails as if it were not there, in a rehearsal. What goes to quarantine does so.
+    pub(super) fn overlooking(self, overlooked: Option<Overlooked>) -> Self {
+        Self { overlooked, ..self }
+    }
+
     /// What is in quarantine.
     pub(super) fn held(&self) -> &Holding {
         &self.holding
@@ -154,7 +163,7 @@ impl Sequencer {
 
     /// Whether batches must come with their origins.
     pub(super) fn origins(&self) -> Origins {
-        if self.holding.needs_sources() {
+        if self.holding.needs_sources() || self.overlooked.is_some() {
             return Origins::WithSources;
         }
         if self.is_one_to_one() { Origins::Implied } else { Origins::Kept }
@@ -220,12 +229,21 @@ impl Sequencer {
         if let Some(source) = &group.source
             && self.holding.holds(&source.stream)
         {
+            if let (Some(failed), Some(overlooked)) = (&group.failed, &self.overlooked) {
+                overlooked.add(failed);
+            }
             return Ok(self.holding.wait(source).map(|()| false));
         }
         let failed = match group.failed.take() {
             Some(failed) => Some(failed),
             None => self.apply_rules(group, store).await?.err(),
         };
+        if let (Some(failed), Some(overlooked)) = (&failed, &self.overlooked) {
+            overlooked.add(failed);
+            if !self.holding.opens() {
+                return Ok(Ok(false));
+            }
+        }
         Ok(match (failed, &group.source) {
             (None, _) => Ok(true),
             (Some(error), Some(source)) => self.holding.open(source, error).map(|()| false),

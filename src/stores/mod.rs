@@ -24,6 +24,7 @@ pub(crate) mod local_file;
 mod password;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+mod prospect;
 #[cfg(feature = "sqlite")]
 mod refusal;
 #[cfg(feature = "sqlite")]
@@ -39,3 +40,4 @@ pub use checkpoint_table::{CheckpointChange, CheckpointDatabase, CheckpointRow, 
 pub use configured::{InvalidStore, KINDS, KeptAs, READ_MODEL_KINDS, ReadModelConfig, StoreConfig};
 #[cfg(any(feature = "sqlite", feature = "file"))]
 pub use fitness::Room;
+pub use prospect::Prospect;

@@ -40,6 +40,7 @@ mod cut;
 mod decode;
 mod encode;
 mod mapping;
+mod prospect;
 mod reader;
 mod sidecar;
 mod writer;

@@ -12,6 +12,7 @@ mod config;
 mod fence;
 mod layout;
 mod passing;
+mod prospect;
 mod read_models;
 mod reader;
 mod removal;

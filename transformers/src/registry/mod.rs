@@ -8,6 +8,6 @@ mod proofs;
 mod towards;
 
 pub use builder::{RegistryBuilder, RegistryErrors};
-pub use coverage::{Coverage, Outcome, Step};
+pub use coverage::{Coverage, MergedInto, Outcome, Step};
 pub use inverse::{NoWayBack, NotInvertible};
 pub use lift::{Lift, Registry, RuleText, Uncovered};
