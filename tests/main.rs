@@ -51,6 +51,8 @@ mod map;
 #[cfg(any(feature = "sqlite", feature = "file"))]
 mod memory;
 mod merges;
+#[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
+mod planned;
 mod position_map;
 #[cfg(all(feature = "postgres", feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod postgres;

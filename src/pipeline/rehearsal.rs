@@ -166,7 +166,7 @@ struct Written {
     types: BTreeMap<(EventType, SchemaVersion), u64>,
     bytes: u64,
     first: Vec<Event>,
-    /// The bytes of the batches that `first` came from, which it holds in memory.
+    /// The bytes of those.
     kept_bytes: usize,
     refused: Option<RefusedEvents>,
 }
@@ -209,7 +209,8 @@ impl Written {
         self.bytes += (event.data.len() + event.metadata.len()) as u64;
         if self.first.len() < keep && self.kept_bytes < KEPT_BYTES {
             self.kept_bytes += event.size();
-            self.first.push(event.clone());
+            // Alone: an event of a batch holds all of the batch's memory.
+            self.first.push(event.detached());
         }
     }
 

@@ -17,6 +17,7 @@ mod in_place;
 #[cfg(all(feature = "kurrentdb", feature = "jq", feature = "schema"))]
 mod kurrentdb;
 mod live;
+mod planned;
 mod proxy;
 mod quarantine;
 mod read_models;

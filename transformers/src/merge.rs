@@ -263,13 +263,11 @@ impl Merge {
 /// What a field that runs along comes to with one value more; none where it stays what it is.
 fn running(take: Take, held: Option<&str>, value: &str) -> Result<Option<String>, Reason> {
     if take == Take::Sum {
-        let number: Numeric = value.parse().map_err(|error: InvalidNumeric| Reason::new(error))?;
+        let number = exact(value)?;
         let Some(held) = held else { return Ok(Some(number.to_string())) };
-        let sum: Numeric = held.parse().map_err(|error: InvalidNumeric| Reason::new(error))?;
-        let added = sum.checked_add(number).ok_or_else(|| {
-            Reason::new(format_args!("{held} + {number} takes more than the 38 digits of an exact number"))
-        })?;
-        return Ok(Some(added.to_string()));
+        let sum = exact(held)?.checked_add(number);
+        let sum = sum.ok_or_else(|| Reason::new("the sum takes more than the 38 digits of an exact number"))?;
+        return Ok(Some(sum.to_string()));
     }
     let value_is = Ordered::of(value)?;
     let Some(held) = held else { return Ok(Some(value.to_owned())) };
@@ -278,6 +276,13 @@ fn running(take: Take, held: Option<&str>, value: &str) -> Result<Option<String>
     })?;
     let replaces = if take == Take::Min { Ordering::Less } else { Ordering::Greater };
     Ok((order == replaces).then(|| value.to_owned()))
+}
+
+fn exact(value: &str) -> Result<Numeric, Reason> {
+    value.parse().map_err(|error| match error {
+        InvalidNumeric::Text(_) => Reason::new("it is not a number"),
+        InvalidNumeric::TooLong(_) => Reason::new("it has more than the 38 digits of an exact number"),
+    })
 }
 
 /// A value that has an order among its like.

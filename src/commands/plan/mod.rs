@@ -23,6 +23,7 @@ use self::report::{
     TargetKeeps, TargetTypeLine,
 };
 use super::arguments::PlanArguments;
+use super::checks::refuse_unknown;
 use super::cutover::refuse_after_cut_over;
 use super::error::{CommandError, ExitCode};
 use super::event_view::EventView;
@@ -32,10 +33,11 @@ use super::progress_line::ProgressLine;
 use super::read_models::projections;
 use super::rules::registry;
 use super::verify::ByValueView;
+use crate::checks::{CheckResult, Checks, EventLooks, Surveyed, Verdict, When};
 use crate::config::{FILE_NAME, Project};
 use crate::pipeline::{
     ByValue, FailedEvents, MigrationOptions, Part, Rehearsal, Rehearsing, StartingPoint, Stop, Survey, SurveyOptions,
-    last_that_fills, survey,
+    last_that_fills,
 };
 use crate::rebuild::{Touched, touched};
 use crate::stores::{KeptAs, Prospect, StoreConfig};
@@ -47,6 +49,7 @@ const CUTS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
 pub(super) async fn plan(arguments: &PlanArguments, format: Format) -> Result<PlanReport, CommandError> {
     let project = Project::load(&arguments.project.project)?;
     let registry = Arc::new(registry(&project)?);
+    refuse_unknown(&project, &arguments.skip_check)?;
     let source = project.source.reader().await?;
     let planning = Planning { arguments, format, project: &project, registry, source, stop: stop_on_signals() };
     planning.report().await
@@ -78,13 +81,16 @@ impl Planning<'_> {
         let target = self.target(&mut obstacles).await;
         let begun = self.begin(target, &mut obstacles).await?;
 
-        let found = self.survey(begun.start).await?;
+        let (found, looks) = self.survey(begun.start).await?;
         // Before anything else reads it, since every read counts.
         let left_out = source.left_out();
         obstacles.proof(&found, &source_name, policies);
         if found.complete && found.events() == 0 && begun.run.is_none() && self.scope() != Scope::All {
             let scope = self.arguments.scope.to_string();
             obstacles.refusal(CommandError::NothingInScope { source_name: source_name.clone(), scope });
+        }
+        if begun.start.is_first_event() && obstacles.is_empty() && found.complete {
+            self.check_before(Surveyed { survey: found.clone(), looks }, &mut obstacles).await?;
         }
         let read_models = self.read_models(&found, &mut obstacles)?;
         let reverse = self.way_back(&mut obstacles);
@@ -209,7 +215,8 @@ impl Planning<'_> {
         Ok(Beginning { rehearsing, start, run: None })
     }
 
-    async fn survey(&self, start: StartingPoint) -> Result<Survey, CommandError> {
+    /// What the source holds, and what the checks before a migration saw of it.
+    async fn survey(&self, start: StartingPoint) -> Result<(Survey, Option<EventLooks>), CommandError> {
         let options = SurveyOptions {
             scope: self.scope(),
             after: start.source(),
@@ -219,9 +226,38 @@ impl Planning<'_> {
             gaps_are_found_later: false,
         };
         let mut line = ProgressLine::new(self.format, "surveying", None, 0);
-        let found = survey(&*self.source, &self.registry, &options, &self.stop, |read| line.set(read)).await;
+        let found = self.checks().survey(&*self.source, &options, |read| line.set(read)).await;
         line.end();
-        Ok(found?)
+        let Surveyed { survey, looks } = found?;
+        Ok((survey, looks))
+    }
+
+    fn checks(&self) -> Checks<'_> {
+        Checks {
+            settings: &self.project.checks,
+            policies: self.project.policies,
+            scope: self.scope(),
+            source: &self.project.source,
+            target: self.project.target.as_ref(),
+            read_models: self.project.read_models.as_ref(),
+            registry: Arc::clone(&self.registry),
+            skip: &self.arguments.skip_check,
+            stop: &self.stop,
+        }
+    }
+
+    /// Makes the checks that a migration begins with; those that fail are obstacles.
+    async fn check_before(&self, surveyed: Surveyed, obstacles: &mut Obstacles) -> Result<(), CommandError> {
+        let surveyed = self.source.is_rereadable().then_some(surveyed);
+        let report = self.checks().run(When::Before, surveyed).await?;
+        for CheckResult { name, message, hint, .. } in
+            report.results.iter().filter(|result| result.verdict == Verdict::Fail)
+        {
+            let message = message.iter().map(|message| format!(": {message}")).collect::<String>();
+            let hint = hint.iter().map(|hint| format!("; {hint}")).collect::<String>();
+            obstacles.add(format!("the check {name} fails{message}{hint}"), ExitCode::Refused);
+        }
+        Ok(())
     }
 
     async fn rehearse(&self, begun: &Beginning, found: &Survey) -> Result<Rehearsal, CommandError> {
@@ -245,7 +281,7 @@ impl Planning<'_> {
         let events = found.events();
         let mut note = format!(
             "this is about the first {events} events: other types, rules that fail, and events that the target can't hold, \
-             may come behind them, and whether ids are unique and revisions have gaps was not looked at"
+             may come behind them; whether ids are unique and revisions have gaps was not looked at, and no check was made"
         );
         if self.registry.stateful().iter().any(|rule| rule.keeps_back()) {
             note.push_str("; merges are closed where they end");

@@ -16,6 +16,10 @@ impl Obstacles {
         self.found.push((text.into(), code));
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
     pub(super) fn refusal(&mut self, error: impl Into<CommandError>) {
         let error = error.into();
         self.add(error.to_string(), error.exit_code());

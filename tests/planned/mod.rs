@@ -1,0 +1,4 @@
+//! What `plan` says is what `migrate` then does.
+
+mod laws;
+pub(crate) mod scene;
