@@ -26,7 +26,7 @@ impl Overlay {
         Ok(Self { above: LedgerDatabase::temporary()?, beneath })
     }
 
-    /// Keeps a run's progress above, but for its position map, which nobody asks for.
+    /// Keeps a run's progress above.
     pub(super) fn commit(&self, progress: &Progress) -> Result<(), StoreError> {
         let state = progress.state.iter();
         let state =
@@ -35,7 +35,7 @@ impl Overlay {
             run: progress.run,
             checkpoint: progress.checkpoint,
             state: state.collect(),
-            positions: Vec::new(),
+            positions: progress.positions.clone(),
             notes: kept_notes(&progress.notes),
             origins: Vec::new(),
         })
@@ -116,10 +116,16 @@ impl CheckpointStore for Overlay {
     }
 
     async fn position_at(&self, run: RunId, source: Position) -> Result<Option<PositionRange>, StoreError> {
-        match &self.beneath {
-            Some(beneath) => beneath.position_at(run, source).await,
-            None => Ok(None),
-        }
+        let above = self.above.position_at(run, source).await?;
+        let beneath = match &self.beneath {
+            Some(beneath) => beneath.position_at(run, source).await?,
+            None => None,
+        };
+        // A range that has grown stands above as well.
+        Ok(match (above, beneath) {
+            (Some(above), Some(beneath)) if beneath.source > above.source => Some(beneath),
+            (above, beneath) => above.or(beneath),
+        })
     }
 
     async fn notes(
