@@ -37,6 +37,7 @@ mod serve;
 mod stand_by;
 mod status;
 mod throttle;
+mod took;
 mod verify;
 
 pub use arguments::{Arguments, Command, MapCommand, RunsCommand};

@@ -24,6 +24,7 @@ use super::migration::{Migration, MigrationOptions};
 use super::overlay::Overlay;
 use super::overlooked::{Failures, Overlooked};
 use super::quarantine::Quarantined;
+use super::rule_counts;
 use super::session::SessionStart;
 use super::starting_point::StartingPoint;
 use super::stop::Stop;
@@ -52,6 +53,8 @@ pub struct Rehearsal {
     pub failures: Failures,
     /// What the target can't hold.
     pub refused: Option<RefusedEvents>,
+    /// How many events each rule took, from the run's first start, by name.
+    pub took: BTreeMap<String, u64>,
     /// What would be in quarantine at the end.
     pub quarantined: Quarantined,
     /// What would end the migration wherever it is met, and has ended the rehearsal.
@@ -132,7 +135,8 @@ impl Rehearsing {
             Err(error @ (PipelineError::Source(_) | PipelineError::Target(_))) => return Err(error),
             Err(error) => (reached.counts, reached.quarantined, false, Some(error)),
         };
-        let Written { types, bytes, first, refused, .. } = std::mem::take(&mut *lock(&written));
+        let Written { types, bytes, first, refused, took, run, .. } = std::mem::take(&mut *lock(&written));
+        let took = rule_counts::rules_took_with(self.target.ledger.as_deref(), run, took).await;
         Ok(Rehearsal {
             before,
             counts,
@@ -142,6 +146,7 @@ impl Rehearsing {
             first,
             failures: overlooked.failures(),
             refused,
+            took: took.map_err(PipelineError::Target)?,
             quarantined,
             stopped,
         })
@@ -169,6 +174,9 @@ struct Written {
     /// The bytes of those.
     kept_bytes: usize,
     refused: Option<RefusedEvents>,
+    /// How many events rules took in order.
+    took: Option<BTreeMap<String, u64>>,
+    run: Option<RunId>,
 }
 
 fn lock(written: &Mutex<Written>) -> MutexGuard<'_, Written> {
@@ -255,6 +263,12 @@ impl EventWriter for Stage {
                 written.refuse(met.unwrap_or(event.position), error);
             }
         }
+        if let Some(progress) = progress {
+            let mut written = lock(&self.written);
+            for note in progress.notes.iter().filter(|note| note.book == rule_counts::BOOK) {
+                written.took = note.value.as_deref().map(rule_counts::read).transpose()?;
+            }
+        }
         self.last = events.last().map(|event| event.position).or(self.last);
         progress.map_or(Ok(()), |progress| self.ledger.commit(progress))
     }
@@ -279,6 +293,7 @@ impl CheckpointStore for Stage {
     }
 
     async fn record_run(&mut self, run: &RunRecord) -> Result<(), StoreError> {
+        lock(&self.written).run = Some(run.id);
         self.ledger.record_run(run).await
     }
 

@@ -16,6 +16,7 @@ use super::error::{PipelineError, Refusal};
 use super::onto::Beginning;
 use super::overlooked::Overlooked;
 use super::quarantine::Holding;
+use super::rule_counts::{self, RuleCounts};
 use super::state::StreamState;
 use super::transform::{LiftedBatch, Origin, Origins};
 use super::windows;
@@ -57,6 +58,8 @@ pub(super) struct Sequencer {
     holding: Holding,
     /// What fails and ends nothing, in a rehearsal.
     overlooked: Option<Overlooked>,
+    /// How many events each rule took.
+    took: RuleCounts,
 }
 
 /// The events that took the place of one source event.
@@ -119,6 +122,10 @@ impl Sequencer {
             committed: checkpoint,
             holding: Holding::default(),
             overlooked: None,
+            took: match checkpoint {
+                Some(_) => RuleCounts::load(store, run).await.map_err(PipelineError::Target)?,
+                None => RuleCounts::default(),
+            },
         })
     }
 
@@ -183,6 +190,7 @@ impl Sequencer {
         target: Option<&dyn EventWriter>,
         events: &mut Vec<Event>,
     ) -> Result<Option<PipelineError>, PipelineError> {
+        self.took.add(&self.registry, &batch.took);
         if self.is_one_to_one() && batch.failures.is_empty() && !self.holding.is_uneven() {
             return self.number_one_to_one(batch, events);
         }
@@ -260,6 +268,7 @@ impl Sequencer {
         store: &dyn CheckpointStore,
         events: &mut Vec<Event>,
     ) -> Result<(usize, Option<PipelineError>), PipelineError> {
+        self.took.add(&self.registry, &batch.took);
         let (groups, _) = group(batch);
         self.load_state(&groups, store).await?;
         let mut kept = Vec::with_capacity(groups.len());
@@ -461,7 +470,13 @@ impl Sequencer {
     ) -> Result<Result<(), PipelineError>, PipelineError> {
         let registry = Arc::clone(&self.registry);
         let (mut changes, mut windows_changed) = (Vec::new(), Vec::new());
+        let mut taken = Vec::new();
         for rule in registry.stateful() {
+            // One that only closes a window is none that the rule took.
+            let takes = |event: &Event| !rule.keeps_back() || rule.makes_of(&event.event_type, event.version).is_some();
+            if group.events.iter().any(|event| observes(&**rule, event) && takes(event)) {
+                taken.push(rule);
+            }
             if group.events.iter().any(|event| observes(&**rule, event)) {
                 let key = state_key(&**rule, &group.origin.stream);
                 // An earlier rule may have made it an event that this one observes.
@@ -482,6 +497,7 @@ impl Sequencer {
         for (key, value) in changes {
             self.state.set(&key, value);
         }
+        taken.into_iter().for_each(|rule| self.took.count(rule.name(), 1));
         for (rule, window, origin, opened) in windows_changed {
             self.window_changed(&*rule, &window, &origin, opened)?;
         }
@@ -788,7 +804,13 @@ impl Sequencer {
             checkpoint,
             state: self.state.changes(),
             positions: self.ranges.clone(),
-            notes: self.notes.iter().map(note_change).chain(self.holding.notes()).collect(),
+            notes: self
+                .notes
+                .iter()
+                .map(note_change)
+                .chain(self.holding.notes())
+                .chain(self.took.note(rule_counts::IN_ORDER))
+                .collect(),
             origins: self.origins.clone().unwrap_or_default(),
         })
     }
@@ -803,6 +825,7 @@ impl Sequencer {
             origins.clear();
         }
         self.holding.committed();
+        self.took.committed();
     }
 }
 

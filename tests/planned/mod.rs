@@ -2,3 +2,4 @@
 
 mod laws;
 pub(crate) mod scene;
+mod silent;

@@ -28,7 +28,7 @@ pub use merge::Merge;
 pub use operations::{Keys, Operation, OperationError, Operations};
 pub use registry::{
     Coverage, Lift, MergedInto, NoWayBack, NotInvertible, Outcome, Registry, RegistryBuilder, RegistryErrors, RuleText,
-    Step, Uncovered,
+    Step, Taker, TakesNothing, Took, Uncovered,
 };
 pub use rule::Rule;
 pub use schema::JsonSchema;

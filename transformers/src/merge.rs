@@ -32,6 +32,7 @@ pub struct Merge {
     pub(crate) at_end: AtEnd,
     pub(crate) into: (EventType, SchemaVersion),
     pub(crate) fields: Vec<MergedField>,
+    pub(crate) may_match_nothing: bool,
 }
 
 /// What becomes of windows that are open where the source ends.
@@ -376,6 +377,10 @@ impl StatefulTransformer for Merge {
 
     fn keeps_back(&self) -> bool {
         true
+    }
+
+    fn may_match_nothing(&self) -> bool {
+        self.may_match_nothing
     }
 
     fn makes_of(&self, event_type: &EventType, _: SchemaVersion) -> Option<Schema> {

@@ -89,6 +89,11 @@ pub trait StatefulTransformer: Send + Sync {
         None
     }
 
+    /// Whether it is meant to be so where it takes no event of a store.
+    fn may_match_nothing(&self) -> bool {
+        false
+    }
+
     /// Whether what is kept back is given out where the source ends; otherwise it waits for what is still to come.
     fn ends_with_source(&self) -> bool {
         false

@@ -32,6 +32,7 @@ use super::output::Format;
 use super::progress_line::ProgressLine;
 use super::read_models::projections;
 use super::rules::registry;
+use super::took::{refused, rule_lines, silent};
 use super::verify::ByValueView;
 use crate::checks::{CheckResult, Checks, EventLooks, Surveyed, Verdict, When};
 use crate::config::{FILE_NAME, Project};
@@ -105,6 +106,13 @@ impl Planning<'_> {
         obstacles.under_way(&mut rehearsal, target_name.as_deref().unwrap_or_default(), !quarantines);
         let (loading, target_keeps, by_value_there) = self.of_target(&mut obstacles).await;
 
+        let rules = rule_lines(registry, &rehearsal.took);
+        let mut notes = self.notes(&found);
+        // Where something ends it, nothing is known of what would be taken behind that.
+        if rehearsal.complete && found.complete && rehearsal.counts.read > 0 {
+            notes.extend(silent(&rules));
+            obstacles.add_any(refused(&rules, &self.scope()), ExitCode::Rule);
+        }
         let kept = source.capabilities();
         let mut compared_by_value = by_value(source_name.clone(), [kept.exact_data, kept.exact_metadata]);
         compared_by_value.extend(by_value_there);
@@ -117,7 +125,8 @@ impl Planning<'_> {
             run: begun.run,
             events: found.events(),
             samples: samples(registry, &found, self.arguments.show),
-            notes: self.notes(&found),
+            notes,
+            rules,
             types: found.types.into_iter().map(type_line).collect(),
             quarantined: quarantines.then_some(rehearsal.failures.events()),
             obstacles,
@@ -276,7 +285,7 @@ impl Planning<'_> {
             return vec!["the source can be read once only, so no rule was run".to_owned()];
         }
         if found.complete {
-            return Vec::new();
+            return self.missing_types(found);
         }
         let events = found.events();
         let mut note = format!(
@@ -287,6 +296,13 @@ impl Planning<'_> {
             note.push_str("; merges are closed where they end");
         }
         vec![note]
+    }
+
+    /// The types that were asked for and are not there.
+    fn missing_types(&self, found: &Survey) -> Vec<String> {
+        let Scope::Types(asked) = self.scope() else { return Vec::new() };
+        let missing = asked.iter().filter(|asked| !found.types.iter().any(|covered| covered.event_type == **asked));
+        missing.map(|event_type| format!("--type {event_type}: the source holds no such event")).collect()
     }
 
     /// What of it reaches the read models; one that would not understand it is an obstacle.

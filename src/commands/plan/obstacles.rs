@@ -20,6 +20,10 @@ impl Obstacles {
         self.found.is_empty()
     }
 
+    pub(super) fn add_any(&mut self, text: Option<String>, code: ExitCode) {
+        self.found.extend(text.map(|text| (text, code)));
+    }
+
     pub(super) fn refusal(&mut self, error: impl Into<CommandError>) {
         let error = error.into();
         self.add(error.to_string(), error.exit_code());

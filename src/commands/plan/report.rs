@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::commands::error::ExitCode;
 use crate::commands::event_view::EventView;
+use crate::commands::took::RuleLine;
 use crate::commands::verify::ByValueView;
 use crate::pipeline::quarantine::Quarantined;
 
@@ -57,7 +58,9 @@ pub(in crate::commands) struct PlanReport {
     pub(super) target_keeps: Option<TargetKeeps>,
     /// What `verify` will compare by value, since a store keeps no more of it.
     pub(super) compared_by_value: Vec<ByValueView>,
-    /// What a plan like this one can't know.
+    /// Every rule, with how many events it took.
+    pub(super) rules: Vec<RuleLine>,
+    /// What a plan like this one can't know, and what took nothing.
     pub(super) notes: Vec<String>,
     /// What of it reaches the read models and snapshots.
     pub(super) read_models: Vec<ReadModelLine>,

@@ -12,8 +12,20 @@ use super::merge_test::MergeTest;
 use super::rule::fingerprint;
 use crate::merge::{AtEnd, Merge, MergedField, Take};
 
-const MERGE_KEYS: &[&str] =
-    &["name", "events", "until", "includes", "count", "seconds", "most", "at_end", "into", "data", "test"];
+const MERGE_KEYS: &[&str] = &[
+    "name",
+    "events",
+    "until",
+    "includes",
+    "count",
+    "seconds",
+    "most",
+    "at_end",
+    "into",
+    "data",
+    "may_match_nothing",
+    "test",
+];
 const MOST: usize = 1_000;
 
 /// A field as it is written: one of these, and where it goes.
@@ -53,6 +65,7 @@ pub(super) fn merge<'i>(reader: &mut Reader<'i>, mut table: Table<'i>) -> Option
     let seconds: Option<u64> = reader.get(&mut table, "seconds");
     let most: Option<usize> = reader.get(&mut table, "most");
     let at_end: Option<AtEnd> = reader.get(&mut table, "at_end");
+    let may_match_nothing = reader.get(&mut table, "may_match_nothing").unwrap_or(false);
     let into = table.take("into").and_then(|value| into(reader, value));
     let fields = table.take("data").map(|value| fields(reader, value)).unwrap_or_default();
     reader.finish(table, "[[merge]]", MERGE_KEYS);
@@ -100,6 +113,7 @@ pub(super) fn merge<'i>(reader: &mut Reader<'i>, mut table: Table<'i>) -> Option
         at_end: at_end.unwrap_or_default(),
         into: into?,
         fields,
+        may_match_nothing,
     };
     Some(DefinedMerge { merge: Arc::new(merge), place, tests })
 }
