@@ -59,6 +59,8 @@ mod mapped;
 mod media_types;
 mod memory;
 mod merges;
+#[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
+mod planned;
 mod position_map;
 #[cfg(all(feature = "postgres", feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod postgres;

@@ -56,6 +56,7 @@ mod error;
 mod event;
 pub mod faults;
 mod fence;
+mod fitness;
 mod memory;
 mod payload;
 mod position;
@@ -76,6 +77,7 @@ pub use checkpoint::{
 pub use error::{StoreError, StoreErrorKind};
 pub use event::{Event, EventId, EventType, SchemaVersion};
 pub use fence::{Fence, FenceNotice};
+pub use fitness::Fitness;
 pub use memory::{MemoryLimits, MemoryReader, MemoryStore, MemoryWriter};
 pub use payload::{ContentType, Payload};
 pub use position::{InvalidPosition, Position};

@@ -21,6 +21,7 @@ mod given;
 pub mod jq;
 pub mod json;
 mod literal;
+mod numeric;
 pub mod problem;
 mod reader;
 mod reason;
@@ -35,6 +36,7 @@ pub use given::Given;
 #[cfg(feature = "jq")]
 pub use jq::JqLimits;
 pub use literal::Literal;
+pub use numeric::{InvalidNumeric, Numeric};
 pub use problem::{Place, Problem};
 pub use reader::{Reader, Table, Value};
 pub use reason::Reason;

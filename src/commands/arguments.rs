@@ -588,6 +588,9 @@ pub struct PlanArguments {
     /// Before and after of this many events of each type and version.
     #[arg(long, value_name = "N", default_value = "1")]
     pub show: usize,
+    /// Don't make this check; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub skip_check: Vec<String>,
 }
 
 /// What to do with what is in quarantine.

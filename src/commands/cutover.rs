@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use eventlift_events::{RunId, RunRecord, RunState, Timestamp};
+use eventlift_events::{CheckpointStore, RunId, RunRecord, RunState, StoreIdentity, Timestamp};
 use serde::Serialize;
 
 use super::arguments::CutOverArguments;
@@ -196,14 +196,17 @@ async fn refuse_held(target: &dyn eventlift_events::EventWriter, run: RunId) -> 
 }
 
 /// Refuses to migrate into a target that writers use by now.
-pub(super) async fn refuse_after_cut_over(target: &dyn eventlift_events::EventWriter) -> Result<(), CommandError> {
-    let Some(run) = last_that_fills(target.runs().await?) else { return Ok(()) };
-    let Some(record) = CutOver::of(target, run.id).await? else { return Ok(()) };
+pub(super) async fn refuse_after_cut_over(
+    ledger: &dyn CheckpointStore,
+    target: &StoreIdentity,
+) -> Result<(), CommandError> {
+    let Some(run) = last_that_fills(ledger.runs().await?) else { return Ok(()) };
+    let Some(record) = CutOver::of(ledger, run.id).await? else { return Ok(()) };
     if run.state == RunState::RolledBack || record.writers_use(Timestamp::now()) != WritersUse::Target {
         return Ok(());
     }
     Err(CutOverError::Refused {
-        problem: format!("{} is what writers use since the cut-over", target.identity()),
+        problem: format!("{target} is what writers use since the cut-over"),
         hint: "`eventlift reverse` carries what is written there back to the source".to_owned(),
     }
     .into())

@@ -20,12 +20,13 @@ use super::output::{ErrorView, Format, Report, command};
 use super::progress_line::ProgressLine;
 use super::rebuild::ProjectionLine;
 use super::rules::registry;
+use super::took::{RuleLine, refused, rule_lines, silent};
 use crate::checks::{CheckReport, CheckResult, Checks, Surveyed, Verdict, When, note_of};
 use crate::config::Project;
 use crate::pipeline::quarantine::Quarantined;
 use crate::pipeline::{
     Heartbeat, MayPass, Migration, MigrationOptions, PipelineError, Refusal, SessionStart, StartingPoint, Stop,
-    StopHandle, Survey, SurveyOptions, refuse_unfollowable,
+    StopHandle, Survey, SurveyOptions, refuse_unfollowable, rules_took,
 };
 use crate::stores::StoreConfig;
 
@@ -51,6 +52,10 @@ pub(super) struct MigrateReport {
     /// What came of the checks before it, of a new run, and behind it, where some are configured: those that did not
     /// pass. The ledger keeps all of them.
     checks: Vec<CheckResult>,
+    /// Every rule, with how many events of the run it took; empty where the target keeps no ledger.
+    rules: Vec<RuleLine>,
+    /// Why it is refused, though all is in: rules that redact took nothing.
+    refused: Option<String>,
     /// What became of the run where checks behind it failed.
     #[serde(skip)]
     consequence: Option<Consequence>,
@@ -119,6 +124,7 @@ async fn migrate_project(
     let attempt = |heartbeat| work.attempt(heartbeat);
     let (mut report, retries) = going_on(&project.retry, format, &work.stop, attempt, || work.reach()).await?;
     report.retries = retries;
+    work.count_rules(&mut report).await?;
     if report.state == "done" && !target.is_standard_stream() && project.checks.at(When::After).next().is_some() {
         work.check_behind(&mut report).await?;
     }
@@ -177,7 +183,7 @@ impl Work<'_> {
             refuse_unfollowable(&**migration.source())?;
         }
         heartbeat.begun();
-        refuse_after_cut_over(migration.target()).await?;
+        refuse_after_cut_over(migration.target(), migration.target().identity()).await?;
         let start = migration.starting_point().await?;
         let first_start = *self.start.get_or_init(|| start);
         let done_before = first_start.counts();
@@ -261,6 +267,8 @@ impl Work<'_> {
             seconds: self.begun.elapsed().as_secs_f64(),
             retries: 0,
             checks: self.before.get().map(not_passed).unwrap_or_default(),
+            rules: Vec::new(),
+            refused: None,
             consequence: None,
             handed_over: false,
             read_models,
@@ -309,6 +317,20 @@ impl Work<'_> {
         self.check_before(&checks, Some(surveyed), start).await?;
         // Only one attempt runs at a time, so that there is none yet.
         let _ = self.proof.set(proof);
+        Ok(())
+    }
+
+    /// Says which rules took how many events, once all is in, and refuses where one took nothing that should have.
+    async fn count_rules(&self, report: &mut MigrateReport) -> Result<(), CommandError> {
+        let Some(ledger) = self.target.ledger().await?.filter(|_| report.state == "done") else { return Ok(()) };
+        let Some(run) = crate::pipeline::last_that_fills(ledger.runs().await?) else { return Ok(()) };
+        report.rules = rule_lines(&self.registry, &rules_took(&*ledger, run.id).await?);
+        if report.counts.read > 0 && report.exit_code == ExitCode::Done {
+            report.refused = refused(&report.rules, &self.options.scope);
+            if report.refused.is_some() {
+                report.exit_code = ExitCode::Rule;
+            }
+        }
         Ok(())
     }
 
@@ -484,6 +506,12 @@ impl fmt::Display for MigrateReport {
         }
         if self.handed_over {
             writeln!(f, "handed over: another command asked for the target")?;
+        }
+        if self.counts.read > 0 {
+            silent(&self.rules).iter().try_for_each(|line| writeln!(f, "note: {line}"))?;
+        }
+        if let Some(refused) = &self.refused {
+            writeln!(f, "refused, though all of it is in: {refused}")?;
         }
         if self.quarantined.events > 0 {
             writeln!(f, "{}; `{}` says why", self.quarantined, command("quarantine list", &self.project))?;

@@ -39,6 +39,7 @@ mod shell;
 mod stand_by;
 mod status;
 mod throttle;
+mod took;
 mod verify;
 
 pub use arguments::{Arguments, Command, MapCommand, RunsCommand};

@@ -16,6 +16,7 @@ use super::append::{Appended, Gathered, append_once, refuse_attributes};
 use super::error::{PipelineError, Refusal};
 use super::fingerprint::Fingerprint;
 use super::onto::{Beginning, Onto, fills_the_store};
+use super::overlooked::Overlooked;
 use super::policy::{FailedEvents, Policies, Revisions};
 use super::progress::Progress;
 use super::quarantine::{Holding, QuarantineLimits, Quarantined, has_failures};
@@ -128,6 +129,8 @@ pub struct Migration {
     start: SessionStart,
     /// The record as it was written last, and the session within it.
     recorded: Option<(RunRecord, Session)>,
+    /// What fails and ends nothing, in a rehearsal.
+    overlooked: Option<Overlooked>,
 }
 
 /// The run to go on with.
@@ -163,6 +166,7 @@ impl Migration {
             found_end: OnceLock::new(),
             start: SessionStart::now("migrate"),
             recorded: None,
+            overlooked: None,
         }
     }
 
@@ -175,6 +179,11 @@ impl Migration {
     /// session.
     pub fn started(self, start: SessionStart) -> Self {
         Self { start, ..self }
+    }
+
+    /// The same, as a rehearsal: it goes on behind what fails as if that were not there.
+    pub(super) fn overlooking(self, overlooked: Overlooked) -> Self {
+        Self { overlooked: Some(overlooked), ..self }
     }
 
     /// The same, no faster than that.
@@ -337,6 +346,7 @@ impl Migration {
         let mut sequencer = sequencer
             .closing_gaps(self.options.closes_gaps())
             .keeping_origins(self.target.keeps_origins())
+            .overlooking(self.overlooked.clone())
             .holding(holding.map_err(PipelineError::Target)?);
         if self.options.onto.is_some() {
             sequencer.go_on_behind(Beginning::of(record));

@@ -25,6 +25,7 @@ use super::policy::FailedEvents;
 use super::progress::Progress;
 use super::quarantine::{Quarantined, RangeFailures, settle};
 use super::retry::Backoff;
+use super::rule_counts::RuleCounts;
 use super::stop::{Stop, StopHandle};
 use super::throttle::Throttle;
 use super::transform::{LiftedBatch, MOST_WORKERS, Origins, lift_batches};
@@ -384,10 +385,14 @@ impl Loader {
         let mut gathered = Gathered::default();
         let mut failing = Failing { streams: lock(&self.board.failures).of_range(range.index), notes: Vec::new() };
         let mut failed = None;
+        let mut took = RuleCounts::default();
+        let begun = range.done.map(|done| done.to_string()).unwrap_or_default();
+        let took_by = format!("range {:06} behind {begun}", range.index);
         while let Some(batch) = batches.next().await {
             failed = match batch {
                 Ok(batch) => {
                     gathered.count(&batch);
+                    took.add(&self.registry, &batch.took);
                     match batch.failures.is_empty() && failing.streams.is_empty() {
                         true => add(batch, &mut range, &mut gathered.events),
                         false => self.sift(batch, &mut range, &mut gathered.events, &mut failing),
@@ -399,13 +404,16 @@ impl Loader {
                 break;
             }
             if gathered.is_full(transaction_events, &self.throttle) {
+                failing.notes.extend(took.note(&took_by));
                 batches.beside(self.commit(&mut gathered, &range, &failing.notes)).await?;
                 gathered.clear();
                 failing.notes.clear();
+                took.committed();
             }
         }
         // A read that was stopped looks like one that has ended.
         range.is_complete = failed.is_none() && !self.stop.is_asked();
+        failing.notes.extend(took.note(&took_by));
         if range.is_complete || !gathered.events.is_empty() || !failing.notes.is_empty() {
             self.commit(&mut gathered, &range, &failing.notes).await?;
         }

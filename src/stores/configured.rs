@@ -23,6 +23,7 @@ use super::postgres::{
     self, InvalidPostgres, PayloadColumn, PostgresConfig, PostgresFence, PostgresLedger, PostgresReadModelConfig,
     PostgresReadModels, PostgresReader, PostgresWriter,
 };
+use super::prospect::Prospect;
 #[cfg(feature = "sqlite")]
 use super::sqlite::{SqliteConfig, SqliteFence, SqliteReadModels, SqliteReader, SqliteWriter};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
@@ -191,6 +192,21 @@ impl StoreConfig {
             }
             #[cfg(feature = "kurrentdb")]
             Self::Kurrent(config) => Ok(Arc::new(KurrentReader::open(KurrentConfig::clone(config)).await?)),
+        }
+    }
+
+    /// The store as a target, as it is before anything is written to it. Changes nothing, and makes none where there is
+    /// none. Fails where a writer would not open it, as far as that can be told.
+    pub async fn prospect(&self) -> Result<Prospect, StoreError> {
+        match self {
+            #[cfg(feature = "file")]
+            Self::File(config) => config.prospect(),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(config) => config.prospect(),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(config) => config.prospect().await,
+            #[cfg(feature = "kurrentdb")]
+            Self::Kurrent(config) => config.prospect(),
         }
     }
 

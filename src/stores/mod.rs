@@ -27,6 +27,7 @@ pub(crate) mod local_file;
 mod password;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+mod prospect;
 #[cfg(feature = "sqlite")]
 mod refusal;
 #[cfg(feature = "sqlite")]
@@ -50,5 +51,6 @@ pub use counted_from::CountedFrom;
 pub use distinct_ids::{DistinctIds, Ids};
 #[cfg(any(feature = "sqlite", feature = "file"))]
 pub use fitness::Room;
+pub use prospect::Prospect;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use table_reading::{TableColumns, TableGuarantees, TableReading};

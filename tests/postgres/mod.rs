@@ -19,6 +19,7 @@ mod kurrentdb;
 mod live;
 mod mapped;
 mod numbers;
+mod planned;
 mod proxy;
 mod quarantine;
 mod read_models;

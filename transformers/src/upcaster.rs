@@ -7,6 +7,7 @@ use eventlift_language::{Fingerprint, Place, Reason};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::registry::TakesNothing;
 use crate::rule::Matches;
 use crate::transformer::Shape;
 use crate::way_back::Down;
@@ -110,6 +111,7 @@ pub struct Upcaster {
     pub(crate) guard: Option<Guard>,
     pub(crate) body: Body,
     pub(crate) down: Down,
+    pub(crate) takes_nothing: TakesNothing,
 }
 
 impl Upcaster {
@@ -156,6 +158,7 @@ impl Upcaster {
             guard: None,
             body: body(function),
             down: Down::not_said(),
+            takes_nothing: TakesNothing::default(),
         }
     }
 

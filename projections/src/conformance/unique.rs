@@ -1,11 +1,11 @@
 //! Unique indexes.
 
 use eventlift_events::conformance::{Failure, Verdict};
+use eventlift_language::Numeric;
 
 use super::observe::{build, has, publish};
 use super::sample::{count_rows, delete, indexed, origin, put, step, table};
 use super::subject::{ReadModelsUnderTest, equal, holds, refused};
-use crate::numeric::Numeric;
 use crate::row::Row;
 use crate::store::{Builds, Side};
 use crate::table::{Index, Table};

@@ -39,18 +39,7 @@ impl FileWriter {
     pub fn open(config: FileConfig) -> Result<Self, StoreError> {
         let is_file = !config.is_standard_stream();
         let appender = if is_file { Appender::open(config)? } else { Appender::standard_output(config)? };
-        let capabilities = Capabilities {
-            transactions: is_file,
-            global_order: true,
-            explicit_positions: appender.keeps_positions(),
-            sets_time: true,
-            attributes: true,
-            exact_data: true,
-            exact_metadata: true,
-            max_append_bytes: None,
-            refuses_taken_ids: true,
-            guarantees: Guarantees::default(),
-        };
+        let capabilities = capabilities(is_file, appender.keeps_positions());
         let identity = appender.identity().clone();
         let writing = appender.writing();
         Ok(Self { identity, capabilities, writing, appender: Arc::new(Mutex::new(appender)) })
@@ -77,6 +66,22 @@ impl FileWriter {
             query(appender.connection()).map_err(|error| ledger::store_error("read the ledger of", display, error))
         })
         .await
+    }
+}
+
+/// What a file, or standard output, can do.
+pub(super) fn capabilities(is_file: bool, keeps_positions: bool) -> Capabilities {
+    Capabilities {
+        transactions: is_file,
+        global_order: true,
+        explicit_positions: keeps_positions,
+        sets_time: true,
+        attributes: true,
+        exact_data: true,
+        exact_metadata: true,
+        max_append_bytes: None,
+        refuses_taken_ids: true,
+        guarantees: Guarantees::default(),
     }
 }
 

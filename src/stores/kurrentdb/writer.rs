@@ -98,14 +98,6 @@ impl KurrentWriter {
         self.appender.look()
     }
 
-    fn order(&self) -> Order {
-        self.config.order.unwrap_or(Order::Stream)
-    }
-
-    fn stream_metadata(&self) -> StreamMetadata {
-        self.config.stream_metadata.unwrap_or(StreamMetadata::Carry)
-    }
-
     async fn with<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Books) -> Result<T, StoreError> + Send + 'static,
@@ -128,7 +120,7 @@ impl KurrentWriter {
     async fn known(&self, plan: &Plan) -> Result<Known, StoreError> {
         let streams: BTreeSet<String> = plan.lanes.iter().map(|lane| lane.stream.clone()).collect();
         let mut ending = plan.ending.clone();
-        let carries = self.stream_metadata() == StreamMetadata::Carry;
+        let carries = self.config.stream_metadata() == StreamMetadata::Carry;
         self.with(move |books| {
             for stream in &ending {
                 books.will_delete(stream)?;
@@ -178,7 +170,7 @@ impl EventWriter for KurrentWriter {
     }
 
     fn capabilities(&self) -> Capabilities {
-        let can = capabilities(Some(self.order()));
+        let can = capabilities(Some(self.config.order()));
         Capabilities { guarantees: Guarantees { dense_revisions: true, ..can.guarantees }, ..can }
     }
 
@@ -195,14 +187,14 @@ impl EventWriter for KurrentWriter {
         let plan = {
             let planner = Planner {
                 originals: &self.originals,
-                order: self.order(),
-                stream_metadata: self.stream_metadata(),
+                order: self.config.order(),
+                stream_metadata: self.config.stream_metadata(),
                 display: &self.identity.display,
             };
             planner.plan(events, origins)?
         };
         let known = self.known(&plan).await?;
-        let in_flight = match self.order() {
+        let in_flight = match self.config.order() {
             Order::Stream => self.config.in_flight.get(),
             Order::Global => 1,
         };
@@ -250,7 +242,7 @@ impl EventWriter for KurrentWriter {
     }
 
     async fn last_position(&self) -> Result<Option<Position>, StoreError> {
-        self.look().last_position(self.stream_metadata() == StreamMetadata::Carry).await
+        self.look().last_position(self.config.stream_metadata() == StreamMetadata::Carry).await
     }
 }
 

@@ -73,6 +73,11 @@ impl Operations {
         self.steps.is_empty()
     }
 
+    /// Whether values are put out of sight.
+    pub(crate) fn redact(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step.name, "redact" | "hash"))
+    }
+
     /// The names of the keys that are used, each once, in order. Their [`Keys::fingerprint`]s belong to the rule's.
     pub fn key_names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self.steps.iter().filter_map(|step| step.edit.key.as_deref()).collect();
