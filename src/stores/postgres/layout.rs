@@ -16,7 +16,10 @@ const NAME_BYTES: usize = 63;
 
 /// The tables of the ledger, in the schema of the events. Several tables of events may share a schema, so each row
 /// names its own.
-pub(super) const EVENTS: Component = Component { name: "events", migrations: &[LEDGER, NOTES, UNDO] };
+pub(super) const EVENTS: Component = Component { name: "events", migrations: &[LEDGER, NOTES, UNDO, HOLDER] };
+
+/// The version of the ledger that has everything a [look](super::looked_at) reads.
+pub(super) const READABLE: i32 = 3;
 
 const LEDGER: Migration = Migration {
     version: 1,
@@ -142,6 +145,15 @@ CREATE TABLE {schema}.eventlift_undo (
 );
 COMMENT ON TABLE {schema}.eventlift_undo IS 'events that were rewritten where they are, as they were before';
 COMMENT ON COLUMN {schema}.eventlift_undo.made IS 'SHA-256 of what the run made of the row';
+"#,
+};
+
+const HOLDER: Migration = Migration {
+    version: 4,
+    name: "holder",
+    sql: r#"
+ALTER TABLE {schema}.eventlift_stores ADD COLUMN holder text;
+COMMENT ON COLUMN {schema}.eventlift_stores.holder IS 'who opened the store for writing last; it has it as long as its session has the lock';
 "#,
 };
 

@@ -11,10 +11,10 @@ use tokio::sync::Mutex;
 use super::config::PostgresConfig;
 use super::connection::connect;
 use super::failure::{Place, store_error};
-use super::layout::EVENTS;
+use super::layout::{EVENTS, READABLE};
 use super::ledger::Ledger;
-use super::migrations::is_current;
-use super::relation::{Relation, lock_key};
+use super::migrations::is_readable;
+use super::relation::Relation;
 
 /// The ledger of a table of events, read-only.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl PostgresLedger {
     pub async fn look_at(config: PostgresConfig) -> Result<Option<Self>, StoreError> {
         let display = config.place();
         let mut connection = connect(&config.server, &display).await?;
-        if !is_current(&mut connection, &config.schema, &EVENTS, &display).await? {
+        if !is_readable(&mut connection, &config.schema, &EVENTS, READABLE, &display).await? {
             return Ok(None);
         }
         let ledger = Ledger::of(&Relation::new(&config.schema, &config.table));
@@ -90,19 +90,4 @@ impl CheckpointStore for PostgresLedger {
     async fn load_ranges(&self, run: RunId) -> Result<Vec<LoadRange>, StoreError> {
         self.ledger.load_ranges(&mut *self.connection.lock().await, run).await.map_err(|e| self.failed(e))
     }
-}
-
-/// Whether a writer has the table open now.
-pub(in crate::stores) async fn is_being_written(config: &PostgresConfig) -> Result<bool, StoreError> {
-    let display = config.place();
-    let mut connection = connect(&config.server, &display).await?;
-    sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted
-           AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-           AND classid = (($1 >> 32) & 4294967295)::oid AND objid = ($1 & 4294967295)::oid)",
-    )
-    .bind(lock_key("writer", &config.schema, &config.table))
-    .fetch_one(&mut connection)
-    .await
-    .map_err(|e| store_error("look at", &display, e))
 }
