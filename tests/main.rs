@@ -73,6 +73,8 @@ mod rebuild_kill;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod rebuild_laws;
 mod rebuilder;
+#[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
+mod replaced_source;
 #[cfg(all(feature = "sqlite", feature = "file", unix))]
 mod resume;
 mod rollups;
@@ -95,6 +97,8 @@ mod sqlite_read_models;
 mod sqlite_store;
 #[cfg(all(feature = "cli", feature = "jq", feature = "schema"))]
 mod starter;
+#[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
+mod take_over;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod throttle;
 mod way_back;
