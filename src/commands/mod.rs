@@ -25,6 +25,7 @@ mod quarantine;
 mod read_model_status;
 mod read_models;
 mod rebuild;
+mod recorded;
 mod repair;
 mod reverse;
 mod rewrite;
@@ -37,6 +38,7 @@ mod serve;
 mod shell;
 mod stand_by;
 mod status;
+mod take_over;
 mod throttle;
 mod verify;
 
