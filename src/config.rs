@@ -9,6 +9,7 @@ mod rebuild_settings;
 mod retry_settings;
 mod reverse_settings;
 mod schedules;
+mod take_over_settings;
 mod throttle_settings;
 
 use std::collections::BTreeMap;
@@ -24,10 +25,11 @@ use crate::pipeline::{Policies, RetryPolicy, Revisions, ThrottleSettings};
 use crate::serve::Schedule;
 use crate::stores::{InvalidStore, ReadModelConfig, StoreConfig};
 
-pub use control_file::{ControlFile, HandOver, RunningFile, user_and_host};
+pub use control_file::{ControlFile, RunningFile, user_and_host};
 pub use cutover_settings::{CutOverSettings, Hook, HookAction, HookStore};
 pub use rebuild_settings::RebuildSettings;
 pub use reverse_settings::ReverseSettings;
+pub use take_over_settings::TakeOverSettings;
 
 /// The file that makes a folder a project.
 pub const FILE_NAME: &str = "eventlift.toml";
@@ -61,6 +63,8 @@ pub struct Project {
     pub rebuild: RebuildSettings,
     /// How long stores that can't be reached are waited for.
     pub retry: RetryPolicy,
+    /// How long whoever writes to a store is waited for.
+    pub take_over: TakeOverSettings,
     /// How a cut-over is done.
     pub cutover: CutOverSettings,
     /// How fast a run may be.
@@ -102,6 +106,8 @@ struct Written {
     rebuild: rebuild_settings::Written,
     #[serde(default)]
     retry: retry_settings::Written,
+    #[serde(default)]
+    take_over: take_over_settings::Written,
     #[serde(default)]
     cutover: cutover_settings::Written,
     #[serde(default)]
@@ -236,6 +242,7 @@ impl Project {
             rebuild: written.rebuild.settings(folder).map_err(wrong_value)?,
             reverse: written.reverse,
             retry: written.retry.policy().map_err(wrong_value)?,
+            take_over: written.take_over.settings().map_err(wrong_value)?,
             cutover: written.cutover.settings().map_err(wrong_value)?,
             throttle: written.throttle.settings().map_err(wrong_value)?,
             checks: written.checks.settings(written.check).map_err(wrong_value)?,

@@ -324,7 +324,7 @@ fn misspelt_keys() {
     );
     project.write("transformers/user.toml", USER_RULE);
     project.write("eventlift.toml", FILE_TO_SQLITE.replace("[target]", "[traget]"));
-    project.migrate().fails(3, "error: failed to read PROJECT/eventlift.toml:6: unknown field `traget`, expected one of `source`, `target`, `read_models`, `policy`, `quarantine`, `transformers`, `projections`, `rebuild`, `retry`, `cutover`, `throttle`, `reverse`, `checks`, `check`, `schedule`, `keys`\n\
+    project.migrate().fails(3, "error: failed to read PROJECT/eventlift.toml:6: unknown field `traget`, expected one of `source`, `target`, `read_models`, `policy`, `quarantine`, `transformers`, `projections`, `rebuild`, `retry`, `take_over`, `cutover`, `throttle`, `reverse`, `checks`, `check`, `schedule`, `keys`\n\
          hint: did you mean `target`?");
     project.write("eventlift.toml", FILE_TO_SQLITE.replace("path = \"target", "pth = \"target"));
     project.migrate().fails(

@@ -83,6 +83,8 @@ mod rebuild_kill;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod rebuild_laws;
 mod rebuilder;
+#[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
+mod replaced_source;
 #[cfg(all(feature = "sqlite", feature = "file", unix))]
 mod resume;
 mod rollups;
@@ -105,6 +107,8 @@ mod sqlite_read_models;
 mod sqlite_store;
 #[cfg(all(feature = "cli", feature = "jq", feature = "schema"))]
 mod starter;
+#[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
+mod take_over;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod throttle;
 mod way_back;

@@ -20,20 +20,21 @@ use super::output::{ErrorView, Format, Report, command};
 use super::progress_line::ProgressLine;
 use super::rebuild::ProjectionLine;
 use super::rules::registry;
+use super::take_over::Taking;
 use super::took::{RuleLine, refused, rule_lines, silent};
 use crate::checks::{CheckReport, CheckResult, Checks, Surveyed, Verdict, When, note_of};
 use crate::config::Project;
 use crate::pipeline::quarantine::Quarantined;
 use crate::pipeline::{
-    Heartbeat, MayPass, Migration, MigrationOptions, PipelineError, Refusal, SessionStart, StartingPoint, Stop,
-    StopHandle, Survey, SurveyOptions, refuse_unfollowable, rules_took,
+    Heartbeat, MayPass, Migration, MigrationOptions, Outcome, PipelineError, Refusal, SessionStart, StartingPoint,
+    Stop, StopHandle, Survey, SurveyOptions, refuse_unfollowable, rules_took,
 };
-use crate::stores::StoreConfig;
+use crate::stores::{Claim, StoreConfig};
 
 /// What a migration did.
 #[derive(Debug, Serialize)]
 pub(super) struct MigrateReport {
-    run: String,
+    pub(super) run: String,
     state: &'static str,
     resumed: bool,
     source: String,
@@ -101,8 +102,7 @@ async fn migrate_project(
         let store = project.source.reader().await?.identity().to_string();
         return Err(PipelineError::from(Refusal::SameStore { store }).into());
     }
-    let (handle, stop) = StopHandle::new();
-    stop_by_signals(handle.clone());
+    let stop = stop_on_signals();
     let work = Work {
         project,
         target,
@@ -114,7 +114,7 @@ async fn migrate_project(
         options: migration_options(&arguments.migration, project),
         stop,
         session: SessionStart::now("migrate"),
-        listening: Listening::begin(project, handle),
+        listening: Listening::begin(project),
         begun: Instant::now(),
         start: OnceLock::new(),
         proof: OnceLock::new(),
@@ -148,7 +148,7 @@ pub(super) struct Work<'a> {
     options: MigrationOptions,
     pub(super) stop: Stop,
     session: SessionStart,
-    pub(super) listening: Listening,
+    listening: Listening,
     pub(super) begun: Instant,
     /// Where the first attempt began.
     pub(super) start: OnceLock<StartingPoint>,
@@ -167,18 +167,30 @@ impl Work<'_> {
         self.target.reach().await
     }
 
-    /// Opens both stores.
-    pub(super) async fn open(&self) -> Result<Migration, CommandError> {
+    /// Opens both stores. The migration is stopped by `stop`.
+    pub(super) async fn open(&self, claim: Claim, stop: Stop) -> Result<Migration, CommandError> {
         let source = self.project.source.reader().await?;
-        let target = self.target.writer().await?;
+        let taking = Taking::beside(claim, self.project, self.format, &self.stop);
+        let target = taking.writer(self.target).await?;
         let migration = Migration::new(source, target, Arc::clone(&self.registry), self.options.clone());
-        let migration = migration.stop_on(self.stop.clone()).throttled(self.listening.throttle.clone());
+        let migration = migration.stop_on(stop).throttled(self.listening.throttle.clone());
         Ok(migration.started(self.session.clone()))
+    }
+
+    /// Adds what was done since to the report of what came before.
+    pub(super) fn add(&self, report: &mut MigrateReport, outcome: &Outcome) {
+        let done_before = self.start.get().map(|start| start.counts()).unwrap_or_default();
+        report.read_now = outcome.counts.read - done_before.read;
+        report.written_now = outcome.counts.written - done_before.written;
+        report.counts = outcome.counts;
+        report.quarantined = outcome.quarantined;
+        report.source_position = outcome.source.map(|position| position.to_string());
+        report.seconds = self.begun.elapsed().as_secs_f64();
     }
 
     /// Migrates what is left, and builds the read models.
     async fn attempt(&self, heartbeat: Heartbeat) -> Result<MigrateReport, CommandError> {
-        let migration = self.open().await?;
+        let migration = self.open(Claim::of("migrate"), self.stop.clone()).await?;
         if self.follows {
             refuse_unfollowable(&**migration.source())?;
         }
@@ -371,7 +383,7 @@ impl Work<'_> {
     async fn check_behind(&self, report: &mut MigrateReport) -> Result<(), CommandError> {
         let checks = self.checks().run(When::After, None).await?;
         let was_done = self.was_done.get().copied().unwrap_or(true);
-        report.consequence = conclude(self.project, &checks, !was_done).await?;
+        report.consequence = conclude(self.project, &checks, !was_done, self.format, &self.stop).await?;
         match report.consequence {
             None => {}
             Some(Consequence::RolledBack) => (report.state, report.exit_code) = ("rolled_back", ExitCode::Refused),

@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 use super::ahead::ReadAhead;
 use super::append::{Gathered, RETRIES, append_once, refuse_attributes};
 use super::error::{PipelineError, Refusal};
+use super::landmarks::Landmarks;
 use super::migration::MigrationOptions;
 use super::policy::FailedEvents;
 use super::progress::Progress;
@@ -42,7 +43,12 @@ pub fn keep_places(registry: &Registry) -> bool {
     registry.shape() == Shape::OneToOne && registry.stateful().is_empty()
 }
 
-/// What was done in all ranges.
+/// What was done in all ranges of a load.
+pub fn ranges_done(ranges: &[LoadRange]) -> Counts {
+    sum(ranges)
+}
+
+/// The same.
 pub(super) fn sum(ranges: &[LoadRange]) -> Counts {
     ranges.iter().fold(Counts::default(), |sum, range| Counts {
         read: sum.read + range.counts.read,
@@ -214,6 +220,7 @@ impl RangedLoad<'_> {
                 ask: ask.clone(),
                 keeps_attributes,
                 origins,
+                landmarks: Landmarks::default(),
                 writer,
             };
             tasks.spawn(loader.run());
@@ -347,6 +354,7 @@ struct Loader {
     ask: mpsc::UnboundedSender<Question>,
     keeps_attributes: bool,
     origins: Origins,
+    landmarks: Landmarks,
     writer: Box<dyn RangeWriter>,
 }
 
@@ -372,8 +380,9 @@ impl Loader {
             .after(range.done.or(range.after))
             .until(Some(range.until))
             .batch_events(self.options.batch_events);
+        let is_beginning = range.after.is_none() && range.done.is_none();
         let lifted = lift_batches(
-            self.throttle.cut(self.source.read(request)),
+            self.landmarks.of(self.throttle.cut(self.source.read(request)), is_beginning),
             Arc::clone(&self.registry),
             self.options.policies,
             self.origins,
@@ -464,12 +473,13 @@ impl Loader {
         notes: &[NoteChange],
     ) -> Result<(), PipelineError> {
         refuse_attributes(self.keeps_attributes, &gathered.events)?;
+        let notes = [notes, &self.landmarks.notes_of_range(range.index, range.done)].concat();
         let size = gathered.size();
         self.throttle.admit(size, &self.stop).await;
         let begun = self.throttle.begin();
         let mut backoff = Backoff::default();
         let mut tries = 0;
-        while let Err(error) = self.writer.append(&gathered.events, self.run, range, notes).await {
+        while let Err(error) = self.writer.append(&gathered.events, self.run, range, &notes).await {
             if self.is_committed(range).await {
                 break;
             }

@@ -26,6 +26,7 @@ mod read_models;
 mod reading;
 mod server;
 mod shop;
+mod take_over;
 mod views;
 mod writers;
 mod writing;

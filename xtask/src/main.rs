@@ -13,6 +13,7 @@ mod payment_log;
 mod postgres;
 mod process;
 mod random;
+mod soak;
 mod stage;
 mod test;
 
@@ -23,6 +24,9 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   test              install what tests need, and run them all
   fuzz [MINUTES]    made inputs on every target of tests/fuzz, with how many each got; what fails is kept (default 1)
   kill [TIMES]      runs killed, and their servers crashed, at random instants; every target must end the same (default 200)
+  soak [TIMES] [TEST …]
+                    the tests that need PostgreSQL, or those of them with such names, so often in a row while a core is kept busy
+                    (default 20); what a test said that failed is kept in target/soak
   bench [EVENTS]    speed and memory against sqlite3's own copy, ratios in one run (default 1,000,000); then `bench rebuild`
   bench rebuild     read models against one statement of SQL, against upserts, and with many keys
   bench postgres    PostgreSQL against psql's COPY | COPY and one statement of SQL, on a server of its own; `bench postgres rebuild`
@@ -53,6 +57,11 @@ fn main() -> ExitCode {
         ["kill", times] => match times.parse() {
             Ok(times) => kill::kill(times),
             Err(_) => Err(format!("{times} is no number of kills")),
+        },
+        ["soak"] => soak::soak(20, &[]),
+        ["soak", times, ref filters @ ..] => match times.parse() {
+            Ok(times) => soak::soak(times, filters),
+            Err(_) => Err(format!("{times} is no number of times")),
         },
         ["bench"] => bench::bench(1_000_000).and_then(|()| bench_rebuild::bench_rebuild()),
         ["bench", "rebuild"] => bench_rebuild::bench_rebuild(),

@@ -19,6 +19,7 @@ use super::mapping::{Mapping, Role};
 use super::reader::{FileReader, display, io_error};
 use super::sidecar::{self, Found, IndexKey, State, TAIL};
 use crate::ledger;
+use crate::stores::Claim;
 use crate::stores::gap_hint::gap_hint;
 use crate::stores::local_file::{self, WriterLock};
 
@@ -50,11 +51,11 @@ enum Target {
 
 impl Appender {
     /// Opens or creates a file and its database.
-    pub(super) fn open(config: FileConfig) -> Result<Self, StoreError> {
+    pub(super) fn open(config: FileConfig, claim: &Claim) -> Result<Self, StoreError> {
         let display = display(&config.path);
         let encoder = Encoder::new(writable_mapping(&config, &display)?);
         let failed = |error| io_error("open", &display, error);
-        let lock = local_file::lock_store(&config.path, &display)?;
+        let lock = local_file::lock_store(&config.path, &display, claim)?;
         let found = found_file(&config.path).map_err(failed)?;
         if found.as_ref().is_some_and(|found| found.permissions().readonly()) {
             return Err(failed(io::ErrorKind::ReadOnlyFilesystem.into()));

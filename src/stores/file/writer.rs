@@ -14,6 +14,7 @@ use rusqlite::Connection;
 use super::appender::Appender;
 use super::config::FileConfig;
 use crate::ledger;
+use crate::stores::Claim;
 
 /// Appends to a file, or to standard output; the only writer of the file while it lives.
 ///
@@ -37,8 +38,13 @@ impl FileWriter {
     /// Fails where another writer has it, where it holds events that eventlift did not write, where it is not as it
     /// was left, and where it can't be written.
     pub fn open(config: FileConfig) -> Result<Self, StoreError> {
+        Self::open_as(config, &Claim::default())
+    }
+
+    /// The same, saying what for.
+    pub fn open_as(config: FileConfig, claim: &Claim) -> Result<Self, StoreError> {
         let is_file = !config.is_standard_stream();
-        let appender = if is_file { Appender::open(config)? } else { Appender::standard_output(config)? };
+        let appender = if is_file { Appender::open(config, claim)? } else { Appender::standard_output(config)? };
         let capabilities = capabilities(is_file, appender.keeps_positions());
         let identity = appender.identity().clone();
         let writing = appender.writing();

@@ -25,6 +25,7 @@ use super::originals::{Originals, carried_as};
 use super::plan::{Plan, Planner, tombstone_of};
 use super::reader::capabilities;
 use crate::ledger;
+use crate::stores::Claim;
 
 /// How long an answer may take where the URL's `defaultDeadline` says nothing else.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -54,6 +55,11 @@ impl KurrentWriter {
     /// where another writer has the ledger, where the ledger is another server's, and where the server holds less than the
     /// ledger says it did.
     pub async fn open(config: KurrentConfig) -> Result<Self, StoreError> {
+        Self::open_as(config, &Claim::default()).await
+    }
+
+    /// The same, saying what for.
+    pub async fn open_as(config: KurrentConfig, claim: &Claim) -> Result<Self, StoreError> {
         let identity = StoreIdentity { display: config.to_string(), key: config.server.key() };
         let unexpected = |problem: String| StoreError::new("open", &identity, StoreErrorKind::Unexpected(problem));
         let originals = Originals::new(&config.metadata).map_err(|problem| unexpected(problem.to_string()))?;
@@ -62,7 +68,8 @@ impl KurrentWriter {
             return Err(unexpected("this build would change JSON on its way to the client".to_owned()));
         }
         let (path, key, display) = (config.ledger.clone(), identity.key.clone(), identity.display.clone());
-        let books = blocking(&identity.display, move || Books::open(&path, &key, &display)).await?;
+        let claim = claim.clone();
+        let books = blocking(&identity.display, move || Books::open(&path, &key, &display, &claim)).await?;
         let (limit, commit) = (books.limit()?, books.commit_at()?);
         let client = connect(&config.server, &config).await?;
         let patience = config.server.deadline().unwrap_or(PATIENCE);

@@ -55,6 +55,7 @@ mod selection;
 mod session;
 mod settled;
 mod statement;
+mod taking_over;
 mod url;
 mod writer;
 
@@ -63,9 +64,11 @@ pub use config::{InvalidPostgres, PayloadColumn, PostgresConfig, PostgresReadMod
 pub use fence::{FENCED, PostgresFence};
 pub(in crate::stores) use layout::kept_columns;
 pub use looked_at::PostgresLedger;
-pub(in crate::stores) use looked_at::is_being_written;
 pub use read_models::PostgresReadModels;
 pub use reader::PostgresReader;
 pub(in crate::stores) use rewriter::refuse_unknown;
 pub(in crate::stores) use statement::execute;
+pub(in crate::stores) use taking_over::{
+    PostgresRequest, activity, end_session, holder, request, standing_request, wait_until_asked,
+};
 pub use writer::PostgresWriter;

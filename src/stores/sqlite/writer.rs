@@ -19,6 +19,7 @@ use super::passing;
 use super::reader::{blocking, capabilities};
 use super::removal;
 use crate::ledger;
+use crate::stores::Claim;
 use crate::stores::gap_hint::gap_hint;
 use crate::stores::local_file::{self, WriterLock};
 
@@ -50,9 +51,14 @@ impl SqliteWriter {
     /// Opens a database for writing and creates it where there is none. Fails where another writer has it, where it
     /// holds something else, and where it can't be written.
     pub fn open(config: SqliteConfig) -> Result<Self, StoreError> {
+        Self::open_as(config, &Claim::default())
+    }
+
+    /// The same, saying what for.
+    pub fn open_as(config: SqliteConfig, claim: &Claim) -> Result<Self, StoreError> {
         let display = config.display();
         let failed = |e| ledger::store_error("open", &display, e);
-        let lock = local_file::lock_store(&config.path, &display)?;
+        let lock = local_file::lock_store(&config.path, &display, claim)?;
         refuse_unwritable(&config.path, &display)?;
         let connection = Connection::open(ledger::as_file(&config.path)).map_err(failed)?;
         let content = layout::content(&connection).map_err(failed)?;
