@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
-use eventlift_events::{Event, Payload};
+use eventlift_events::{ContentType, Event, Payload};
 use jaq_core::{Ctx, Filter, Vars};
 
 use super::budget::{self, JqLimits};
