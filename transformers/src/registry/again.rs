@@ -1,7 +1,7 @@
 //! Taking events back, and the proof that what goes back comes again: what a step back makes of an event is lifted
 //! again, and has to give the event.
 
-use eventlift_events::{Event, Payload};
+use eventlift_events::{ContentType, Event, Payload};
 use eventlift_language::json::first_difference;
 use eventlift_language::{Place, Reason};
 
@@ -256,7 +256,12 @@ fn first_other(new: &Event, again: &Event) -> Option<String> {
         return Some("it is in another stream".to_owned());
     }
     let of_data = payload_differs(&new.data, &again.data).map(|what| format!("in its data, {what}"));
-    of_data.or_else(|| payload_differs(&new.metadata, &again.metadata).map(|what| format!("in its metadata, {what}")))
+    let of_metadata = || payload_differs(&new.metadata, &again.metadata).map(|what| format!("in its metadata, {what}"));
+    let of_attributes = || {
+        let [new, again] = [new, again].map(|event| Payload::new(event.attributes.clone(), ContentType::Json));
+        payload_differs(&new, &again).map(|what| format!("in its attributes, {what}"))
+    };
+    of_data.or_else(of_metadata).or_else(of_attributes)
 }
 
 fn payload_differs(new: &Payload, again: &Payload) -> Option<String> {
