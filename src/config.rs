@@ -383,6 +383,7 @@ fn is_missing(folder: &Path) -> bool {
 }
 
 /// A value in `eventlift.toml` that is wrong.
+#[derive(Debug)]
 struct WrongValue {
     /// The keys that lead to it, the outermost first.
     keys: Vec<String>,

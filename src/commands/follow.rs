@@ -115,7 +115,7 @@ async fn attempt(work: &Work<'_>, run: &str, heartbeat: Heartbeat) -> Result<Fol
     };
     let last = last_that_fills(migration.target().runs().await?);
     let goes_on = last.is_some_and(|last| last.id.to_string() == run && last.state != RunState::RolledBack);
-    if !goes_on || refuse_after_cut_over(migration.target()).await.is_err() {
+    if !goes_on || refuse_after_cut_over(migration.target(), migration.target().identity()).await.is_err() {
         return Ok(Followed::Over);
     }
     let mut progress = migration.progress();

@@ -194,14 +194,6 @@ impl Object {
         self.has_duplicates
     }
 
-    /// Its keys and values, to keep.
-    pub(super) fn into_map(object: Rc<Self>) -> Map {
-        match Rc::try_unwrap(object) {
-            Ok(mut object) => std::mem::take(&mut object.map),
-            Err(object) => object.map.clone(),
-        }
-    }
-
     /// Changes the map, of a copy if it is shared. The change says how deep what it put there is.
     pub(super) fn edit(object: &mut Rc<Self>, change: impl FnOnce(&mut Map) -> u32) {
         if object.has_duplicates {

@@ -14,7 +14,7 @@ use super::failure::{Place, store_error};
 use super::layout::{ASCENDING, EVENTS, READABLE};
 use super::ledger::Ledger;
 use super::migrations;
-use super::relation::{Relation, lock_key};
+use super::relation::Relation;
 use crate::ledger::LedgerDatabase;
 
 /// The ledger of a table of events, read-only.
