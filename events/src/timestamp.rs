@@ -29,7 +29,7 @@ impl Timestamp {
     /// Takes microseconds since 1970. Fails outside the years -9999 to 9999.
     pub fn from_micros(micros: i64) -> Result<Self, InvalidTimestamp> {
         match micros {
-            _ if micros < Self::MIN.0 || micros > Self::MAX.0 => Err(InvalidTimestamp::Range(format!("{micros} µs"))),
+            _ if !(Self::MIN.0..=Self::MAX.0).contains(&micros) => Err(InvalidTimestamp::Range(format!("{micros} µs"))),
             _ => Ok(Self(micros)),
         }
     }

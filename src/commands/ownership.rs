@@ -32,7 +32,7 @@ enum Owner {
 /// A project among those that keep read models in one database.
 #[derive(Clone, Debug)]
 pub(super) struct Ownership {
-    project: Project,
+    project: Arc<Project>,
     owner: Option<Owner>,
     /// Whether it takes what another project made.
     takes_over: bool,
@@ -41,7 +41,7 @@ pub(super) struct Ownership {
 impl Ownership {
     /// Of a project. One without a name gets a number where its folder can be written.
     pub(super) fn of(project: &Project) -> Self {
-        Self { project: project.clone(), owner: None, takes_over: false }
+        Self { project: Arc::new(project.clone()), owner: None, takes_over: false }
     }
 
     /// The same; it takes what another project made.

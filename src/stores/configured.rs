@@ -240,7 +240,7 @@ impl StoreConfig {
     }
 
     /// Fails where the store is configured as one that is only read.
-    fn refuse_writing(&self, action: &'static str) -> Result<(), StoreError> {
+    pub(super) fn refuse_writing(&self, action: &'static str) -> Result<(), StoreError> {
         let Some(key) = self.source_key() else { return Ok(()) };
         let problem = format!("it is read as a table of somebody else's, with `{key}`, and so it is not written to");
         Err(StoreError::new(action, self, eventlift_events::StoreErrorKind::Unsupported(problem)))

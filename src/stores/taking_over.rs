@@ -60,6 +60,7 @@ impl StoreConfig {
     /// Opens the store for writing, and creates it where there is none, saying what for. Fails at once where another writer
     /// has it.
     pub async fn writer_as(&self, claim: &Claim) -> Result<Box<dyn EventWriter>, StoreError> {
+        self.refuse_writing("write to")?;
         match self {
             #[cfg(feature = "file")]
             Self::File(config) => Ok(Box::new(FileWriter::open_as(FileConfig::clone(config), claim)?)),

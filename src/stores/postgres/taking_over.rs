@@ -77,7 +77,8 @@ async fn asks(connection: &mut PgConnection, config: &PostgresConfig) -> sqlx::R
     for asking in [Asking::ForGood, Asking::ForAWhile] {
         let select = format!("SELECT EXISTS (SELECT 1 FROM pg_locks l WHERE {THE_LOCK})");
         let query = sqlx::query_scalar(sqlx::AssertSqlSafe(select)).bind(request_of(config, asking));
-        if query.fetch_one(&mut *connection).await? {
+        let stands: bool = query.fetch_one(&mut *connection).await?;
+        if stands {
             return Ok(Some(asking));
         }
     }
