@@ -6,7 +6,6 @@ use std::sync::Arc;
 use eventlift_events::{Event, EventType, SchemaVersion};
 use eventlift_language::{CompiledCondition, Fingerprint, Place, Reason};
 
-use crate::registry::TakesNothing;
 use crate::transformer::{Shape, Transformer};
 use crate::upcaster::{Body, Guard, Yielded, body, keeping_attributes};
 use crate::way_back::Down;
@@ -30,7 +29,6 @@ pub struct Rule {
     pub(crate) guard: Option<Guard>,
     pub(crate) body: Body,
     pub(crate) down: Down,
-    pub(crate) takes_nothing: TakesNothing,
 }
 
 impl Rule {
@@ -54,7 +52,6 @@ impl Rule {
             guard: None,
             body: body(function),
             down: Down::not_said(),
-            takes_nothing: TakesNothing::default(),
         }
     }
 
@@ -126,12 +123,6 @@ impl Rule {
         self
     }
 
-    /// Declares what it means that it takes no event of a store: see [`Registry::takers`](crate::Registry::takers).
-    pub fn taking_nothing(mut self, takes_nothing: TakesNothing) -> Self {
-        self.takes_nothing = takes_nothing;
-        self
-    }
-
     /// Declares that it may change the stream.
     pub fn moves_streams(mut self) -> Self {
         self.shape = Shape::Moving;
@@ -155,7 +146,6 @@ impl<T: Transformer + 'static> From<Arc<T>> for Rule {
                 keeping_attributes(event, out, |event, out| transformer.transform(event, out))
             }),
             down: Down::not_said(),
-            takes_nothing: TakesNothing::default(),
         }
     }
 }

@@ -21,6 +21,5 @@ pub use holding::{QuarantineLimits, Quarantined};
 pub use release::{Released, release};
 
 pub(super) use books::{has_failures, held_positions};
-pub(super) use encoding::encode;
 pub(super) use holding::Holding;
 pub(super) use settle::{RangeFailures, settle};

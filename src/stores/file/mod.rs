@@ -50,7 +50,6 @@ mod encode;
 mod mapping;
 mod noticed;
 mod proposal;
-mod prospect;
 mod reader;
 mod sidecar;
 mod unsaid;

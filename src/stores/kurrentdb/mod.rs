@@ -14,7 +14,6 @@ mod look;
 mod news;
 mod originals;
 mod plan;
-mod prospect;
 mod reader;
 mod seen;
 mod truncation;

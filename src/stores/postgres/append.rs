@@ -14,7 +14,6 @@ use super::encode::{self, Encoder};
 use super::failure::{Place, reported, store_error};
 use super::layout::EventsTable;
 use super::ledger::Ranges;
-use super::row_fitness::{RowFitness, keeping};
 use super::session::{Fence, number_on, roll_back};
 
 /// Rows are sent in portions of about this many bytes.
@@ -69,8 +68,9 @@ impl Appender {
         events: &[Event],
         along: Along<'_>,
     ) -> Result<(), StoreError> {
-        let fitness = self.fitness();
-        events.iter().try_for_each(|event| fitness.check(event))?;
+        for event in events {
+            encode::check(event).map_err(|problem| self.unsupported(event, problem))?;
+        }
         let (mut is_careful, mut was_taken, mut ranges) = (false, false, Ranges::MostlyNew);
         loop {
             match self.attempt(connection, events, (along, ranges), is_careful).await {
@@ -319,7 +319,7 @@ impl Appender {
                 && payload.is_json()
                 && !payload.is_empty()
                 && std::str::from_utf8(payload.bytes()).is_ok()
-                && !payload.holds_json()
+                && !encode::is_valid_json(payload.bytes())
         };
         events
             .iter()
@@ -342,16 +342,15 @@ impl Appender {
         match column.as_deref() {
             Some(name @ ("data" | "metadata")) => {
                 let kept = if name == "data" { self.table.data } else { self.table.metadata };
-                // The server looks through `json` as well.
-                error.hint(keeping(name, kept == PayloadColumn::Jsonb && !is_limit))
+                let others = match kept {
+                    PayloadColumn::Jsonb if !is_limit => format!("`{name} = \"json\"` or `{name} = \"bytea\"`"),
+                    // The server looks through `json` as well.
+                    _ => format!("`{name} = \"bytea\"`"),
+                };
+                error.hint(format_args!("make the target with {others} in eventlift.toml, which keeps it"))
             }
             _ => error,
         }
-    }
-
-    fn fitness(&self) -> RowFitness<'_> {
-        let Self { fence, table, .. } = self;
-        RowFitness { display: &fence.display, data: table.data, metadata: table.metadata }
     }
 
     fn error(&self, kind: StoreErrorKind) -> StoreError {
@@ -363,7 +362,7 @@ impl Appender {
     }
 
     fn unsupported(&self, event: &Event, problem: String) -> StoreError {
-        self.fitness().unsupported(event, problem)
+        self.error(StoreErrorKind::Unsupported(problem)).at(format_args!("{}, event {}", place(event), event.id))
     }
 
     fn conflict(&self, event: &Event, found: Option<Revision>) -> StoreError {
@@ -420,7 +419,7 @@ fn copied_line(context: &str) -> (Option<usize>, Option<String>) {
     (number.and_then(|number| number.checked_sub(1)), column.map(str::to_owned))
 }
 
-pub(super) fn place(event: &Event) -> String {
+fn place(event: &Event) -> String {
     format!("stream {}, revision {}", event.stream, event.revision)
 }
 

@@ -13,7 +13,6 @@ mod fence;
 mod foreign;
 mod layout;
 mod passing;
-mod prospect;
 mod read_models;
 mod reader;
 mod removal;

@@ -1,8 +1,9 @@
 //! Values that must not be seen any more.
 
 use eventlift_language::json::{Node, Place, Pointer};
-use eventlift_language::{Condition, Literal, Reason};
+use eventlift_language::{Condition, Reason};
 use serde::Deserialize;
+use toml::Value;
 
 use crate::operations::constant::constant;
 use crate::operations::effects::Effects;
@@ -15,7 +16,7 @@ use crate::operations::place::{Conversion, Edit, InPlace, Null};
 #[serde(deny_unknown_fields)]
 pub(crate) struct Redact {
     redact: Pointer,
-    with: Option<Literal>,
+    with: Option<Value>,
     json: Option<String>,
     #[serde(default)]
     optional: bool,

@@ -1,8 +1,9 @@
 //! Constants: set and default.
 
 use eventlift_language::json::{Node, Place, Pointer};
-use eventlift_language::{Condition, Literal, Reason};
+use eventlift_language::{Condition, Reason};
 use serde::Deserialize;
+use toml::Value;
 
 use crate::operations::constant::constant;
 use crate::operations::effects::Effects;
@@ -16,7 +17,7 @@ use crate::operations::place::{Action, Edit, Path, anchored, needs_field};
 #[serde(deny_unknown_fields)]
 pub(crate) struct Set {
     set: Pointer,
-    value: Option<Literal>,
+    value: Option<Value>,
     json: Option<String>,
     /// Nothing happens where what a `*` is below is missing.
     #[serde(default)]
@@ -69,7 +70,7 @@ impl Action for SetField {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Default {
     default: Pointer,
-    value: Option<Literal>,
+    value: Option<Value>,
     json: Option<String>,
     #[serde(default)]
     or_null: bool,

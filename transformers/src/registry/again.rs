@@ -1,12 +1,11 @@
 //! Taking events back, and the proof that what goes back comes again: what a step back makes of an event is lifted
 //! again, and has to give the event.
 
-use eventlift_events::{ContentType, Event, Payload};
+use eventlift_events::{Event, Payload};
 use eventlift_language::json::first_difference;
 use eventlift_language::{Place, Reason};
 
 use super::lift::{Compiled, Failure, Registry, no_rule_of, pop_single, restore_envelopes};
-use super::took::Took;
 use crate::transformer::Shape;
 use crate::upcaster::Schema;
 use crate::way_back::Down;
@@ -31,13 +30,12 @@ impl Registry {
         forward: &'a Forward,
         event: Event,
         out: &mut Vec<Event>,
-        took: &mut Option<&mut Took>,
     ) -> Result<bool, Failure<'a>> {
         let start = out.len();
-        let mut touched = self.undo_rules(forward, event, forward.registry.rules.len(), out, took)?;
+        let mut touched = self.undo_rules(forward, event, forward.registry.rules.len(), out)?;
         let parts: Vec<Event> = out.drain(start..).collect();
         for part in parts {
-            touched |= self.undo_steps(forward, part, out, took)?;
+            touched |= self.undo_steps(forward, part, out)?;
         }
         Ok(touched)
     }
@@ -49,7 +47,6 @@ impl Registry {
         mut event: Event,
         before: usize,
         out: &mut Vec<Event>,
-        took: &mut Option<&mut Took>,
     ) -> Result<bool, Failure<'a>> {
         let (start, mut touched) = (out.len(), false);
         for index in (0..before).rev() {
@@ -64,7 +61,7 @@ impl Registry {
             };
             touched = true;
             let new = event.clone();
-            self.run(step, event, out, took)?;
+            self.run(step, event, out)?;
             if rule.is_exact_back() {
                 let is_dropped = |other: &Event| match self.rule_back_for(forward, index, other) {
                     Ok(Some(step)) => self.is_dropped_by(step, other),
@@ -76,9 +73,7 @@ impl Registry {
                 Some(single) => event = single,
                 None => {
                     let parts: Vec<Event> = out.drain(start..).collect();
-                    parts
-                        .into_iter()
-                        .try_for_each(|part| self.undo_rules(forward, part, index, out, took).map(|_| ()))?;
+                    parts.into_iter().try_for_each(|part| self.undo_rules(forward, part, index, out).map(|_| ()))?;
                     return Ok(true);
                 }
             }
@@ -93,13 +88,12 @@ impl Registry {
         forward: &'a Forward,
         mut event: Event,
         out: &mut Vec<Event>,
-        took: &mut Option<&mut Took>,
     ) -> Result<bool, Failure<'a>> {
         let (start, mut touched) = (out.len(), false);
         while let Some((index, step)) = self.step_for(&event)? {
             touched = true;
             let new = event.clone();
-            self.run(step, event, out, took)?;
+            self.run(step, event, out)?;
             let upcaster = &forward.registry.upcasters[forward.steps[index]];
             if upcaster.is_exact_back() {
                 let lift = |event: Event, out: &mut Vec<Event>| forward.registry.run_step_for(event, out);
@@ -113,7 +107,7 @@ impl Registry {
                 Some(single) => event = single,
                 None => {
                     let parts: Vec<Event> = out.drain(start..).collect();
-                    parts.into_iter().try_for_each(|part| self.undo_steps(forward, part, out, took).map(|_| ()))?;
+                    parts.into_iter().try_for_each(|part| self.undo_steps(forward, part, out).map(|_| ()))?;
                     return Ok(true);
                 }
             }
@@ -134,13 +128,13 @@ impl Registry {
 
     fn is_dropped_by(&self, step: &Compiled, event: &Event) -> bool {
         let mut out = Vec::new();
-        self.run(step, event.clone(), &mut out, &mut None).is_ok() && out.is_empty()
+        self.run(step, event.clone(), &mut out).is_ok() && out.is_empty()
     }
 
     /// Runs the upcaster that takes an event; one that none takes stays what it is.
     fn run_step_for(&self, event: Event, out: &mut Vec<Event>) -> Result<(), Failure<'_>> {
         match self.step_for(&event)? {
-            Some((_, step)) => self.run(step, event, out, &mut None),
+            Some((_, step)) => self.run(step, event, out),
             None => {
                 out.push(event);
                 Ok(())
@@ -151,7 +145,7 @@ impl Registry {
     /// Runs a general rule, if it takes the event; otherwise that stays what it is.
     fn run_if_taken<'a>(&'a self, rule: &'a Compiled, event: Event, out: &mut Vec<Event>) -> Result<(), Failure<'a>> {
         if rule.may_take(&event) && rule.guard_holds(&event)? {
-            return self.run(rule, event, out, &mut None);
+            return self.run(rule, event, out);
         }
         out.push(event);
         Ok(())
@@ -186,7 +180,7 @@ impl Registry {
             return Err(Reason::new("the rule's way back does not take the event"));
         };
         let (new, start) = (event.clone(), out.len());
-        self.run(step, event, out, &mut None).map_err(unnamed)?;
+        self.run(step, event, out).map_err(unnamed)?;
         if rule.is_exact_back() {
             let lift = |event: Event, out: &mut Vec<Event>| self.run_if_taken(rule, event, out);
             let is_dropped = |other: &Event| match taking(other) {
@@ -256,12 +250,7 @@ fn first_other(new: &Event, again: &Event) -> Option<String> {
         return Some("it is in another stream".to_owned());
     }
     let of_data = payload_differs(&new.data, &again.data).map(|what| format!("in its data, {what}"));
-    let of_metadata = || payload_differs(&new.metadata, &again.metadata).map(|what| format!("in its metadata, {what}"));
-    let of_attributes = || {
-        let [new, again] = [new, again].map(|event| Payload::new(event.attributes.clone(), ContentType::Json));
-        payload_differs(&new, &again).map(|what| format!("in its attributes, {what}"))
-    };
-    of_data.or_else(of_metadata).or_else(of_attributes)
+    of_data.or_else(|| payload_differs(&new.metadata, &again.metadata).map(|what| format!("in its metadata, {what}")))
 }
 
 fn payload_differs(new: &Payload, again: &Payload) -> Option<String> {
