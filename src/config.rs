@@ -9,6 +9,7 @@ mod rebuild_settings;
 mod retry_settings;
 mod reverse_settings;
 mod schedules;
+mod take_over_settings;
 mod throttle_settings;
 
 use std::collections::BTreeMap;
@@ -24,10 +25,11 @@ use crate::pipeline::{Policies, RetryPolicy, Revisions, ThrottleSettings};
 use crate::serve::Schedule;
 use crate::stores::{InvalidStore, ReadModelConfig, StoreConfig};
 
-pub use control_file::{ControlFile, HandOver, RunningFile, user_and_host};
+pub use control_file::{ControlFile, RunningFile, user_and_host};
 pub use cutover_settings::{CutOverSettings, Hook, HookAction, HookStore};
 pub use rebuild_settings::RebuildSettings;
 pub use reverse_settings::ReverseSettings;
+pub use take_over_settings::TakeOverSettings;
 
 /// The file that makes a folder a project.
 pub const FILE_NAME: &str = "eventlift.toml";
@@ -37,6 +39,8 @@ pub const FILE_NAME: &str = "eventlift.toml";
 pub struct Project {
     /// The folder of `eventlift.toml`.
     pub folder: PathBuf,
+    /// What it is called among the projects that keep read models in one database; none where it goes by a number.
+    pub name: Option<String>,
     /// Where events are read from.
     pub source: StoreConfig,
     /// Where events are written to; none in a project that only builds read models from the source.
@@ -59,6 +63,8 @@ pub struct Project {
     pub rebuild: RebuildSettings,
     /// How long stores that can't be reached are waited for.
     pub retry: RetryPolicy,
+    /// How long whoever writes to a store is waited for.
+    pub take_over: TakeOverSettings,
     /// How a cut-over is done.
     pub cutover: CutOverSettings,
     /// How fast a run may be.
@@ -100,6 +106,8 @@ struct Written {
     rebuild: rebuild_settings::Written,
     #[serde(default)]
     retry: retry_settings::Written,
+    #[serde(default)]
+    take_over: take_over_settings::Written,
     #[serde(default)]
     cutover: cutover_settings::Written,
     #[serde(default)]
@@ -185,6 +193,16 @@ impl Project {
         let store = |section: &str, table: toml::Table| {
             StoreConfig::from_table(table, folder).map_err(|invalid| invalid_store(section, invalid))
         };
+        let mut read_models_section = written.read_models;
+        let name = read_models_section.as_mut().and_then(|table| table.remove("project"));
+        let name = name.map(|name| match name {
+            toml::Value::String(name) if !name.trim().is_empty() => Ok(name),
+            _ => Err(ConfigError {
+                line: line_of(text, &["read_models", "project"]),
+                ..ConfigError::new(&path, "[read_models] project is no name")
+                    .hint("it is what the project is called among those in one database: project = \"shop\"")
+            }),
+        });
         let read_models = |table: toml::Table| {
             ReadModelConfig::from_table(table, folder).map_err(|invalid| invalid_store("read_models", invalid))
         };
@@ -211,9 +229,10 @@ impl Project {
         }
         Ok(Self {
             folder: folder.to_owned(),
+            name: name.transpose()?,
             source,
             target,
-            read_models: written.read_models.map(read_models).transpose()?,
+            read_models: read_models_section.map(read_models).transpose()?,
             policies,
             quarantine: written.quarantine.limits(),
             names_transformers: written.transformers.folder.is_some(),
@@ -223,6 +242,7 @@ impl Project {
             rebuild: written.rebuild.settings(folder).map_err(wrong_value)?,
             reverse: written.reverse,
             retry: written.retry.policy().map_err(wrong_value)?,
+            take_over: written.take_over.settings().map_err(wrong_value)?,
             cutover: written.cutover.settings().map_err(wrong_value)?,
             throttle: written.throttle.settings().map_err(wrong_value)?,
             checks: written.checks.settings(written.check).map_err(wrong_value)?,

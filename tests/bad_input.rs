@@ -192,7 +192,7 @@ fn an_id_that_occurs_twice() {
         log.concat().as_bytes(),
         &whole.concat(),
         "error: failed to prove file:PROJECT/events.ndjson: event e-2 of stream user-0 at position 4000 has the id of another event (position 2)\n\
-         hint: repair the source: one of the events is not what it claims to be; or, where events are copied to other streams with their ids, set `ids = \"per_stream\"` under [policy] in eventlift.toml: a copy gets an id of its own",
+         hint: repair the source: one of the events is not what it claims to be",
     );
 }
 
@@ -324,7 +324,7 @@ fn misspelt_keys() {
     );
     project.write("transformers/user.toml", USER_RULE);
     project.write("eventlift.toml", FILE_TO_SQLITE.replace("[target]", "[traget]"));
-    project.migrate().fails(3, "error: failed to read PROJECT/eventlift.toml:6: unknown field `traget`, expected one of `source`, `target`, `read_models`, `policy`, `quarantine`, `transformers`, `projections`, `rebuild`, `retry`, `cutover`, `throttle`, `reverse`, `checks`, `check`, `schedule`, `keys`\n\
+    project.migrate().fails(3, "error: failed to read PROJECT/eventlift.toml:6: unknown field `traget`, expected one of `source`, `target`, `read_models`, `policy`, `quarantine`, `transformers`, `projections`, `rebuild`, `retry`, `take_over`, `cutover`, `throttle`, `reverse`, `checks`, `check`, `schedule`, `keys`\n\
          hint: did you mean `target`?");
     project.write("eventlift.toml", FILE_TO_SQLITE.replace("path = \"target", "pth = \"target"));
     project.migrate().fails(
@@ -342,7 +342,7 @@ fn misspelt_keys() {
         ),
     );
     project.write("eventlift.toml", format!("{FILE_TO_SQLITE}\n[policy]\nunknown_type = \"fail\"\n"));
-    project.migrate().fails(3, "error: failed to read PROJECT/eventlift.toml:11: unknown field `unknown_type`, expected one of `unknown_types`, `unknown_versions`, `revisions`, `failed_events`\n\
+    project.migrate().fails(3, "error: failed to read PROJECT/eventlift.toml:11: unknown field `unknown_type`, expected one of `unknown_types`, `unknown_versions`, `revisions`, `failed_events`, `ids`\n\
          hint: did you mean `unknown_types`?");
     project.write("eventlift.toml", format!("{FILE_TO_SQLITE}\n[policy]\nunknown_types = \"stop\"\n"));
     project

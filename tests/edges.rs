@@ -7,9 +7,9 @@ use std::sync::Arc;
 use eventlift::events::faults::{Call, Fault, Faulty, Script};
 use eventlift::events::{Event, EventReader, EventWriter, MemoryStore, Position, ReadRequest, Revision, Scope};
 use eventlift::pipeline::{
-    Audit, Migration, MigrationOptions, Outcome, PipelineError, Policies, RehearsalOptions, Stop, StopHandle, rehearse,
-    verify,
+    Audit, Migration, MigrationOptions, Outcome, PipelineError, Policies, Rehearsing, Stop, StopHandle, verify,
 };
+use eventlift::stores::Prospect;
 use eventlift::stores::StoreConfig;
 use eventlift::stores::sqlite::{SqliteConfig, SqliteReader, SqliteWriter};
 use eventlift::transformers::{Registry, Rule};
@@ -99,11 +99,16 @@ async fn what_is_dropped_counts_towards_the_bytes_of_a_transaction() {
 async fn a_rehearsal_keeps_a_bounded_number_of_bytes() {
     let text = format!("{{\"text\":\"{}\"}}", "x".repeat(1 << 20));
     let events: Vec<Event> = (1..=80).map(|number| event(number, "Note", "user-1", number - 1, text.clone())).collect();
-    let options =
-        RehearsalOptions { scope: Scope::All, limit: None, keep: 20_000, workers: NonZeroUsize::new(2).unwrap() };
-    let source = filled(&events).await.reader();
-    let rehearsal = rehearse(&source, no_rules(), options, &Stop::never(), |_| {}).await.unwrap();
-    assert_eq!(rehearsal.written, 80);
+    let rehearsing = Rehearsing {
+        source: Arc::new(filled(&events).await.reader()),
+        target: Prospect::nowhere(),
+        registry: no_rules(),
+        options: MigrationOptions::default(),
+        limit: None,
+        keep: 20_000,
+    };
+    let rehearsal = rehearsing.run(&Stop::never(), |_| {}).await.unwrap();
+    assert_eq!(rehearsal.counts.written, 80);
     let kept: usize = rehearsal.first.iter().map(Event::size).sum();
     assert!((1..=36 << 20).contains(&kept), "{kept} bytes are kept");
 }

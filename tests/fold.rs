@@ -270,6 +270,8 @@ pub(crate) fn reference(events: &[Event], policy: FailurePolicy) -> Result<Outco
             for (order, change) in changes.drain().enumerate() {
                 by_row.entry((change.table, change.key)).or_default().push((order, change.change));
             }
+            // What the rows become where none of them fails.
+            let (mut after, recorded) = (Vec::new(), quarantined.len());
             for ((table, key), changes) in by_row {
                 if let Some(failed) = held.get(&(table, key.clone())) {
                     quarantined.push(record(
@@ -288,8 +290,16 @@ pub(crate) fn reference(events: &[Event], policy: FailurePolicy) -> Result<Outco
                         held.insert((table, key.clone()), event.id.to_string());
                         quarantined.push(record(Some((table, key)), reason.to_string()));
                     }
-                    (None, Some(row)) => drop(tables[table].insert(key, row)),
-                    (None, None) => drop(tables[table].remove(&key)),
+                    (None, row) => after.push((table, key, row)),
+                }
+            }
+            if quarantined.len() > recorded {
+                continue 'events;
+            }
+            for (table, key, row) in after {
+                match row {
+                    Some(row) => drop(tables[table].insert(key, row)),
+                    None => drop(tables[table].remove(&key)),
                 }
             }
         }

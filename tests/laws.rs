@@ -8,7 +8,8 @@ use eventlift::events::{
     CheckpointStore, Event, EventId, EventReader, EventType, EventWriter, MemoryLimits, MemoryStore, Payload, Position,
     PositionRange, Revision, SchemaVersion, StreamName,
 };
-use eventlift::pipeline::{Migration, MigrationOptions, Outcome, Stop, Verification, verify};
+use eventlift::pipeline::{Migration, MigrationOptions, Outcome, Rehearsing, Stop, Verification, verify};
+use eventlift::stores::Prospect;
 use eventlift::stores::sqlite::{SqliteConfig, SqliteReader, SqliteWriter};
 use eventlift::transformers::{Reason, Registry, Rule, StatefulTransformer};
 use proptest::prelude::*;
@@ -230,8 +231,55 @@ fn config(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
+/// How many events of each type a store holds.
+async fn types_of(store: &MemoryStore) -> BTreeMap<(EventType, SchemaVersion), u64> {
+    let mut types = BTreeMap::new();
+    for event in content::events_of(&store.reader()).await {
+        *types.entry((event.event_type, event.version)).or_default() += 1;
+    }
+    types
+}
+
 proptest! {
     #![proptest_config(config(96))]
+
+    #[test]
+    fn a_rehearsal_says_what_a_migration_then_does(
+        events in any_log(), rules in any_rules(), batch in 1..20_usize, workers in 1..5_usize, transaction in 1..30_usize,
+        first in 0..60_usize,
+    ) {
+        block_on(async {
+            let (registry, options) = (rules.registry(), options(batch, workers, transaction));
+            let (before, after) = events.split_at(first.min(events.len()));
+            let (source, target) = (MemoryStore::new(), MemoryStore::new());
+            for part in [before, after] {
+                fill(&source, part).await;
+                let held = types_of(&target).await;
+                let writer = target.writer().unwrap();
+                let (is_empty, last) = (writer.is_empty().await.unwrap(), writer.last_position().await.unwrap());
+                let prospect = Prospect::new(writer.identity().clone(), writer.capabilities()).holding(is_empty, last);
+                let rehearsing = Rehearsing {
+                    source: Arc::new(source.reader()),
+                    target: prospect.recorded_in(Some(Box::new(writer))),
+                    registry: Arc::clone(&registry),
+                    options: options.clone(),
+                    limit: None,
+                    keep: 0,
+                };
+                let rehearsed = rehearsing.run(&Stop::never(), |_| {}).await.unwrap();
+                assert!(rehearsed.complete && rehearsed.stopped.is_none(), "{rehearsed:?}");
+                drop(rehearsing);
+                assert_eq!(types_of(&target).await, held, "a rehearsal writes nothing");
+                let outcome = migrate(&source, Box::new(target.writer().unwrap()), &registry, options.clone()).await;
+                assert_eq!(rehearsed.counts, outcome.counts);
+                let mut expected = held;
+                for (schema, events) in rehearsed.types {
+                    *expected.entry(schema).or_default() += events;
+                }
+                assert_eq!(expected, types_of(&target).await);
+            }
+        });
+    }
 
     #[test]
     fn sizes_and_workers_never_change_the_result(

@@ -22,6 +22,8 @@ mod disks;
 mod docs;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod edges;
+#[cfg(all(feature = "cli", feature = "sqlite", feature = "file", feature = "schema", unix))]
+mod exactness;
 #[cfg(all(feature = "sqlite", feature = "file"))]
 mod faults;
 #[cfg(feature = "file")]
@@ -31,6 +33,8 @@ mod fold;
 mod fold_kill;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod following;
+#[cfg(all(feature = "file", feature = "jq", feature = "schema", feature = "sqlite"))]
+mod fuzz;
 mod gate;
 #[cfg(all(feature = "sqlite", feature = "file"))]
 mod going_on;
@@ -51,8 +55,12 @@ mod map;
 #[cfg(any(feature = "sqlite", feature = "file"))]
 #[cfg(all(feature = "sqlite", feature = "file", feature = "cli", feature = "jq", feature = "schema"))]
 mod mapped;
+#[cfg(all(feature = "cli", feature = "jq", feature = "sqlite", feature = "file", unix))]
+mod media_types;
 mod memory;
 mod merges;
+#[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
+mod planned;
 mod position_map;
 #[cfg(all(feature = "postgres", feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod postgres;
@@ -62,6 +70,8 @@ mod postgres;
 mod postgres_child;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod project;
+#[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
+mod projects_in_one_database;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod quarantine;
 #[cfg(all(feature = "sqlite", feature = "file"))]
@@ -73,6 +83,8 @@ mod rebuild_kill;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod rebuild_laws;
 mod rebuilder;
+#[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
+mod replaced_source;
 #[cfg(all(feature = "sqlite", feature = "file", unix))]
 mod resume;
 mod rollups;
@@ -95,6 +107,8 @@ mod sqlite_read_models;
 mod sqlite_store;
 #[cfg(all(feature = "cli", feature = "jq", feature = "schema"))]
 mod starter;
+#[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
+mod take_over;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod throttle;
 mod way_back;

@@ -1,13 +1,17 @@
 //! Random logs and definitions with every operation: the rows and what is quarantined never depend on how a rebuild is
 //! run, nor on whether it is a rebuild or a row of updates.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use eventlift::events::{Event, EventWriter, MemoryStore};
 use eventlift::pipeline::{Migration, MigrationOptions, Policies};
-use eventlift::projections::{MemoryReadModels, Projection, Row, TableKind, Value, snapshot_columns};
+use eventlift::projections::{
+    Changes, Concern, EventView, MemoryReadModels, Projection, Row, RowChange, RowKey, TableKind, Value,
+    snapshot_columns,
+};
 use eventlift::rebuild::{FailurePolicy, Feed, Fold, FoldOptions, Reading, Rebuild, Wanted};
 use eventlift::transformers::Registry;
 use proptest::prelude::*;
@@ -118,8 +122,42 @@ key = { event = "type" }
 add = { events = 1 }
 "#;
 
+/// Each event takes from one account and gives to others, and fails where there is too little, or too much.
+const TRANSFERS: &str = r#"
+projection = "transfers"
+ignore = ["Cleared", "Removed"]
+
+[table.accounts]
+key = "id"
+columns = { id = "integer", balance = "integer", moves = "integer" }
+
+[table.moves]
+of = "accounts"
+key = "moves"
+columns = { moves = "integer", accounts = "integer", balance = "integer" }
+count = "accounts"
+sum = { balance = "balance" }
+
+[[on]]
+event = "Changed"
+version = 1
+table = "accounts"
+key = "/k"
+add = { moves = 1 }
+jq = '((.row.balance // 9) - .event.data.v * (.event.data.items | length)) as $left | if $left < -9 then error("too little") else { balance: $left } end'
+
+[[on]]
+event = "Changed"
+version = 1
+table = "accounts"
+each = "/items/*"
+key = { item = "" }
+add = { balance = "/v", moves = 1 }
+jq = 'if .row.balance > 17 then error("too much") else .row end'
+"#;
+
 fn all() -> Vec<Arc<dyn Projection>> {
-    definitions(&[EVERYTHING.to_owned(), STATES.to_owned(), COUNTS.to_owned()])
+    definitions(&[EVERYTHING.to_owned(), STATES.to_owned(), COUNTS.to_owned(), TRANSFERS.to_owned()])
 }
 
 type Said = (u8, i64, i64, Vec<i64>);
@@ -278,6 +316,89 @@ proptest! {
             }
         });
     }
+}
+
+/// The rows, by table and key, and the events that were left out: folded one after the other, and each into all of its
+/// rows or into none.
+fn one_after_the_other(
+    projection: &dyn Projection,
+    events: &[Event],
+) -> (BTreeMap<(usize, RowKey), Row>, BTreeSet<String>) {
+    let (mut rows, mut left_out, mut held) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+    for event in events.iter().filter(|event| projection.understood().concern(event) == Concern::Folded) {
+        let mut changes = Changes::new();
+        if projection.project(&mut EventView::new(event), &mut changes).is_err() {
+            left_out.insert(event.id.to_string());
+            continue;
+        }
+        let mut by_row: BTreeMap<(usize, RowKey), Vec<RowChange>> = BTreeMap::new();
+        for change in changes.drain() {
+            by_row.entry((change.table, change.key.clone())).or_default().push(change);
+        }
+        let (mut after, mut fails) = (Vec::new(), false);
+        for (place, changes) in by_row {
+            let mut row = rows.get(&place).cloned();
+            let made = changes.into_iter().try_for_each(|change| change.make(event, &mut row));
+            if made.is_err() || held.contains(&place) {
+                fails = true;
+                held.insert(place);
+            } else {
+                after.push((place, row));
+            }
+        }
+        if fails {
+            left_out.insert(event.id.to_string());
+            continue;
+        }
+        for (place, row) in after {
+            match row {
+                Some(row) => rows.insert(place, row),
+                None => rows.remove(&place),
+            };
+        }
+    }
+    (rows, left_out)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    /// Quarantine leaves out whole events: what is left is what they come to one after the other, whoever has which rows.
+    #[test]
+    fn an_event_is_in_all_its_rows_or_in_none(
+        said in said(),
+        workers in 1_usize..6,
+        memory in prop_oneof![Just(1_usize), Just(1 << 12), Just(usize::MAX)],
+        batch in 1_usize..60,
+    ) {
+        let events = log(&said);
+        block_on(async {
+            for projection in definitions(&[EVERYTHING.to_owned(), COUNTS.to_owned(), TRANSFERS.to_owned()]) {
+                let (rows, left_out) = one_after_the_other(&*projection, &events);
+                let options = options(workers, memory, FailurePolicy::Quarantine);
+                let found = rebuilt(&filled(&events).await, &[Arc::clone(&projection)], options, batch).await.unwrap();
+                let (tables, quarantined) = &found[0];
+                let found: BTreeSet<String> = quarantined.iter().map(|record| record.id.to_string()).collect();
+                assert_eq!(found, left_out, "{}", projection.name());
+                for (number, table) in projection.tables().iter().enumerate() {
+                    if projection.rollups().iter().any(|rollup| rollup.table == number) {
+                        continue;
+                    }
+                    let of_it = rows.iter().filter(|((place, _), _)| *place == number).map(|(_, row)| row.clone());
+                    assert_eq!(tables[number], of_it.collect::<Vec<Row>>(), "{}", table.name);
+                }
+            }
+        });
+    }
+}
+
+/// The log makes events fail in every way that the law is about.
+#[test]
+fn transfers_do_fail_on_either_side() {
+    let projection = definitions(&[TRANSFERS.to_owned()]).remove(0);
+    let events = log(&[(0, 0, 7, vec![1, 2]), (0, 0, 7, vec![3, 4]), (0, 3, 0, vec![0]), (0, 1, 1, vec![2])]);
+    let (rows, left_out) = one_after_the_other(&*projection, &events);
+    assert_eq!((rows.len(), left_out.len()), (3, 2));
 }
 
 /// A state that is still a Rust value becomes JSON, as it is kept.

@@ -13,6 +13,7 @@ use eventlift::projections::{
     Column, ColumnType, Index, Origin, ReadModelStore, Row, RowKey, RowUpdate, Side, SnapshotStore, Step, Table,
     TableKind, Value,
 };
+use eventlift::rebuild::changes;
 use eventlift::stores::ReadModelConfig;
 use eventlift::stores::sqlite::{SqliteConfig, SqliteReadModels, SqliteReader, SqliteWriter};
 use rusqlite::Connection;
@@ -121,6 +122,148 @@ fn text_of(connection: &Connection, sql: &str) -> String {
     text.join("\n")
 }
 
+fn numbers(texts: &[&str]) -> (Table, Vec<Row>) {
+    let columns = [("id", ColumnType::Text), ("total", ColumnType::Numeric), ("other", ColumnType::Numeric)];
+    let row = |(number, text): (usize, &&str)| {
+        let total = Value::numeric(text.parse().unwrap());
+        Row(Box::new([Value::text(format!("r{number:02}")), total, Value::Null]))
+    };
+    (table("totals", &columns), texts.iter().enumerate().map(row).collect())
+}
+
+/// Whole and not, negative, of any number of digits, in ascending order.
+const ASCENDING: [&str; 21] = [
+    "-99999999999999999999999999999999999999",
+    "-9223372036854775808",
+    "-9007199254740993.5",
+    "-9007199254740993",
+    "-100",
+    "-20.5",
+    "-9.50",
+    "0.00",
+    "0.00000000000000000000000000000000000001",
+    "9.50",
+    "9.6",
+    "20",
+    "27.70",
+    "100",
+    "120.50",
+    "1178.76",
+    "9007199254740992",
+    "9007199254740993",
+    "9007199254740994.25",
+    "9223372036854775807",
+    "99999999999999999999999999999999999999",
+];
+
+#[tokio::test]
+async fn exact_numbers_sort_and_compare_as_numbers_in_plain_sqlite() {
+    let sqlite = Sqlite::new();
+    let (totals, rows) = numbers(&ASCENDING);
+    let mixed: Vec<&str> = (0..ASCENDING.len()).map(|place| ASCENDING[place * 8 % ASCENDING.len()]).collect();
+    for index in
+        [Vec::new(), vec![Index { columns: vec![1], unique: false }], vec![Index { columns: vec![1], unique: true }]]
+    {
+        let store = sqlite.open();
+        let totals = Table { indexes: index.clone(), ..totals.clone() };
+        publish(&store, "p", totals.clone(), numbers(&mixed).1).await;
+        let connection = sqlite.sqlite3();
+        let ask = |sql: &str| text_of(&connection, sql).replace('\'', "");
+        let sorted = |texts: &[&str]| texts.join("\n");
+        assert_eq!(ask("SELECT total__exact FROM totals ORDER BY total"), sorted(&ASCENDING), "{index:?}");
+        let behind = ASCENDING.iter().position(|text| *text == "100").unwrap();
+        assert_eq!(
+            ask("SELECT total__exact FROM totals WHERE total > 90 ORDER BY total"),
+            sorted(&ASCENDING[behind..])
+        );
+        assert_eq!(
+            ask("SELECT id FROM totals WHERE total = 120.5"),
+            ask("SELECT id FROM totals WHERE total__exact = '120.50'")
+        );
+        assert_eq!(ask("SELECT count(*) FROM totals WHERE total BETWEEN 9.5 AND 27.7"), "4");
+        assert_eq!(
+            ask("SELECT max(total), min(total) FROM totals WHERE total BETWEEN -2000 AND 2000"),
+            "real 1178.76 -100"
+        );
+        assert_eq!(ask("SELECT total FROM totals WHERE total__exact = '9007199254740993'"), "9007199254740993");
+        assert_eq!(ask("SELECT sum(total) FROM totals WHERE total IN (20, 100, 120.5)"), "real 240.5");
+        if let [Index { unique: false, .. }] = index[..] {
+            assert!(ask("EXPLAIN QUERY PLAN SELECT id FROM totals WHERE total > 90").contains("eventlift_totals_"));
+        }
+        assert_eq!(store.scan(Side::Live, "p", 0, None, 100).await.unwrap(), numbers(&mixed).1);
+    }
+    assert_eq!(rows.len(), ASCENDING.len());
+}
+
+#[tokio::test]
+async fn a_changed_number_is_found_wherever_it_was_changed() {
+    let sqlite = Sqlite::new();
+    let store = sqlite.open();
+    let (totals, rows) = numbers(&["10.10", "7"]);
+    for change in
+        ["total = 10.2", "total = 10", "total = NULL", "total = '10.1'", "total__exact = '10.2'", "total__exact = NULL"]
+    {
+        publish(&store, "p", totals.clone(), rows.clone()).await;
+        assert_eq!(store.scan(Side::Live, "p", 0, None, 9).await.unwrap(), rows);
+        sqlite.sqlite3().execute(&format!("UPDATE totals SET {change} WHERE id = 'r00'"), []).unwrap();
+        let error = store.scan(Side::Live, "p", 0, None, 9).await.unwrap_err();
+        assert!(matches!(error.kind, StoreErrorKind::Unexpected(_)), "{change}: {error}");
+        assert!(error.to_string().contains("different numbers"), "{change}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn the_names_of_digits_are_taken() {
+    let sqlite = Sqlite::new();
+    let columns = [("id", ColumnType::Text), ("total", ColumnType::Numeric), ("TOTAL__exact", ColumnType::Text)];
+    let error = sqlite.open().begin("p", &origin(), &[table("t", &columns)]).await.unwrap_err();
+    assert!(matches!(error.kind, StoreErrorKind::Unsupported(_)), "{error}");
+    assert!(error.to_string().contains("`total__exact`"), "{error}");
+}
+
+/// Read models that a version before has built, with exact numbers as nothing but text.
+#[tokio::test]
+async fn a_build_with_numbers_as_text_is_another_one_and_is_not_mixed_with_numbers() {
+    let sqlite = Sqlite::new();
+    let store = sqlite.open();
+    let (totals, rows) = numbers(&["10.10", "7"]);
+    publish(&store, "p", totals.clone(), rows.clone()).await;
+    let made_now = store.builds("p").await.unwrap().live.unwrap();
+    let connection = sqlite.sqlite3();
+    connection
+        .execute_batch(
+            "CREATE TABLE old (id TEXT NOT NULL, total TEXT, other TEXT, PRIMARY KEY (id)) STRICT, WITHOUT ROWID;
+             INSERT INTO old SELECT id, total__exact, other__exact FROM totals;
+             DROP TABLE totals;
+             ALTER TABLE old RENAME TO totals;",
+        )
+        .unwrap();
+    // What is recorded of it is no longer what would be recorded now.
+    let as_text = store.builds("p").await.unwrap().live.unwrap();
+    assert_ne!(as_text.origin, made_now.origin);
+    assert_eq!(changes(Some(&as_text), &made_now.origin), ["keeping exact numbers as text was removed"]);
+    let update = RowUpdate { table: 0, key: RowKey::text("r00"), row: Some(rows[0].clone()) };
+    let refused = [
+        store.scan(Side::Live, "p", 0, None, 9).await.unwrap_err(),
+        store.rows(Side::Live, "p", 0, &[RowKey::text("r00")]).await.unwrap_err(),
+        store.step(Side::Live, "p", &step(1, 2, vec![update])).await.unwrap_err(),
+    ];
+    for error in refused {
+        assert!(matches!(error.kind, StoreErrorKind::Unsupported(_)), "{error}");
+        assert!(error.to_string().contains("exact numbers are text"), "{error}");
+        assert!(error.hint.as_deref().is_some_and(|hint| hint.contains("eventlift rebuild")), "{error:?}");
+    }
+    // A new build takes its place, and it can still be swapped back.
+    publish(&store, "p", totals.clone(), rows.clone()).await;
+    assert_eq!(store.scan(Side::Live, "p", 0, None, 9).await.unwrap(), rows);
+    assert_eq!(store.builds("p").await.unwrap().live.unwrap().origin, made_now.origin);
+    store.undo(&["p"]).await.unwrap();
+    assert_eq!(store.builds("p").await.unwrap().live.unwrap().origin, as_text.origin);
+    assert_eq!(text_of(&connection, "SELECT total FROM totals ORDER BY id"), "'10.10'\n'7'");
+    store.undo(&["p"]).await.unwrap();
+    assert_eq!(store.builds("p").await.unwrap().live.unwrap().origin, made_now.origin);
+}
+
 /// What somebody with `sqlite3` sees.
 #[tokio::test]
 async fn plain_sqlite_reads_the_tables() {
@@ -144,13 +287,14 @@ async fn plain_sqlite_reads_the_tables() {
     let connection = sqlite.sqlite3();
     assert_eq!(
         text_of(&connection, "SELECT * FROM everything ORDER BY time DESC"),
-        "'Ada' 7 '10.10' 1 '2024-05-01T12:00:00.000000Z' '00000000-0000-0000-0000-00000000000a' '{\"a\": [1.0]}'\n\
-         'Bob' 7 '10.10' 1 '1969-12-31T23:59:59.999999Z' '00000000-0000-0000-0000-00000000000a' '{\"a\": [1.0]}'"
+        "'Ada' 7 real 10.1 1 '2024-05-01T12:00:00.000000Z' '00000000-0000-0000-0000-00000000000a' '{\"a\": [1.0]}' '10.10'\n\
+         'Bob' 7 real 10.1 1 '1969-12-31T23:59:59.999999Z' '00000000-0000-0000-0000-00000000000a' '{\"a\": [1.0]}' '10.10'"
     );
     assert_eq!(text_of(&connection, "SELECT json ->> '$.a[0]' FROM everything LIMIT 1"), "real 1");
     assert_eq!(
         text_of(&connection, "SELECT name, type FROM pragma_table_xinfo('everything')"),
-        "'text' 'TEXT'\n'integer' 'INTEGER'\n'numeric' 'TEXT'\n'boolean' 'INTEGER'\n'time' 'TEXT'\n'uuid' 'TEXT'\n'json' 'TEXT'"
+        "'text' 'TEXT'\n'integer' 'INTEGER'\n'numeric' 'ANY'\n'boolean' 'INTEGER'\n'time' 'TEXT'\n'uuid' 'TEXT'\n'json' 'TEXT'\n\
+         'numeric__exact' 'TEXT'"
     );
     let lists = |name| text_of(&connection, &format!("SELECT wr, strict FROM pragma_table_list('{name}')"));
     assert_eq!(lists("everything"), "0 1");

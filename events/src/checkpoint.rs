@@ -8,9 +8,9 @@ use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::event::Timestamp;
 use crate::position::Position;
 use crate::stream::Revision;
+use crate::timestamp::Timestamp;
 
 /// The identity of a run.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]

@@ -6,12 +6,12 @@ use std::str::FromStr;
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::payload::Payload;
 use crate::position::Position;
 use crate::stream::{InvalidName, Revision, StreamName};
+use crate::timestamp::Timestamp;
 
 /// One event, as every store's reader yields it and every store's writer takes it.
 ///
@@ -243,91 +243,6 @@ impl fmt::Display for SchemaVersion {
     }
 }
 
-/// A moment, in microseconds since 1970-01-01T00:00:00Z, between the years -9999 and 9999.
-///
-/// Prints and parses as RFC 3339, in UTC. Text with a finer fraction than microseconds does not parse, since carrying
-/// it would lose digits.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
-pub struct Timestamp(i64);
-
-impl Timestamp {
-    /// 1970-01-01T00:00:00Z.
-    pub const EPOCH: Self = Self(0);
-
-    /// Takes microseconds since 1970. Fails outside the years -9999 to 9999.
-    pub fn from_micros(micros: i64) -> Result<Self, InvalidTimestamp> {
-        match jiff::Timestamp::from_microsecond(micros) {
-            Ok(_) => Ok(Self(micros)),
-            Err(_) => Err(InvalidTimestamp::Range(micros.to_string())),
-        }
-    }
-
-    /// Microseconds since 1970.
-    pub const fn micros(self) -> i64 {
-        self.0
-    }
-
-    /// The present moment.
-    pub fn now() -> Self {
-        Self(jiff::Timestamp::now().as_microsecond())
-    }
-}
-
-impl fmt::Display for Timestamp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match jiff::Timestamp::from_microsecond(self.0) {
-            Ok(moment) => moment.fmt(f),
-            // Cannot be: every constructor checks the range.
-            Err(_) => write!(f, "{} µs", self.0),
-        }
-    }
-}
-
-impl fmt::Debug for Timestamp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
-    }
-}
-
-impl FromStr for Timestamp {
-    type Err = InvalidTimestamp;
-    fn from_str(text: &str) -> Result<Self, InvalidTimestamp> {
-        let moment: jiff::Timestamp = text.parse().map_err(|_| InvalidTimestamp::Text(text.to_owned()))?;
-        if moment.subsec_nanosecond() % 1_000 != 0 {
-            return Err(InvalidTimestamp::Precision(text.to_owned()));
-        }
-        Ok(Self(moment.as_microsecond()))
-    }
-}
-
-impl From<Timestamp> for String {
-    fn from(timestamp: Timestamp) -> Self {
-        timestamp.to_string()
-    }
-}
-
-impl TryFrom<String> for Timestamp {
-    type Error = InvalidTimestamp;
-    fn try_from(text: String) -> Result<Self, InvalidTimestamp> {
-        text.parse()
-    }
-}
-
-/// A moment that cannot be taken without changing it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidTimestamp {
-    /// No RFC 3339 text.
-    #[error("{0:?} is not a time such as 2024-05-01T12:00:00Z")]
-    Text(String),
-    /// More digits than microseconds hold.
-    #[error("{0:?} is finer than a microsecond")]
-    Precision(String),
-    /// Outside the calendar.
-    #[error("{0} µs is outside the years -9999 to 9999")]
-    Range(String),
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -350,15 +265,5 @@ mod tests {
             assert_ne!(id.of_part(1, "A 1"), id.of_part(1, "B 1"));
             assert_eq!(id.of_part(1, "A 1"), id.of_part(1, "A 1"));
         }
-    }
-
-    #[test]
-    fn times_keep_their_microseconds_or_are_refused() {
-        let moment: Timestamp = "2023-03-22T08:31:11.123456Z".parse().unwrap();
-        assert_eq!(moment.to_string(), "2023-03-22T08:31:11.123456Z");
-        assert_eq!("2023-03-22T09:31:11+01:00".parse::<Timestamp>().unwrap().to_string(), "2023-03-22T08:31:11Z");
-        assert!(matches!("2023-03-22T08:31:11.1234567Z".parse::<Timestamp>(), Err(InvalidTimestamp::Precision(_))));
-        assert!(matches!("yesterday".parse::<Timestamp>(), Err(InvalidTimestamp::Text(_))));
-        assert!(Timestamp::from_micros(i64::MAX).is_err());
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::RunId;
 use crate::error::StoreError;
-use crate::event::Timestamp;
+use crate::timestamp::Timestamp;
 
 /// What a fence says to those it keeps out.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

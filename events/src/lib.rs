@@ -56,6 +56,7 @@ mod error;
 mod event;
 pub mod faults;
 mod fence;
+mod fitness;
 mod memory;
 mod payload;
 mod position;
@@ -63,6 +64,7 @@ mod rewriting;
 mod scope;
 mod store;
 mod stream;
+mod timestamp;
 
 pub use bytes::Bytes;
 pub use bytestring::ByteString;
@@ -73,8 +75,9 @@ pub use checkpoint::{
     UnknownRunState,
 };
 pub use error::{StoreError, StoreErrorKind};
-pub use event::{Event, EventId, EventType, InvalidTimestamp, SchemaVersion, Timestamp};
+pub use event::{Event, EventId, EventType, SchemaVersion};
 pub use fence::{Fence, FenceNotice};
+pub use fitness::Fitness;
 pub use memory::{MemoryLimits, MemoryReader, MemoryStore, MemoryWriter};
 pub use payload::{ContentType, Payload};
 pub use position::{InvalidPosition, Position};
@@ -85,3 +88,4 @@ pub use store::{
     NeededPart, RangeWriter, ReadRequest, StoreIdentity, Tally,
 };
 pub use stream::{InvalidName, Revision, StreamName};
+pub use timestamp::{InvalidTimestamp, Timestamp};

@@ -17,7 +17,7 @@ use crate::checkpoint::{
     Checkpoint, LateEvents, LatePosition, LoadRange, NoteChange, PositionRange, Progress, RunId, RunRecord, StateKey,
 };
 use crate::error::{StoreError, StoreErrorKind};
-use crate::event::{Event, EventId, Timestamp};
+use crate::event::{Event, EventId};
 use crate::payload::Payload;
 use crate::position::Position;
 use crate::rewriting::{EventRewriter, Original, Rewritten, Undone};
@@ -27,6 +27,7 @@ use crate::store::{
     StoreIdentity,
 };
 use crate::stream::{Revision, StreamName};
+use crate::timestamp::Timestamp;
 
 /// A store in memory. Cloning it gives another handle to the same events; the last handle, reader or writer that is
 /// dropped takes them along.
@@ -183,7 +184,7 @@ impl Shared {
         if self.limits.values_only {
             for payload in [&mut event.data, &mut event.metadata] {
                 if payload.is_json() {
-                    *payload = Payload::json(without_white_space(payload.bytes()));
+                    *payload = Payload::new(without_white_space(payload.bytes()), payload.content_type().clone());
                 }
             }
         }

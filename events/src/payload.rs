@@ -4,6 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use bytestring::ByteString;
+use serde::de::IgnoredAny;
 
 /// Data or metadata: shared bytes with a content type. Cloning shares the bytes.
 ///
@@ -52,9 +53,17 @@ impl Payload {
         self.bytes.is_empty()
     }
 
-    /// Whether the bytes are labelled JSON.
+    /// Whether the bytes are labelled JSON, as [`ContentType::is_json`] has it.
     pub fn is_json(&self) -> bool {
-        self.content_type == ContentType::Json
+        self.content_type.is_json()
+    }
+
+    /// Whether the bytes are labelled JSON and are: one JSON value in UTF-8, as the RFC wants it whatever charset a label
+    /// names. This is what a store shows to SQL as JSON; it reads all the bytes.
+    pub fn holds_json(&self) -> bool {
+        self.is_json()
+            && std::str::from_utf8(&self.bytes).is_ok()
+            && serde_json::from_slice::<IgnoredAny>(&self.bytes).is_ok()
     }
 
     /// The number of bytes.
@@ -96,6 +105,21 @@ impl ContentType {
         }
     }
 
+    /// Whether it says JSON: the subtype is `json` or ends in `+json`, in whatever case and with whatever parameters, as
+    /// CloudEvents has it. Every store, rule and fold goes by this. `application/json-seq` and the like are none: they
+    /// hold several values.
+    pub fn is_json(&self) -> bool {
+        const SUFFIX: &str = "+json";
+        let Self::Other(text) = self else { return *self == Self::Json };
+        let essence = text.split(';').next().unwrap_or_default().trim();
+        let Some((kind, subtype)) = essence.split_once('/') else { return false };
+        let ends_in_suffix = || {
+            let start = subtype.len().checked_sub(SUFFIX.len()).filter(|start| *start > 0);
+            start.and_then(|start| subtype.get(start..)).is_some_and(|end| end.eq_ignore_ascii_case(SUFFIX))
+        };
+        !kind.is_empty() && (subtype.eq_ignore_ascii_case("json") || ends_in_suffix())
+    }
+
     /// The media type's text.
     pub fn as_str(&self) -> &str {
         match self {
@@ -109,5 +133,63 @@ impl ContentType {
 impl fmt::Display for ContentType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn media_types_of_json_are_known() {
+        let json = [
+            "application/json",
+            "application/JSON; charset=utf-8",
+            "application/json;charset=UTF-8",
+            " application/json ; profile=\"a;b/c+xml\"",
+            "application/vnd.shop.order+json",
+            "application/vnd.shop.order+JSON;v=1",
+            "application/cloudevents+json; charset=\"utf-8\"",
+            "application/json; charset=utf-16",
+            "text/json",
+            "model/gltf+json",
+        ];
+        for text in json {
+            assert!(ContentType::parse(text).is_json(), "{text}");
+        }
+        let others = [
+            "",
+            "json",
+            "+json",
+            "/json",
+            "application/",
+            "application/+json",
+            "application/jsonl",
+            "application/json-seq",
+            "application/x-ndjson",
+            "application/octet-stream",
+            "application/xml; a=application/json",
+            "text/plain; x=\"y+json\"",
+            "image/png",
+            "a/ü+json5",
+            "a/ü+jso",
+        ];
+        for text in others {
+            assert!(!ContentType::parse(text).is_json(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_claims_to_be_json_is_looked_at() {
+        let labelled =
+            |bytes: &'static [u8]| Payload::new(bytes, ContentType::parse("application/x+json; charset=utf-16"));
+        for bytes in [&b"{\"a\":1e400}"[..], b" [ ] \n", b"null", b"\"\\ud800\"", "\"ü\"".as_bytes()] {
+            assert!(labelled(bytes).holds_json(), "{bytes:?}");
+        }
+        let utf16 = b"{\0}\0";
+        for bytes in [&b""[..], b"{", b"{} {}", b"\"\xfc\"", b"\xef\xbb\xbf{}", b"\"\0\"", b"NaN", utf16] {
+            assert!(!labelled(bytes).holds_json(), "{bytes:?}");
+        }
+        assert!(!Payload::binary("{}").holds_json());
     }
 }

@@ -278,7 +278,7 @@ struct BrokenReader {
 
 fn map_json(payload: &Payload, map: impl Fn(&str) -> String) -> Payload {
     match std::str::from_utf8(payload.bytes()) {
-        Ok(text) if payload.is_json() => Payload::json(map(text)),
+        Ok(text) if payload.is_json() => Payload::new(map(text), payload.content_type().clone()),
         _ => payload.clone(),
     }
 }

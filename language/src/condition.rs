@@ -8,9 +8,9 @@ use std::ops::ControlFlow;
 use eventlift_events::{ContentType, Event, Payload, StreamName, Timestamp};
 use regex::Regex;
 use serde::Deserialize;
-use toml::Value;
 
-use crate::json::{Decimal, Document, Kind, Node, Pointer, bytes_of, is_json, is_number};
+use crate::json::{Decimal, Document, Kind, Node, Pointer, bytes_of, is_number};
+use crate::literal::Literal;
 use crate::reader::{Reader, Table};
 use crate::reason::Reason;
 
@@ -36,21 +36,21 @@ pub struct Condition {
     /// The opposite of `exists`.
     missing: Option<bool>,
     /// The same text, the same number by value (`1.0` is `1`), or the same boolean.
-    equals: Option<Value>,
+    equals: Option<Literal>,
     /// The opposite of `equals`.
-    not_equals: Option<Value>,
+    not_equals: Option<Literal>,
     /// Equals one of them.
     #[serde(rename = "in")]
-    one_of: Option<Vec<Value>>,
+    one_of: Option<Vec<Literal>>,
     /// The opposite of `in`.
-    not_in: Option<Vec<Value>>,
+    not_in: Option<Vec<Literal>>,
     /// `"string"`, `"number"`, `"boolean"`, `"null"`, `"object"` or `"array"`; several separated by `|`.
     type_is: Option<String>,
     starts_with: Option<String>,
-    greater_than: Option<Value>,
-    less_than: Option<Value>,
-    at_least: Option<Value>,
-    at_most: Option<Value>,
+    greater_than: Option<Literal>,
+    less_than: Option<Literal>,
+    at_least: Option<Literal>,
+    at_most: Option<Literal>,
     stream: Option<OneOrMany<String>>,
     category: Option<OneOrMany<String>>,
     event_type: Option<OneOrMany<String>>,
@@ -269,7 +269,7 @@ fn compile_each(conditions: &[Condition], name: &str) -> Result<Vec<CompiledCond
 }
 
 /// The constants of a list, which has some.
-fn listed(values: &[Value], key: &str) -> Result<Vec<Constant>, Reason> {
+fn listed(values: &[Literal], key: &str) -> Result<Vec<Constant>, Reason> {
     if values.is_empty() {
         return Err(Reason::new(format_args!("`{key}` lists nothing")));
     }
@@ -321,21 +321,20 @@ fn kinds(text: &str) -> Result<Vec<Kind>, Reason> {
         .collect()
 }
 
-fn article(value: &Value) -> &'static str {
-    if matches!(value, Value::Array(_)) { "an" } else { "a" }
+fn article(value: &Literal) -> &'static str {
+    if matches!(value, Literal::Array(_)) { "an" } else { "a" }
 }
 
-/// A number, or text that is one, for digits that a TOML number can't hold.
-fn decimal(value: &Value) -> Result<Decimal, Reason> {
+/// A number, or text that is one.
+fn decimal(value: &Literal) -> Result<Decimal, Reason> {
     let text = match value {
-        Value::Integer(number) => number.to_string(),
-        Value::Float(number) => number.to_string(),
-        Value::String(text) => text.clone(),
+        Literal::Number(text) | Literal::Text(text) => text.clone(),
+        Literal::NotFinite(number) => number.to_string(),
         other => {
             return Err(Reason::new(format_args!(
                 "{} {} is not a number to compare with",
                 article(other),
-                other.type_str()
+                other.type_name()
             )));
         }
     };
@@ -485,7 +484,7 @@ impl Clause {
 }
 
 fn payload_holds(payload: &Payload, pointer: &Pointer, checks: &[Check]) -> Result<bool, Reason> {
-    if !payload.is_empty() && !is_json(payload.content_type()) {
+    if !payload.is_empty() && !payload.is_json() {
         return Err(Reason::new(format_args!("it is {}, but the rule needs JSON", payload.content_type())));
     }
     field_holds(&mut Document::parse(payload.bytes())?, pointer, checks)
@@ -547,12 +546,12 @@ fn compares(node: &Node<'_>, bound: &Decimal, orders: &[Ordering], pointer: &Poi
 }
 
 impl Constant {
-    fn new(value: &Value) -> Result<Self, Reason> {
+    fn new(value: &Literal) -> Result<Self, Reason> {
         match value {
-            Value::String(text) => Ok(Constant::Text(text.clone())),
-            Value::Boolean(yes) => Ok(Constant::Boolean(*yes)),
-            Value::Integer(_) | Value::Float(_) => decimal(value).map(Constant::Number),
-            other => Err(Reason::new(format_args!("{} {} can't be compared with", article(other), other.type_str()))
+            Literal::Text(text) => Ok(Constant::Text(text.clone())),
+            Literal::Boolean(yes) => Ok(Constant::Boolean(*yes)),
+            Literal::Number(_) | Literal::NotFinite(_) => decimal(value).map(Constant::Number),
+            other => Err(Reason::new(format_args!("{} {} can't be compared with", article(other), other.type_name()))
                 .hint("values are compared with text, numbers and booleans; `type_is = \"null\"` tests for null")),
         }
     }

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
+use crate::literal::with_digits;
 use crate::problem::{Place, Problem, did_you_mean};
 use crate::reason::Reason;
 
@@ -210,7 +211,13 @@ impl<'i> Reader<'i> {
     pub fn deserialize<T: Deserialize<'i>>(&mut self, value: Value<'i>, what: &str) -> Option<T> {
         let span = value.span();
         let keys = key_spans(value.get_ref());
-        match T::deserialize(ValueDeserializer::from(value)) {
+        let read = match with_digits(&value) {
+            None => T::deserialize(ValueDeserializer::from(value)),
+            // What has no place for digits is read as serde has it, and so are its mistakes.
+            Some(exact) => T::deserialize(ValueDeserializer::from(exact))
+                .or_else(|_| T::deserialize(ValueDeserializer::from(value))),
+        };
+        match read {
             Ok(read) => Some(read),
             Err(error) => {
                 let message = error.message().lines().next().unwrap_or_default().to_owned();

@@ -191,6 +191,113 @@ fn the_language_is_jq() {
     yields("join(\"-\")", "[1,\"a\"]", "\"1-a\"");
 }
 
+/// What jq 1.6, which the tests call, does otherwise than the versions since, or does not have.
+#[test]
+fn later_versions_of_jq_count_where_they_mended_something() {
+    yields(".[] |= empty", "[1,2,3,4]", "[]");
+    yields("(.[] | select(. > 1)) |= empty", "[1,2,3]", "[1]");
+    yields("reduce range(3) as $x (0; empty)", "0", "null");
+    yields("reduce range(3) as $x (0; if $x == 1 then empty else . + 1 end)", "0", "1");
+    yields("[foreach range(3) as $x (0; if $x == 1 then empty else . + 1 end)]", "0", "[1,1]");
+    yields("[limit(0; 1, 2)]", "0", "[]");
+    fails("[limit(-1; 1, 2)]", "0", "negative count");
+    yields("[.[1.7], .[-1.5], .[nan]]", "[0,1,2]", "[1,2,null]");
+    yields("[.[nan:], .[:nan]]", "[1,2]", "[[1,2],[1,2]]");
+    yields("if . then 1 end", "null", "null");
+    yields("[match(\"\"; \"g\").offset]", "\"aé\"", "[0,1,2]");
+    yields("[match(\"a*\"; \"g\") | [.offset, .string]]", "\"baac\"", r#"[[0,""],[1,"aa"],[3,""],[4,""]]"#);
+    yields("gsub(\"\"; \"-\")", "\"ab\"", "\"-a-b-\"");
+    yields("gsub(\"^\"; \">\")", "\"ab\"", "\">ab\"");
+    yields("[sub(\"(?<x>a)\"; \"1\", \"2\")]", "\"ab\"", r#"["1b","2b"]"#);
+    yields("pick(.a, .b[1])", r#"{"a":1,"b":[2,3],"c":4}"#, r#"{"a":1,"b":[null,3]}"#);
+    yields("[abs, toarray]", "-5", "[5,[-5]]");
+    fails("abs", "null", "no absolute value");
+    yields("[trim, ltrim, rtrim, trimstr(\" \")]", "\" a \"", r#"["a","a "," a","a"]"#);
+    yields("[skip(1; .[])]", "[1,2,3]", "[2,3]");
+    yields("[scan(\"A\"; \"i\")]", "\"aA\"", r#"["a","A"]"#);
+    yields("@urid", "\"a%20b%C3%A9\"", "\"a bé\"");
+    yields("toboolean", "\"true\"", "true");
+    yields("add(.[] | . * 2)", "[1,2]", "6");
+    yields("from_entries", r#"[{"k":"a","v":1},{"key":false}]"#, r#"{"a":1,"false":null}"#);
+    yields("[.[] as [$a] ?// $a | $a]", "[[1],2]", "[1,2]");
+    yields(".[] as [$a] ?// [$b] | if $a != null then error(\"no\") else [$a, $b] end", "[[3]]", "[null,3]");
+    yields("reduce .[] as [$a] ?// $a (0; . + $a)", "[[1],2]", "3");
+    yields("[nan % 2 | isnan, (5 % infinite), (1e19 % 7)]", "0", "[true,5,3]");
+    yields("walk(select(. != 1))", "[1,[1,2]]", "[[2]]");
+    yields("$__loc__\n| .line", "0", "1");
+    yields("\n$__loc__", "0", r#"{"file":"<top-level>","line":2}"#);
+}
+
+#[test]
+fn updates_look_at_all_paths_first() {
+    yields("del(.[0, 1])", "[1,2,3]", "[3]");
+    yields("del(.[0], .[2])", "[1,2,3,4]", "[2,4]");
+    yields(".[2] = 1", "null", "[null,null,1]");
+    yields(".a[1].b = 1", "{}", r#"{"a":[null,{"b":1}]}"#);
+    yields(".[1:] = [9]", "[1,2,3]", "[1,9]");
+    yields("[.[] |= (., .)]", "[1,2]", "[[1,2]]");
+    fails(".. |= (if type == \"array\" then length else . end)", "[1,[2]]", "cannot index");
+    fails(".[-3] = 1", "[1]", "out of bounds");
+    fails(".[1e18] = 1", "[]", "out of bounds");
+    fails(".[300000000] = 1", "[]", "ran away");
+    fails("[range(300) | 0] as $path | null | setpath($path; 1)", "0", "ran away");
+    let large = format!("[{}]", vec!["1"; 20_000].join(","));
+    assert_eq!(apply("map_values(. + 1) | .[0]", &large).unwrap(), "2");
+    yields("reduce range(20000) as $i ([]; .[$i] = $i) | length", "0", "20000");
+}
+
+#[test]
+fn what_is_left_of_the_alternative_may_fail() {
+    yields("[.a.b // 1]", r#"{"a":1}"#, "[1]");
+    yields("[error(\"x\") // 1, (1, error(\"x\")) // 2, (null, error(\"x\")) // 3]", "0", "[1,1,3]");
+    yields("[path((.a, .b) // .c)]", r#"{"a":null,"b":1}"#, r#"[["b"]]"#);
+    fails("until(false; .) // 1", "0", "ran away");
+}
+
+#[test]
+fn an_alternative_beside_an_assignment_is_ambiguous() {
+    for source in [
+        ".a = .b // 1",
+        ".a |= .b // 1",
+        ".a // .b = 1",
+        "[.a += 1 // 2]",
+        "\"\\(.a = .b // 1)\"",
+        "if .a = 1 // 2 then 1 else 2 end",
+    ] {
+        let error = JqFilter::compile(source).expect_err(source);
+        assert!(error.to_string().contains("write .a = (.b // 1)"), "{source}: {error}");
+    }
+    for source in
+        [".a = (.b // 1)", ".a //= 1", ".a = 1 | .b // 2", "if .a // 1 then .b = 1 else . end", "[.a // 1, (.b = 2)]"]
+    {
+        JqFilter::compile(source).unwrap_or_else(|error| panic!("{source}: {error}"));
+    }
+}
+
+#[test]
+fn what_jq_has_and_eventlift_has_not_says_so() {
+    for source in ["builtins", "jn(1; .)", "get_prog_origin", "foreach .[] as [$a] ?// $a (0; 1)"] {
+        let error = JqFilter::compile(source).expect_err(source);
+        assert!(error.message.contains("eventlift has not"), "{source}: {error}");
+        assert!(error.hint.is_some(), "{source}");
+    }
+}
+
+#[test]
+fn regular_expressions_are_those_of_jq() {
+    yields("[test(\"É\"; \"i\"), test(\"\\\\w\")]", "\"é\"", "[true,true]");
+    yields("[test(\"a.b\"; \"s\"), test(\"a.b\"; \"p\"), test(\"^b\")]", "\"a\\nb\"", "[false,true,false]");
+    yields("[test(\"b$\"), [match(\"$\"; \"g\").offset]]", "\"ab\\n\"", "[true,[2,3]]");
+    yields("capture(\"(?<x>a)(?<y>z)?\")", "\"ab\"", r#"{"x":"a","y":null}"#);
+    yields("[scan(\"(a)?(b)\")]", "\"bab\"", r#"[[null,"b"],["a","b"]]"#);
+    yields("[test(\"(?=b)\"), test(\"(o)\\\\1\")]", "\"boo\"", "[true,true]");
+    fails("test(\"a\"; \"l\")", "\"a\"", "flag l");
+    fails("test(\"a\"; \"q\")", "\"a\"", "no flag");
+    fails("test(\"[\")", "\"a\"", "not a regular expression");
+    // Searching takes steps, and gives up.
+    fails("test(\"(?=(a+)+$)(x)\\\\2\")", &format!("\"{}b\"", "a".repeat(60)), "regular expression failed");
+}
+
 #[test]
 fn need_names_the_path() {
     yields("need(.a.b)", r#"{"a":{"b":false}}"#, "false");

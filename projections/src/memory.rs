@@ -222,7 +222,12 @@ fn unique(table: &Table, rows: &BTreeMap<RowKey, Row>) -> Result<(), Refusal> {
             if values.iter().any(|value| value.is_null()) {
                 continue;
             }
-            if !seen.insert(values.iter().map(ToString::to_string).collect::<Vec<_>>()) {
+            let compared = |value: &&Value| match value {
+                // Equal numbers are the same, however many decimals they are written with.
+                Value::Numeric(number) => number.shortest().to_string(),
+                value => value.to_string(),
+            };
+            if !seen.insert(values.iter().map(compared).collect::<Vec<_>>()) {
                 return Err(bad_input(&table.name, Reason::new(table.same_values(index, &values))));
             }
         }

@@ -2,10 +2,10 @@
 
 use eventlift_language::Reason;
 
-use crate::numeric::Numeric;
 use crate::row::{Row, RowKey};
 use crate::table::Table;
 use crate::value::{ColumnType, Value};
+use eventlift_language::Numeric;
 
 /// A table whose rows count and sum up the rows of another table of the same projection, group by group: what one
 /// event alone can't say, because the group is known from an earlier one.

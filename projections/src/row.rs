@@ -7,9 +7,9 @@ use eventlift_language::Reason;
 use smallvec::SmallVec;
 use uuid::Uuid;
 
-use crate::numeric::Numeric;
 use crate::table::Table;
 use crate::value::{ColumnType, Value};
+use eventlift_language::Numeric;
 
 /// A row: the values of a table's columns, in their order, those of the key among them.
 #[derive(Clone, PartialEq, Debug)]

@@ -9,7 +9,7 @@ use eventlift_language::{Reason, json};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::numeric::Numeric;
+use eventlift_language::Numeric;
 
 /// The type of a column.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
@@ -265,7 +265,7 @@ fn integer(text: &str) -> Result<i64, Reason> {
     };
     let number: Numeric = match text.parse() {
         Ok(number) => number,
-        Err(crate::numeric::InvalidNumeric::TooLong(_)) => return Err(out_of_range()),
+        Err(eventlift_language::InvalidNumeric::TooLong(_)) => return Err(out_of_range()),
         Err(error) => return Err(Reason::new(error)),
     };
     let written = number.to_string();

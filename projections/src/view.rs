@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use eventlift_events::{ContentType, Event, Payload};
+use eventlift_events::{Event, Payload};
 use eventlift_language::Reason;
-use eventlift_language::json::{Document, Node, Place, is_json};
+use eventlift_language::json::{Document, Node, Place};
 use serde::de::DeserializeOwned;
 use smallvec::SmallVec;
 
@@ -89,8 +89,8 @@ fn opened<'d, 'e>(
     what: &str,
 ) -> Result<&'d mut Document<'e>, Reason> {
     if document.is_none() {
-        if !payload.is_empty() && !is_json(payload.content_type()) {
-            let found: &ContentType = payload.content_type();
+        if !payload.is_empty() && !payload.is_json() {
+            let found = payload.content_type();
             return Err(Reason::new(format_args!("the {what} is {found}, but the fold needs JSON")));
         }
         *document = Some(Document::parse(payload.bytes())?);

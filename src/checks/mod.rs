@@ -16,7 +16,7 @@ mod run;
 pub use built_in::BUILT_IN;
 pub use check::{Check, CheckSettings, JqCheck, OnFailure, Severity, Subject, Test, When};
 pub use events::EventLooks;
-pub use expectation::Expectation;
+pub use expectation::{Bound, Expectation};
 pub use notes::{CHECKS_BOOK, Hold, held, kept_reports, note_of, record};
 pub use report::{CheckReport, CheckResult, Verdict};
 pub use run::{Checks, Surveyed};

@@ -525,6 +525,9 @@ pub struct RebuildArguments {
     /// Drop the builds that were live before.
     #[arg(long, conflicts_with_all = ["all", "since", "dry_run", "from", "undo"])]
     pub drop_old: bool,
+    /// Build them although what is live belongs to another project: from now on it is this one's.
+    #[arg(long, conflicts_with_all = ["since", "dry_run", "undo", "drop_old"])]
+    pub take_over: bool,
     /// Which store to fold events from [default: the target where the project has one].
     #[arg(long, value_name = "STORE")]
     pub from: Option<From>,
@@ -585,6 +588,9 @@ pub struct PlanArguments {
     /// Before and after of this many events of each type and version.
     #[arg(long, value_name = "N", default_value = "1")]
     pub show: usize,
+    /// Don't make this check; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub skip_check: Vec<String>,
 }
 
 /// What to do with what is in quarantine.

@@ -5,11 +5,14 @@ use std::sync::Arc;
 use eventlift_events::{RunState, Scope, Timestamp};
 
 use super::error::CommandError;
+use super::output::Format;
 use super::rules::registry;
+use super::take_over::Taking;
 use crate::checks::{BUILT_IN, CheckReport, Checks, OnFailure, When, record};
 use crate::config::Project;
 use crate::cutover::CutOver;
 use crate::pipeline::Stop;
+use crate::stores::Claim;
 
 /// How checks are made.
 #[derive(Clone, Debug)]
@@ -89,8 +92,11 @@ pub(super) async fn conclude(
     project: &Project,
     report: &CheckReport,
     may_roll_back: bool,
+    format: Format,
+    stop: &Stop,
 ) -> Result<Option<Consequence>, CommandError> {
-    let mut target = project.require_target()?.writer().await?;
+    let taking = Taking::beside(Claim::of("migrate"), project, format, stop);
+    let mut target = taking.writer(project.require_target()?).await?;
     let Some(mut run) = crate::pipeline::last_that_fills(target.runs().await?) else { return Ok(None) };
     let on_failure = project.checks.on_failure;
     let is_cut_over = CutOver::of(&*target, run.id).await?.is_some();

@@ -1,17 +1,15 @@
 //! A run listens, while it runs, to what other commands ask of it, says how it is, and asks the query that may slow it
-//! down. And the other end: asking a run that follows to hand over its target.
+//! down. And asking a run that follows to hand over its target.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use eventlift_events::Timestamp;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::error::CommandError;
-use crate::config::{ControlFile, HandOver, Project, RunningFile};
-use crate::pipeline::{ControlHandle, LoadQuery, StopHandle, StoreSide, Throttle, ThrottleState};
+use crate::config::{ControlFile, Project, RunningFile};
+use crate::pipeline::{ControlHandle, LoadQuery, StoreSide, Throttle, ThrottleState};
+use crate::stores::Asking;
 
 /// How often a run looks what is asked of it, and whoever asked looks what came of it.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -24,43 +22,23 @@ const QUERY_PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct Listening {
     pub(super) throttle: Throttle,
     project: Project,
-    follows: Arc<AtomicBool>,
-    handed_over: Arc<AtomicBool>,
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl Listening {
-    /// Begins to listen. A run that follows and is asked to hand over is asked to stop by `stop`.
-    pub(super) fn begin(project: &Project, stop: StopHandle) -> Self {
+    /// Begins to listen.
+    pub(super) fn begin(project: &Project) -> Self {
         let (handle, control) = ControlHandle::new();
         let file = ControlFile::read(project).unwrap_or_default();
         // What was asked of the run before it was stopped holds from its first event on.
         handle.wish(file.wish);
         let throttle = Throttle::new(project.throttle.clone(), control);
-        let (follows, handed_over) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-        let ear = Ear {
-            project: project.clone(),
-            throttle: throttle.clone(),
-            handle,
-            stop,
-            follows: Arc::clone(&follows),
-            handed_over: Arc::clone(&handed_over),
-        };
+        let ear = Ear { project: project.clone(), throttle: throttle.clone(), handle };
         let mut tasks = vec![tokio::spawn(ear.listen())];
         if let Some(query) = project.throttle.query.clone() {
             tasks.push(tokio::spawn(ask_again_and_again(project.clone(), query, throttle.clone())));
         }
-        Self { throttle, project: project.clone(), follows, handed_over, tasks }
-    }
-
-    /// From now on the run follows, and may be asked to hand over.
-    pub(super) fn follows(&self) {
-        self.follows.store(true, Ordering::SeqCst);
-    }
-
-    /// Whether the run was stopped because it was asked to hand over.
-    pub(super) fn has_handed_over(&self) -> bool {
-        self.handed_over.load(Ordering::SeqCst)
+        Self { throttle, project: project.clone(), tasks }
     }
 }
 
@@ -79,9 +57,6 @@ struct Ear {
     project: Project,
     throttle: Throttle,
     handle: ControlHandle,
-    stop: StopHandle,
-    follows: Arc<AtomicBool>,
-    handed_over: Arc<AtomicBool>,
 }
 
 impl Ear {
@@ -112,10 +87,6 @@ impl Ear {
             return self.handle.wish(Default::default());
         }
         self.handle.wish(file.wish);
-        if file.wants_hand_over(Timestamp::now()) && self.follows.load(Ordering::SeqCst) {
-            self.handed_over.store(true, Ordering::SeqCst);
-            self.stop.stop();
-        }
     }
 }
 
@@ -144,38 +115,27 @@ pub enum HandedOver {
     Ended,
 }
 
-/// Asks the `migrate --follow` that writes to a project's target to commit what it has read and to end, and waits until
-/// nobody writes to the target any more. Fails where somebody still does after `patience`; whatever comes of it, nothing
+/// Asks the `migrate --follow` that writes to a project's target to commit what it has read and to let go of it, and waits
+/// until nobody writes to the target any more. Fails where somebody still does after `patience`; whatever comes of it, nothing
 /// is asked for any more afterwards.
 pub async fn ask_to_hand_over(project: &Project, patience: Duration) -> Result<HandedOver, CommandError> {
     let target = project.require_target()?;
-    if !target.is_being_written().await {
+    if target.holder().await?.is_none() {
         return Ok(HandedOver::NobodyWrote);
     }
-    let micros = i64::try_from(patience.as_micros()).unwrap_or(i64::MAX);
-    let until = Timestamp::from_micros(Timestamp::now().micros().saturating_add(micros)).unwrap_or(Timestamp::now());
-    change(project, |file| file.hand_over = Some(HandOver { until }))?;
-    let _clearing = Clearing(project);
+    let _request = target.request(Asking::ForGood).await?;
     let begun = Instant::now();
     loop {
         tokio::time::sleep(LOOK_EVERY / 2).await;
-        if !target.is_being_written().await {
-            return Ok(HandedOver::Ended);
-        }
+        let Some(holder) = target.holder().await? else { return Ok(HandedOver::Ended) };
         if begun.elapsed() >= patience {
-            let target = target.to_string();
-            return Err(CommandError::NotHandedOver { target, seconds: patience.as_secs_f64() });
+            return Err(CommandError::NotHandedOver {
+                target: target.to_string(),
+                seconds: patience.as_secs_f64(),
+                statement: holder.session.map(|session| format!("SELECT pg_terminate_backend({session})")),
+                holder: Some(holder.to_string()),
+            });
         }
-    }
-}
-
-/// Takes back that a run is to hand over, also where whoever asked is dropped.
-struct Clearing<'a>(&'a Project);
-
-impl Drop for Clearing<'_> {
-    fn drop(&mut self) {
-        // Where it can't be taken back, it ends by itself.
-        let _ = change(self.0, |file| file.hand_over = None);
     }
 }
 

@@ -4,17 +4,17 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use eventlift_events::{RunId, RunRecord, RunState, Timestamp};
+use eventlift_events::{CheckpointStore, RunId, RunRecord, RunState, StoreIdentity, Timestamp};
 use serde::Serialize;
 
 use super::arguments::CutOverArguments;
-use super::control::ask_to_hand_over;
 use super::error::{CommandError, ExitCode};
 use super::migrate::{migration_options, stop_on_signals};
 use super::output::{Format, Report, command};
 use super::progress_line::ProgressLine;
 use super::rules::registry;
 use super::stand_by::StandBy;
+use super::take_over::Taking;
 use crate::checks;
 use crate::config::Project;
 use crate::cutover::Attendant;
@@ -24,10 +24,7 @@ use crate::cutover::{
 };
 use crate::pipeline::quarantine::{Apart, quarantined_streams};
 use crate::pipeline::{GrowingVerification, Migration, SessionStart, last_that_fills};
-use crate::stores::StoreConfig;
-
-/// How long a `migrate --follow` that has the target is given to hand it over.
-const HAND_OVER: Duration = Duration::from_secs(30);
+use crate::stores::{Claim, StoreConfig};
 
 /// How a cut-over went.
 #[derive(Debug, Serialize)]
@@ -64,10 +61,11 @@ pub(super) async fn cutover(arguments: &CutOverArguments, format: Format) -> Res
     let registry = Arc::new(registry(&project)?);
     let mut attendant =
         StandBy::new(&project, target_config, arguments.migration.scope.scope(), run.id.to_string(), format);
-    ask_to_hand_over(&project, HAND_OVER).await?;
     let options = migration_options(&arguments.migration, &project);
     let stop = stop_on_signals();
-    let (source, mut target) = (project.source.reader().await?, target_config.writer().await?);
+    let source = project.source.reader().await?;
+    let taking = Taking::asking(Claim::of("cutover").taking_over(), &project, format, &stop);
+    let mut target = taking.writer(target_config).await?;
     let (source_name, target_name) = (source.identity().to_string(), target.identity().to_string());
     let report = |outcome: CutOverOutcome| CutOverReport {
         run: run.id.to_string(),
@@ -196,14 +194,17 @@ async fn refuse_held(target: &dyn eventlift_events::EventWriter, run: RunId) -> 
 }
 
 /// Refuses to migrate into a target that writers use by now.
-pub(super) async fn refuse_after_cut_over(target: &dyn eventlift_events::EventWriter) -> Result<(), CommandError> {
-    let Some(run) = last_that_fills(target.runs().await?) else { return Ok(()) };
-    let Some(record) = CutOver::of(target, run.id).await? else { return Ok(()) };
+pub(super) async fn refuse_after_cut_over(
+    ledger: &dyn CheckpointStore,
+    target: &StoreIdentity,
+) -> Result<(), CommandError> {
+    let Some(run) = last_that_fills(ledger.runs().await?) else { return Ok(()) };
+    let Some(record) = CutOver::of(ledger, run.id).await? else { return Ok(()) };
     if run.state == RunState::RolledBack || record.writers_use(Timestamp::now()) != WritersUse::Target {
         return Ok(());
     }
     Err(CutOverError::Refused {
-        problem: format!("{} is what writers use since the cut-over", target.identity()),
+        problem: format!("{target} is what writers use since the cut-over"),
         hint: "`eventlift reverse` carries what is written there back to the source".to_owned(),
     }
     .into())

@@ -198,13 +198,18 @@ pub enum CommandError {
     },
     /// A process still writes to the target.
     #[error(
-        "failed to get hold of {target}: a process still writes to it, {seconds:.0} s after it was asked to hand over"
+        "failed to get hold of {target}: a process still writes to it after {seconds:.0} s{}",
+        holder.as_ref().map(|holder| format!(" ({holder})")).unwrap_or_default()
     )]
     NotHandedOver {
         /// The target.
         target: String,
         /// How long it was waited for.
         seconds: f64,
+        /// Who has it, where that is known.
+        holder: Option<String>,
+        /// What an administrator can run to end its session at the server.
+        statement: Option<String>,
     },
     /// A file is there already.
     #[error("failed to create {0}: it is there already")]
@@ -357,9 +362,13 @@ impl CommandError {
             Self::UnknownCheck { name, known } => {
                 eventlift_language::problem::did_you_mean(name, known.iter().map(|known| &**known))
             }
-            Self::NotHandedOver { .. } => Some(
-                "only a `migrate --follow` of the same project folder that has caught up hands over; stop the process \
-                 with SIGTERM, or give it longer"
+            Self::NotHandedOver { statement: Some(statement), .. } => Some(format!(
+                "stop the process with SIGTERM; or end its session, which loses nothing that was committed: `{statement}` as \
+                 its user, a superuser or a member of pg_signal_backend; `patience` under [take_over] is how long is waited"
+            )),
+            Self::NotHandedOver { statement: None, .. } => Some(
+                "a `migrate --follow` or `reverse --follow` lets go between two batches; stop any other process with \
+                 SIGTERM, or give it longer: `patience` under [take_over]"
                     .to_owned(),
             ),
             Self::WrongLimit { .. } => Some("0 is a pause; --off is no limit".to_owned()),

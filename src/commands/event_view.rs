@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use eventlift_events::{Event, Payload};
+use eventlift_events::{ContentType, Event, Payload};
 use serde::Serialize;
 use similar::{ChangeTag, TextDiff};
 
@@ -18,7 +18,13 @@ pub(super) struct EventView {
     version: u32,
     recorded_at: String,
     data: String,
+    /// What JSON is labelled where that is not `application/json`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_type: Option<String>,
     metadata: String,
+    /// Likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata_type: Option<String>,
     attributes: String,
 }
 
@@ -33,7 +39,9 @@ impl EventView {
             version: event.version.number(),
             recorded_at: event.recorded_at.to_string(),
             data: shown(&event.data),
+            data_type: label(&event.data),
             metadata: shown(&event.metadata),
+            metadata_type: label(&event.metadata),
             attributes: String::from_utf8_lossy(&event.attributes).into_owned(),
         }
     }
@@ -41,10 +49,16 @@ impl EventView {
 
 fn shown(payload: &Payload) -> String {
     match std::str::from_utf8(payload.bytes()) {
-        Ok(text) if payload.is_json() => text.to_owned(),
+        Ok(text) if payload.holds_json() || *payload.content_type() == ContentType::Json => text.to_owned(),
         Ok(text) => format!("{} {text}", payload.content_type()),
         Err(_) => format!("{} of {} bytes", payload.content_type(), payload.len()),
     }
+}
+
+/// The label of JSON that another one has than `application/json`; anything else is shown with its own.
+fn label(payload: &Payload) -> Option<String> {
+    let is_special = payload.holds_json() && *payload.content_type() != ContentType::Json;
+    is_special.then(|| payload.content_type().to_string())
 }
 
 impl fmt::Display for EventView {
@@ -55,8 +69,14 @@ impl fmt::Display for EventView {
         writeln!(f, "id          {}", self.id)?;
         writeln!(f, "type        {} version {}", self.event_type, self.version)?;
         writeln!(f, "recorded at {}", self.recorded_at)?;
+        if let Some(label) = &self.data_type {
+            writeln!(f, "data type   {label}")?;
+        }
         write_long(f, "data       ", &self.data)?;
         if !self.metadata.is_empty() {
+            if let Some(label) = &self.metadata_type {
+                writeln!(f, "metadata type {label}")?;
+            }
             write_long(f, "metadata   ", &self.metadata)?;
         }
         if !self.attributes.is_empty() {

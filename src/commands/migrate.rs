@@ -20,19 +20,21 @@ use super::output::{ErrorView, Format, Report, command};
 use super::progress_line::ProgressLine;
 use super::rebuild::ProjectionLine;
 use super::rules::registry;
+use super::take_over::Taking;
+use super::took::{RuleLine, refused, rule_lines, silent};
 use crate::checks::{CheckReport, CheckResult, Checks, Surveyed, Verdict, When, note_of};
 use crate::config::Project;
 use crate::pipeline::quarantine::Quarantined;
 use crate::pipeline::{
-    Heartbeat, MayPass, Migration, MigrationOptions, PipelineError, Refusal, SessionStart, StartingPoint, Stop,
-    StopHandle, Survey, SurveyOptions, refuse_unfollowable,
+    Heartbeat, MayPass, Migration, MigrationOptions, Outcome, PipelineError, Refusal, SessionStart, StartingPoint,
+    Stop, StopHandle, Survey, SurveyOptions, refuse_unfollowable, rules_took,
 };
-use crate::stores::StoreConfig;
+use crate::stores::{Claim, StoreConfig};
 
 /// What a migration did.
 #[derive(Debug, Serialize)]
 pub(super) struct MigrateReport {
-    run: String,
+    pub(super) run: String,
     state: &'static str,
     resumed: bool,
     source: String,
@@ -51,6 +53,10 @@ pub(super) struct MigrateReport {
     /// What came of the checks before it, of a new run, and behind it, where some are configured: those that did not
     /// pass. The ledger keeps all of them.
     checks: Vec<CheckResult>,
+    /// Every rule, with how many events of the run it took; empty where the target keeps no ledger.
+    rules: Vec<RuleLine>,
+    /// Why it is refused, though all is in: rules that redact took nothing.
+    refused: Option<String>,
     /// What became of the run where checks behind it failed.
     #[serde(skip)]
     consequence: Option<Consequence>,
@@ -96,8 +102,7 @@ async fn migrate_project(
         let store = project.source.reader().await?.identity().to_string();
         return Err(PipelineError::from(Refusal::SameStore { store }).into());
     }
-    let (handle, stop) = StopHandle::new();
-    stop_by_signals(handle.clone());
+    let stop = stop_on_signals();
     let work = Work {
         project,
         target,
@@ -109,7 +114,7 @@ async fn migrate_project(
         options: migration_options(&arguments.migration, project),
         stop,
         session: SessionStart::now("migrate"),
-        listening: Listening::begin(project, handle),
+        listening: Listening::begin(project),
         begun: Instant::now(),
         start: OnceLock::new(),
         proof: OnceLock::new(),
@@ -119,6 +124,7 @@ async fn migrate_project(
     let attempt = |heartbeat| work.attempt(heartbeat);
     let (mut report, retries) = going_on(&project.retry, format, &work.stop, attempt, || work.reach()).await?;
     report.retries = retries;
+    work.count_rules(&mut report).await?;
     if report.state == "done" && !target.is_standard_stream() && project.checks.at(When::After).next().is_some() {
         work.check_behind(&mut report).await?;
     }
@@ -142,7 +148,7 @@ pub(super) struct Work<'a> {
     options: MigrationOptions,
     pub(super) stop: Stop,
     session: SessionStart,
-    pub(super) listening: Listening,
+    listening: Listening,
     pub(super) begun: Instant,
     /// Where the first attempt began.
     pub(super) start: OnceLock<StartingPoint>,
@@ -161,23 +167,35 @@ impl Work<'_> {
         self.target.reach().await
     }
 
-    /// Opens both stores.
-    pub(super) async fn open(&self) -> Result<Migration, CommandError> {
+    /// Opens both stores. The migration is stopped by `stop`.
+    pub(super) async fn open(&self, claim: Claim, stop: Stop) -> Result<Migration, CommandError> {
         let source = self.project.source.reader().await?;
-        let target = self.target.writer().await?;
+        let taking = Taking::beside(claim, self.project, self.format, &self.stop);
+        let target = taking.writer(self.target).await?;
         let migration = Migration::new(source, target, Arc::clone(&self.registry), self.options.clone());
-        let migration = migration.stop_on(self.stop.clone()).throttled(self.listening.throttle.clone());
+        let migration = migration.stop_on(stop).throttled(self.listening.throttle.clone());
         Ok(migration.started(self.session.clone()))
+    }
+
+    /// Adds what was done since to the report of what came before.
+    pub(super) fn add(&self, report: &mut MigrateReport, outcome: &Outcome) {
+        let done_before = self.start.get().map(|start| start.counts()).unwrap_or_default();
+        report.read_now = outcome.counts.read - done_before.read;
+        report.written_now = outcome.counts.written - done_before.written;
+        report.counts = outcome.counts;
+        report.quarantined = outcome.quarantined;
+        report.source_position = outcome.source.map(|position| position.to_string());
+        report.seconds = self.begun.elapsed().as_secs_f64();
     }
 
     /// Migrates what is left, and builds the read models.
     async fn attempt(&self, heartbeat: Heartbeat) -> Result<MigrateReport, CommandError> {
-        let migration = self.open().await?;
+        let migration = self.open(Claim::of("migrate"), self.stop.clone()).await?;
         if self.follows {
             refuse_unfollowable(&**migration.source())?;
         }
         heartbeat.begun();
-        refuse_after_cut_over(migration.target()).await?;
+        refuse_after_cut_over(migration.target(), migration.target().identity()).await?;
         let start = migration.starting_point().await?;
         let first_start = *self.start.get_or_init(|| start);
         let done_before = first_start.counts();
@@ -261,6 +279,8 @@ impl Work<'_> {
             seconds: self.begun.elapsed().as_secs_f64(),
             retries: 0,
             checks: self.before.get().map(not_passed).unwrap_or_default(),
+            rules: Vec::new(),
+            refused: None,
             consequence: None,
             handed_over: false,
             read_models,
@@ -312,6 +332,20 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// Says which rules took how many events, once all is in, and refuses where one took nothing that should have.
+    async fn count_rules(&self, report: &mut MigrateReport) -> Result<(), CommandError> {
+        let Some(ledger) = self.target.ledger().await?.filter(|_| report.state == "done") else { return Ok(()) };
+        let Some(run) = crate::pipeline::last_that_fills(ledger.runs().await?) else { return Ok(()) };
+        report.rules = rule_lines(&self.registry, &rules_took(&*ledger, run.id).await?);
+        if report.counts.read > 0 && report.exit_code == ExitCode::Done {
+            report.refused = refused(&report.rules, &self.options.scope);
+            if report.refused.is_some() {
+                report.exit_code = ExitCode::Rule;
+            }
+        }
+        Ok(())
+    }
+
     fn checks(&self) -> Checks<'_> {
         Checks {
             settings: &self.project.checks,
@@ -349,7 +383,7 @@ impl Work<'_> {
     async fn check_behind(&self, report: &mut MigrateReport) -> Result<(), CommandError> {
         let checks = self.checks().run(When::After, None).await?;
         let was_done = self.was_done.get().copied().unwrap_or(true);
-        report.consequence = conclude(self.project, &checks, !was_done).await?;
+        report.consequence = conclude(self.project, &checks, !was_done, self.format, &self.stop).await?;
         match report.consequence {
             None => {}
             Some(Consequence::RolledBack) => (report.state, report.exit_code) = ("rolled_back", ExitCode::Refused),
@@ -484,6 +518,12 @@ impl fmt::Display for MigrateReport {
         }
         if self.handed_over {
             writeln!(f, "handed over: another command asked for the target")?;
+        }
+        if self.counts.read > 0 {
+            silent(&self.rules).iter().try_for_each(|line| writeln!(f, "note: {line}"))?;
+        }
+        if let Some(refused) = &self.refused {
+            writeln!(f, "refused, though all of it is in: {refused}")?;
         }
         if self.quarantined.events > 0 {
             writeln!(f, "{}; `{}` says why", self.quarantined, command("quarantine list", &self.project))?;

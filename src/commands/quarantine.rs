@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use eventlift_events::{CheckpointStore, EventWriter, RunRecord, RunState, StreamName, Timestamp};
+use eventlift_events::{CheckpointStore, Counts, EventWriter, RunRecord, RunState, StreamName, Timestamp};
 use eventlift_transformers::{Lift, Registry};
 use serde::Serialize;
 
@@ -13,13 +13,15 @@ use super::event_view::EventView;
 use super::migrate::stop_on_signals;
 use super::output::{Format, Report, command, print_report};
 use super::progress_line::ProgressLine;
+use super::recorded::Recorded;
 use super::rules::registry;
+use super::take_over::Taking;
 use crate::config::{FILE_NAME, Project};
 use crate::pipeline::quarantine::{
     Discard, Discarded, QuarantinedStream, Released, discard, discarded, held_events, quarantined_streams, release,
 };
-use crate::pipeline::{Fingerprint, MigrationOptions, PipelineError, Refusal, Stop, still_agrees};
-use crate::stores::StoreConfig;
+use crate::pipeline::{Fingerprint, MigrationOptions, PipelineError, Refusal, SessionStart, Stop, still_agrees};
+use crate::stores::{Claim, StoreConfig};
 
 /// Held events that are looked at at a time.
 const PAGE: usize = 250;
@@ -30,7 +32,7 @@ pub(super) async fn quarantine(wanted: &QuarantineCommand, format: Format) -> Re
         QuarantineCommand::List(arguments) => Ok(print_report(format, &list(&arguments.project).await?)),
         QuarantineCommand::Show(arguments) => Ok(print_report(format, &show(arguments).await?)),
         QuarantineCommand::Retry(arguments) => Ok(print_report(format, &retry(arguments, format).await?)),
-        QuarantineCommand::Discard(arguments) => Ok(print_report(format, &give_up(arguments).await?)),
+        QuarantineCommand::Discard(arguments) => Ok(print_report(format, &give_up(arguments, format).await?)),
     }
 }
 
@@ -224,17 +226,48 @@ async fn retry(arguments: &ReleaseArguments, format: Format) -> Result<RetryRepo
     if config.ledger().await?.is_none() {
         return Err(no_run(config));
     }
-    let mut target = config.writer().await?;
+    let taking = Taking::asking(Claim::of("quarantine retry"), &project, format, &stop);
+    let mut target = taking.writer(config).await?;
     let mut run = last_run(&*target, config).await?;
-    let Some(rules_changed) = take_over(&project, &registry, &mut *target, &mut run, &stop, format).await? else {
-        let target = config.to_string();
-        return Ok(RetryReport::of(target, Released { stopped: true, ..Released::default() }, false, folder));
+    let start = SessionStart::now("quarantine retry");
+    let recorded = Recorded::begin(&mut *target, &mut run, &start).await?;
+    let retried = retry_held(&project, &registry, &mut *target, &mut run, &arguments.streams, &stop, format).await;
+    let (counts, result) = match &retried {
+        Ok((Released { stopped: true, .. }, _)) => (Counts::default(), "stopped".to_owned()),
+        Ok((Released { events, written, failing, .. }, _)) => {
+            let counts = Counts { read: *events, written: *written, ..Counts::default() };
+            let result = match failing.len() {
+                0 => "done".to_owned(),
+                1 => "done, 1 stream fails again".to_owned(),
+                streams => format!("done, {streams} streams fail again"),
+            };
+            (counts, result)
+        }
+        Err(error) => (Counts::default(), error.to_string()),
+    };
+    recorded.end(&mut *target, &mut run, counts, &result).await;
+    let (released, rules_changed) = retried?;
+    Ok(RetryReport::of(target.identity().to_string(), released, rules_changed, folder))
+}
+
+/// Lifts what is held, once the rules have taken over the run. Returns with it whether they had changed.
+async fn retry_held(
+    project: &Project,
+    registry: &Arc<Registry>,
+    target: &mut dyn EventWriter,
+    run: &mut RunRecord,
+    streams: &[StreamName],
+    stop: &Stop,
+    format: Format,
+) -> Result<(Released, bool), CommandError> {
+    let Some(rules_changed) = take_over(project, registry, target, run, stop, format).await? else {
+        return Ok((Released { stopped: true, ..Released::default() }, false));
     };
     let mut line = ProgressLine::new(format, "lifting", None, 0);
     let seen = |events| line.set(events);
-    let released = release(&mut *target, &registry, project.policies, &run, &arguments.streams, &stop, seen).await;
+    let released = release(target, registry, project.policies, run, streams, stop, seen).await;
     line.end();
-    Ok(RetryReport::of(target.identity().to_string(), released?, rules_changed, folder))
+    Ok((released?, rules_changed))
 }
 
 /// Has the rules as they are now take over a run that was made by others, if they leave what it has written as it is.
@@ -336,7 +369,7 @@ struct DiscardReport {
     project: String,
 }
 
-async fn give_up(arguments: &DiscardArguments) -> Result<DiscardReport, CommandError> {
+async fn give_up(arguments: &DiscardArguments, format: Format) -> Result<DiscardReport, CommandError> {
     let (folder, name) = arguments.project_and_stream();
     let project = Project::load(folder)?;
     let config = project.require_target()?;
@@ -346,11 +379,20 @@ async fn give_up(arguments: &DiscardArguments) -> Result<DiscardReport, CommandE
     }
     let problem = |problem: String| CommandError::from(PipelineError::from(Refusal::NothingInQuarantine(problem)));
     let stream = StreamName::new(name.to_owned()).map_err(|error| problem(error.to_string()))?;
-    let mut target = config.writer().await?;
-    let run = last_run(&*target, config).await?;
+    let stop = stop_on_signals();
+    let taking = Taking::asking(Claim::of("quarantine discard"), &project, format, &stop);
+    let mut target = taking.writer(config).await?;
+    let mut run = last_run(&*target, config).await?;
+    let recorded = Recorded::begin(&mut *target, &mut run, &SessionStart::now("quarantine discard")).await?;
     let (all, why) = (arguments.all, arguments.reason.clone());
     let what = Discard { stream, all, by: who(), why };
-    let events = discard(&mut *target, &registry, &run, &what).await?;
+    let discarded = discard(&mut *target, &registry, &run, &what).await;
+    let (counts, result) = match &discarded {
+        Ok(events) => (Counts { read: *events, dropped: *events, ..Counts::default() }, "done".to_owned()),
+        Err(error) => (Counts::default(), error.to_string()),
+    };
+    recorded.end(&mut *target, &mut run, counts, &result).await;
+    let events = discarded?;
     Ok(DiscardReport {
         target: target.identity().to_string(),
         stream: name.to_owned(),

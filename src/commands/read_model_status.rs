@@ -7,6 +7,7 @@ use eventlift_projections::{Projection, ReadModelStore, Side};
 use serde::Serialize;
 
 use super::error::CommandError;
+use super::ownership::Ownership;
 use super::read_models::{feed, projections};
 use crate::config::Project;
 use crate::rebuild::{Feed, changes, origin};
@@ -63,7 +64,7 @@ pub(super) async fn read_model_status(project: &Project) -> Result<ReadModelStat
             is_begun: false,
         });
     };
-    let store = config.look().await?;
+    let store = config.look().await?.map(|store| Ownership::of(project).look(store));
     let built = match &store {
         Some(store) => store.projections().await?,
         None => Vec::new(),

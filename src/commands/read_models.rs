@@ -8,6 +8,7 @@ use eventlift_projections::{Definitions, Projection, ReadModelStore};
 use eventlift_transformers::Registry;
 
 use super::error::CommandError;
+use super::ownership::Ownership;
 use super::rules::registry;
 use crate::config::Project;
 use crate::pipeline::quarantine::Apart;
@@ -19,6 +20,8 @@ use crate::stores::sqlite::SqliteConfig;
 pub(super) struct ReadModels {
     pub(super) projections: Vec<Arc<dyn Projection>>,
     pub(super) config: ReadModelConfig,
+    /// Whose builds it may change.
+    pub(super) ownership: Ownership,
 }
 
 /// Which store events are folded from.
@@ -45,7 +48,7 @@ pub(super) fn read_models(project: &Project, into: Option<&Path>) -> Result<Opti
         Some(path) => ReadModelConfig::Sqlite(SqliteConfig::new(path)),
         None => project.require_read_models()?.clone(),
     };
-    Ok(Some(ReadModels { projections, config }))
+    Ok(Some(ReadModels { projections, config, ownership: Ownership::of(project) }))
 }
 
 impl ReadModels {
@@ -73,14 +76,14 @@ impl ReadModels {
         self.projections.iter().map(|projection| projection.name()).collect()
     }
 
-    /// Opens the database, and makes it where there is none.
+    /// Opens the database, and makes it where there is none. What is another project's is kept from it.
     pub(super) async fn open(&self) -> Result<Arc<dyn ReadModelStore>, CommandError> {
-        Ok(self.config.open().await?)
+        Ok(self.ownership.clone().keep(self.config.open().await?))
     }
 
     /// Opens the database if it is there, and changes nothing.
     pub(super) async fn look(&self) -> Result<Option<Arc<dyn ReadModelStore>>, CommandError> {
-        Ok(self.config.look().await?.map(|store| store as Arc<dyn ReadModelStore>))
+        Ok(self.config.look().await?.map(|store| self.ownership.clone().look(store)))
     }
 }
 

@@ -114,8 +114,9 @@ pub(super) async fn rebuild(arguments: &RebuildArguments, format: Format) -> Res
         _ => folder,
     };
     let project = Project::load(folder)?;
-    let models = read_models(&project, arguments.into.as_deref())?
+    let mut models = read_models(&project, arguments.into.as_deref())?
         .ok_or_else(|| CommandError::NoProjections { folder: project.projections.display().to_string() })?;
+    models.ownership = models.ownership.taking_over(arguments.take_over);
     let named = models.named(names)?;
     match action(arguments) {
         Action::Undo => undo(&models, named, names).await,
@@ -167,8 +168,12 @@ async fn build(
     let feed = feed(project, arguments.from).await?;
     heartbeat.begun();
     let looked = models.look().await?;
-    let everything = arguments.all || !names.is_empty();
-    let asked = if names.is_empty() { "--all" } else { "asked for by name" };
+    let everything = arguments.all || arguments.take_over || !names.is_empty();
+    let asked = match (arguments.take_over, names.is_empty()) {
+        (true, _) => "--take-over",
+        (false, true) => "--all",
+        (false, false) => "asked for by name",
+    };
     let (mut wanted, mut lines) = (Vec::new(), Vec::new());
     for projection in named {
         let why = match &looked {

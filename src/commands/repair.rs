@@ -17,9 +17,10 @@ use super::output::{Format, Report, command};
 use super::progress_line::ProgressLine;
 use super::rules::registry;
 use super::run_view::RuleChangeView;
+use super::take_over::Taking;
 use crate::config::Project;
 use crate::pipeline::{self, Fingerprint, MigrationOptions, PipelineError, Refusal, SessionStart, Stop};
-use crate::stores::StoreConfig;
+use crate::stores::{Claim, StoreConfig};
 
 /// What was recorded.
 #[derive(Debug, Serialize)]
@@ -81,7 +82,8 @@ pub(super) async fn repair(arguments: &RepairArguments, format: Format) -> Resul
     }
 
     // Only now, since a store that is held can't always be read.
-    let mut writer = target.writer().await?;
+    let taking = Taking::asking(Claim::of("repair"), &project, format, &stop);
+    let mut writer = taking.writer(target).await?;
     let fingerprint =
         Fingerprint::of(&registry, &options.scope, &options.policies).of_stores(source.reading(), writer.writing());
     let runs = writer.runs().await?;

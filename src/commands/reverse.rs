@@ -16,12 +16,14 @@ use super::migrate::stop_on_signals;
 use super::output::{Format, Report, command};
 use super::progress_line::ProgressLine;
 use super::rules::registry;
+use super::take_over::Taking;
 use crate::config::Project;
 use crate::cutover::{CutOver, CutOverError, CutOverStep};
 use crate::pipeline::{
     FailedEvents, Following, Heartbeat, Migration, MigrationOptions, Onto, Outcome, Policies, SessionStart, Stop,
+    StopHandle,
 };
-use crate::stores::StoreConfig;
+use crate::stores::{Claim, StoreConfig};
 
 /// What was carried back.
 #[derive(Debug, Serialize)]
@@ -79,7 +81,14 @@ async fn attempt(
     stop: &Stop,
     heartbeat: Heartbeat,
 ) -> Result<Outcome, CommandError> {
-    let migration = reverse_migration(project, target, Arc::clone(registry), run, record, stop).await?;
+    let claim = match follow {
+        true => Claim::of("reverse --follow").letting_go(),
+        false => Claim::of("reverse"),
+    };
+    let taking = Taking::beside(claim, project, format, stop);
+    let (letting_go, until_let_go) = StopHandle::new();
+    let migration =
+        reverse_migration(project, target, Arc::clone(registry), (run, record), &taking, &until_let_go).await?;
     let migration = migration.started(SessionStart::now("reverse"));
     heartbeat.begun();
     let mut progress = migration.progress();
@@ -92,9 +101,20 @@ async fn attempt(
             }
         };
         let mut running = std::pin::pin!(running);
+        let mut asked = std::pin::pin!(async {
+            tokio::select! {
+                _ = project.source.asked_for(), if follow => {}
+                () = stop.clone().asked() => {}
+            }
+        });
+        let mut is_stopping = false;
         loop {
             tokio::select! {
                 outcome = &mut running => break outcome,
+                () = &mut asked, if !is_stopping => {
+                    is_stopping = true;
+                    letting_go.stop();
+                }
                 Ok(()) = progress.changed() => {
                     let now = *progress.borrow_and_update();
                     heartbeat.progressed(now.counts.read);
@@ -134,8 +154,8 @@ pub(super) async fn reverse_migration(
     project: &Project,
     target: &StoreConfig,
     registry: Arc<Registry>,
-    run: &RunRecord,
-    record: &CutOver,
+    (run, record): (&RunRecord, &CutOver),
+    taking: &Taking<'_>,
     stop: &Stop,
 ) -> Result<Migration, CommandError> {
     let options = MigrationOptions {
@@ -144,7 +164,7 @@ pub(super) async fn reverse_migration(
         onto: Some(Onto { after: record.target_end, of: run.id }),
         ..MigrationOptions::default()
     };
-    let (from, to) = (target.reader().await?, project.source.writer().await?);
+    let (from, to) = (target.reader().await?, taking.writer(&project.source).await?);
     Ok(Migration::new(from, to, registry, options).stop_on(stop.clone()))
 }
 

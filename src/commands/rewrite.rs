@@ -13,16 +13,18 @@ use super::control::Listening;
 use super::error::{CommandError, ExitCode};
 use super::event_view::{EventView, diff};
 use super::going_on::{going_on, went_on};
-use super::migrate::stop_by_signals;
+use super::migrate::stop_on_signals;
 use super::output::{Format, Report};
 use super::progress_line::ProgressLine;
 use super::rules::registry;
+use super::take_over::Taking;
 use super::verify::{ByValueView, by_value_lines};
 use crate::config::Project;
 use crate::pipeline::{
     Heartbeat, InPlace, InPlaceLook, InPlaceOptions, InPlaceVerification, PipelineError, Refusal, SessionStart, Stop,
-    StopHandle, UndoOutcome, last_in_place_run, look_in_place,
+    UndoOutcome, last_in_place_run, look_in_place,
 };
+use crate::stores::Claim;
 
 /// What was done, or would be.
 #[derive(Debug, Serialize)]
@@ -118,8 +120,7 @@ pub(super) async fn rewrite(arguments: &RewriteArguments, format: Format) -> Res
     let needs_rules = !arguments.undo && !arguments.drop_undo;
     let registry = Arc::new(if needs_rules { registry(&project)? } else { Registry::builder().build()? });
     project.source.refuse_rewriting()?;
-    let (handle, stop) = StopHandle::new();
-    stop_by_signals(handle.clone());
+    let stop = stop_on_signals();
     let work = Work {
         project: &project,
         arguments,
@@ -127,7 +128,7 @@ pub(super) async fn rewrite(arguments: &RewriteArguments, format: Format) -> Res
         registry,
         stop,
         session: SessionStart::now("rewrite"),
-        listening: Listening::begin(&project, handle),
+        listening: Listening::begin(&project),
     };
     let attempt = |heartbeat| work.attempt(heartbeat);
     let (came, retries) = going_on(&project.retry, format, &work.stop, attempt, || project.source.reach()).await?;
@@ -170,7 +171,8 @@ impl Work<'_> {
 
     async fn open(&self, heartbeat: &Heartbeat) -> Result<InPlace, CommandError> {
         let store = self.project.source.reader().await?;
-        let rewriter = self.project.source.rewriter().await?;
+        let taking = Taking::beside(Claim::of("rewrite"), self.project, self.format, &self.stop);
+        let rewriter = taking.rewriter(&self.project.source).await?;
         heartbeat.begun();
         let in_place = InPlace::new(store, rewriter, Arc::clone(&self.registry), self.options());
         let in_place = in_place.stop_on(self.stop.clone()).throttled(self.listening.throttle.clone());

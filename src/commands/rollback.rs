@@ -14,10 +14,11 @@ use super::output::{Format, Report};
 use super::reverse::{inverse, reverse_migration};
 use super::rules::registry;
 use super::stand_by::StandBy;
+use super::take_over::Taking;
 use crate::config::Project;
 use crate::cutover::{Attendant, BackParts, CutOver, CutOverError, CutOverStep, FenceBy, Moment, go_back, take_out};
 use crate::pipeline::{SessionStart, Tail};
-use crate::stores::StoreConfig;
+use crate::stores::{Claim, StoreConfig};
 
 /// What was taken back.
 #[derive(Debug, Serialize)]
@@ -51,9 +52,11 @@ pub(super) async fn rollback(arguments: &RollbackArguments, format: Format) -> R
         Some(fence) => FenceBy::Store(fence),
         None => FenceBy::Already,
     };
+    let stop = stop_on_signals();
+    let taking = Taking::asking(Claim::of("rollback").taking_over(), &project, format, &stop);
     match record.filter(|_| is_switched) {
-        None => before(&project, target, run, source_fence, &mut attendant, arguments.yes).await,
-        Some(record) => after(&project, target, (run, record), source_fence, &mut attendant, arguments).await,
+        None => before(&project, target, &taking, run, source_fence, &mut attendant, arguments.yes).await,
+        Some(record) => after(&project, target, &taking, (run, record), source_fence, &mut attendant, arguments).await,
     }
 }
 
@@ -74,6 +77,7 @@ async fn own_run(project: &Project, target: &StoreConfig) -> Result<RunRecord, C
 async fn before(
     project: &Project,
     target: &StoreConfig,
+    taking: &Taking<'_>,
     run: RunRecord,
     mut source_fence: FenceBy,
     attendant: &mut StandBy<'_>,
@@ -91,7 +95,7 @@ async fn before(
     if report.was_done {
         return Ok(report);
     }
-    let mut writer = target.writer().await?;
+    let mut writer = taking.writer(target).await?;
     let written = match writer.checkpoint(run.id).await? {
         Some(checkpoint) => checkpoint.counts.written,
         None => writer.load_ranges(run.id).await?.iter().map(|range| range.counts.written).sum(),
@@ -111,6 +115,7 @@ async fn before(
 async fn after(
     project: &Project,
     target: &StoreConfig,
+    taking: &Taking<'_>,
     (run, record): (RunRecord, CutOver),
     source_fence: FenceBy,
     attendant: &mut StandBy<'_>,
@@ -122,11 +127,11 @@ async fn after(
         (None, false) => return Err(CutOverError::NoFence { store: target.to_string() }.into()),
     };
     let reverse = match record.step < CutOverStep::BackDrained {
-        true => reverse_tail(project, target, &run, &record).await?,
+        true => reverse_tail(project, target, taking, &run, &record).await?,
         false => Err("it is over already".to_owned()),
     };
     let parts = BackParts {
-        target: target.writer().await?,
+        target: taking.writer(target).await?,
         target_events: target.reader().await?,
         run: run.clone(),
         reverse,
@@ -151,6 +156,7 @@ async fn after(
 async fn reverse_tail(
     project: &Project,
     target: &StoreConfig,
+    taking: &Taking<'_>,
     run: &RunRecord,
     record: &CutOver,
 ) -> Result<Result<Tail, String>, CommandError> {
@@ -159,8 +165,8 @@ async fn reverse_tail(
         Err(CommandError::NotInvertible(missing)) => return Ok(Err(missing.to_string())),
         Err(error) => return Err(error),
     };
-    let stop = stop_on_signals();
-    let migration = match reverse_migration(project, target, registry, run, record, &stop).await {
+    let stop = taking.stop();
+    let migration = match reverse_migration(project, target, registry, (run, record), taking, stop).await {
         // A source that takes no events from here, such as a file of somebody else's: of no matter where none came since.
         Err(CommandError::Store(error)) if !error.may_pass() => return Ok(Err(error.to_string())),
         opened => opened?,

@@ -64,11 +64,12 @@ impl TargetRuns {
         let target = project.require_target()?;
         let none = || CommandError::NoRun { target: target.to_string() };
         let ledger = target.ledger().await?.ok_or_else(none)?;
+        let is_being_written = target.is_being_written().await;
+        // Read after that: whoever has ended meanwhile has said so.
         let runs = ledger.runs().await?;
         if runs.is_empty() {
             return Err(none());
         }
-        let is_being_written = target.is_being_written().await;
         Ok(Self { target: target.to_string(), ledger, runs, is_being_written })
     }
 
@@ -112,7 +113,7 @@ impl TargetRuns {
             SessionView { session, state }
         });
         Ok(RunView {
-            line: run_line(run.clone(), &*self.ledger).await?,
+            line: run_line(run.clone(), is_last && self.is_being_written, &*self.ledger).await?,
             read_from: details.source,
             written_to: details.target,
             rules: details.rules,

@@ -29,6 +29,8 @@ pub(super) struct RunsReport {
 pub(super) struct RunLine {
     pub(super) run: String,
     pub(super) state: &'static str,
+    /// Whether its last start was broken off: it has no end, and no process is at work on the target.
+    pub(super) broken_off: bool,
     pub(super) source: String,
     pub(super) started_at: String,
     pub(super) updated_at: String,
@@ -138,16 +140,28 @@ impl RebuildLine {
 /// The runs into a target, the latest last; none where it is not there yet.
 pub(super) async fn run_lines(target: &StoreConfig) -> Result<Vec<RunLine>, CommandError> {
     let Some(ledger) = target.ledger().await? else { return Ok(Vec::new()) };
+    let is_written = target.is_being_written().await;
+    // Read after that: whoever has ended meanwhile has said so.
+    let records = ledger.runs().await?;
+    let last = records.last().map(|record| record.id);
     let mut lines = Vec::new();
-    for record in ledger.runs().await? {
-        lines.push(run_line(record, &*ledger).await?);
+    for record in records {
+        let is_at_work = is_written && last == Some(record.id);
+        lines.push(run_line(record, is_at_work, &*ledger).await?);
     }
     Ok(lines)
 }
 
-pub(super) async fn run_line(record: RunRecord, ledger: &dyn CheckpointStore) -> Result<RunLine, CommandError> {
+/// What a ledger says of a run. Only the last run of a target can be at work.
+pub(super) async fn run_line(
+    record: RunRecord,
+    is_at_work: bool,
+    ledger: &dyn CheckpointStore,
+) -> Result<RunLine, CommandError> {
     let checkpoint = ledger.checkpoint(record.id).await?;
+    let has_no_end = record.details.sessions.last().is_some_and(|session| session.ended_at.is_none());
     Ok(RunLine {
+        broken_off: has_no_end && !is_at_work,
         run: record.id.to_string(),
         state: record.state.as_str(),
         source: record.source,
@@ -220,6 +234,7 @@ impl fmt::Display for RebuildLine {
 impl fmt::Display for RunLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Counts { read, written, .. } = self.counts;
-        write!(f, "{}  {:<8} started {}  read {read}, written {written}", self.run, self.state, self.started_at)
+        let state = if self.broken_off && self.state != "done" { "broken off" } else { self.state };
+        write!(f, "{}  {state:<8} started {}  read {read}, written {written}", self.run, self.started_at)
     }
 }

@@ -104,7 +104,10 @@ impl StatusReport {
             return writeln!(f, "no run yet; start one with `{}`", command("migrate", &self.project));
         };
         let Counts { read, lifted, dropped, split, written } = run.counts;
-        writeln!(f, "run {} is {}, started {}", run.run, run.state, run.started_at)?;
+        match run.broken_off && run.state != "done" {
+            true => writeln!(f, "run {} was broken off while {}, started {}", run.run, run.state, run.started_at)?,
+            false => writeln!(f, "run {} is {}, started {}", run.run, run.state, run.started_at)?,
+        }
         writeln!(f, "read {read}, written {written}: {lifted} lifted, {split} of them split, {dropped} dropped")?;
         if let Some(position) = &run.source_position {
             writeln!(f, "done up to position {position} of the source")?;

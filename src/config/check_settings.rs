@@ -4,10 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use eventlift_events::{EventType, StreamName};
+use eventlift_language::Literal;
 use serde::Deserialize;
 
 use super::WrongValue;
-use crate::checks::{BUILT_IN, Check, CheckSettings, Expectation, JqCheck, OnFailure, Severity, Subject, Test, When};
+use crate::checks::{
+    BUILT_IN, Bound, Check, CheckSettings, Expectation, JqCheck, OnFailure, Severity, Subject, Test, When,
+};
 
 /// `[checks]` as it is written.
 #[derive(Default, Deserialize)]
@@ -36,17 +39,34 @@ pub(super) struct WrittenCheck {
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "a number, or a table such as { at_least = 1 } or { empty = true }")]
 enum WrittenExpectation {
-    Number(f64),
+    Number(WrittenBound),
     Table(WrittenBounds),
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WrittenBounds {
-    equals: Option<f64>,
-    at_least: Option<f64>,
-    at_most: Option<f64>,
+    equals: Option<WrittenBound>,
+    at_least: Option<WrittenBound>,
+    at_most: Option<WrittenBound>,
     empty: Option<bool>,
+}
+
+/// A number with its digits; none where it is `nan` or `inf`, which nothing is compared with.
+#[derive(Deserialize)]
+#[serde(try_from = "Literal")]
+struct WrittenBound(Option<Bound>);
+
+impl TryFrom<Literal> for WrittenBound {
+    type Error = String;
+
+    fn try_from(literal: Literal) -> Result<Self, String> {
+        match &literal {
+            Literal::Number(digits) => Ok(Self(Bound::parse(digits))),
+            Literal::NotFinite(_) => Ok(Self(None)),
+            _ => Err(format!("expected a number, not a {}", literal.type_name())),
+        }
+    }
 }
 
 impl Written {
@@ -124,31 +144,25 @@ impl WrittenCheck {
 impl WrittenExpectation {
     fn expectation(self, name: &str) -> Result<Expectation, WrongValue> {
         let bounds = match self {
-            Self::Number(number) if number.is_nan() => {
-                return Err(wrong(name, "`expect`: no number equals nan", None));
+            Self::Number(WrittenBound(Some(number))) => return Ok(Expectation::equals(number)),
+            Self::Number(WrittenBound(None)) => {
+                return Err(wrong(name, "`expect`: no number equals nan or inf", None));
             }
-            Self::Number(number) => return Ok(Expectation::equals(number)),
             Self::Table(bounds) => bounds,
         };
         let hint = Some("one of equals = 0, empty = true, or at_least and at_most");
-        match bounds {
-            WrittenBounds { equals: Some(number), at_least: None, at_most: None, empty: None } => {
-                Ok(Expectation::equals(number))
-            }
-            WrittenBounds { equals: None, at_least: None, at_most: None, empty: Some(true) } => Ok(Expectation::Empty),
-            WrittenBounds { at_least: Some(least), at_most: Some(most), .. } if least > most => {
+        let written = [&bounds.equals, &bounds.at_least, &bounds.at_most];
+        if written.into_iter().any(|bound| matches!(bound, Some(WrittenBound(None)))) {
+            return Err(wrong(name, "`expect`: no number compares with nan or inf", hint));
+        }
+        let bound = |written: Option<WrittenBound>| written.and_then(|WrittenBound(bound)| bound);
+        match (bound(bounds.equals), bound(bounds.at_least), bound(bounds.at_most), bounds.empty) {
+            (Some(number), None, None, None) => Ok(Expectation::equals(number)),
+            (None, None, None, Some(true)) => Ok(Expectation::Empty),
+            (_, Some(least), Some(most), _) if least > most => {
                 Err(wrong(name, &format!("`expect`: no number is at least {least} and at most {most}"), hint))
             }
-            WrittenBounds { equals: Some(number), .. }
-            | WrittenBounds { at_least: Some(number), .. }
-            | WrittenBounds { at_most: Some(number), .. }
-                if number.is_nan() =>
-            {
-                Err(wrong(name, "`expect`: no number compares with nan", hint))
-            }
-            WrittenBounds { equals: None, at_least, at_most, empty: None }
-                if at_least.is_some() || at_most.is_some() =>
-            {
+            (None, at_least, at_most, None) if at_least.is_some() || at_most.is_some() => {
                 Ok(Expectation::Number { at_least, at_most })
             }
             _ => Err(wrong(name, "`expect` says nothing, or too much", hint)),

@@ -19,20 +19,10 @@ pub struct ControlFile {
     pub run: Option<RunId>,
     /// How fast it may be.
     pub wish: Wish,
-    /// Asks a run that follows to end, so that somebody else can write to the target. Up to a moment, since whoever asked
-    /// may have been killed.
-    pub hand_over: Option<HandOver>,
     /// Who wrote it: user and host.
     pub by: String,
     /// When it was written, for people.
     pub at: String,
-}
-
-/// Asks a run to end.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub struct HandOver {
-    /// Afterwards nobody waits for it any more.
-    pub until: Timestamp,
 }
 
 /// How a run is that is at work, in `.eventlift/running.json`.
@@ -64,11 +54,6 @@ impl ControlFile {
     /// Whether it is about a run, as far as both are known.
     pub fn is_about(&self, run: Option<RunId>) -> bool {
         self.run.is_none() || run.is_none() || self.run == run
-    }
-
-    /// Whether somebody waits at this moment for the run to end.
-    pub fn wants_hand_over(&self, now: Timestamp) -> bool {
-        self.hand_over.as_ref().is_some_and(|asked| now < asked.until)
     }
 }
 

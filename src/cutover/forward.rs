@@ -11,6 +11,11 @@ use super::fencing::FenceBy;
 use super::record::{CutOver, CutOverStep};
 use crate::pipeline::{GrowingVerification, Tail};
 
+/// After so many rounds that were no shorter than one before, more of them are of no use: the machine is that slow.
+const STEADY: u32 = 10;
+/// A round may then take this part of the budget, since the fence, and the last round behind it, take about as long each.
+const BUDGET_SHARE: u32 = 4;
+
 /// How a cut-over is done.
 #[derive(Clone, Debug)]
 pub struct CutOverOptions {
@@ -18,7 +23,8 @@ pub struct CutOverOptions {
     pub budget: Duration,
     /// How long writes under way are waited for.
     pub patience: Duration,
-    /// The source is fenced once carrying over what has come, and comparing it, takes no longer than this.
+    /// The source is fenced once carrying over what has come, and comparing it, takes no longer than this; or once that does
+    /// not get shorter any more, and takes a quarter of the budget at most.
     pub settled: Duration,
     /// How often that is tried.
     pub most_passes: u32,
@@ -236,15 +242,19 @@ impl Work<'_> {
         self.done(CutOverStep::Lifted, Instant::now()).await
     }
 
-    /// Carries over and compares what has come, until that is quickly done.
+    /// Carries over and compares what has come, until that is quickly done, or does not get quicker any more and fits into the
+    /// time that writers may be refused.
     async fn catch_up(&mut self) -> Result<(), CutOverError> {
-        let mut last = Duration::ZERO;
+        let (mut last, mut shortest, mut steady) = (Duration::ZERO, Duration::MAX, 0);
         for _ in 0..self.options.most_passes {
             let begun = Instant::now();
             self.tail.carry_over().await?;
             self.compare().await?;
             last = begun.elapsed();
-            if last <= self.options.settled {
+            steady = if last < shortest.mul_f64(0.9) { 0 } else { steady + 1 };
+            shortest = shortest.min(last);
+            let fits = last <= self.options.budget / BUDGET_SHARE;
+            if last <= self.options.settled || steady >= STEADY && fits {
                 return Ok(());
             }
         }

@@ -119,6 +119,16 @@ pub enum Refusal {
         /// The position of the run's checkpoint.
         end: Position,
     },
+    /// The source holds another event than the run has read, so it is another one, or it was changed.
+    #[error("{source_name} holds another event at position {at} than the one that run {run} has read there")]
+    OtherEvent {
+        /// The source.
+        source_name: String,
+        /// The run.
+        run: String,
+        /// Where.
+        at: Position,
+    },
     /// What decides the result has changed since the run was started.
     #[error("what decides the result has changed since run {run} was started: {}", .changes.join("; "))]
     Changed {
@@ -230,6 +240,10 @@ impl PipelineError {
                 Refusal::OtherContent { .. } => {
                     "is it the same store? if its old events were only taken away, add --accept-changes; otherwise \
                      migrate into a new target"
+                }
+                Refusal::OtherEvent { .. } => {
+                    "is it the same store? if its events were changed on purpose, as by `eventlift rewrite`, add \
+                     --accept-changes; otherwise migrate into a new target"
                 }
                 Refusal::Changed { .. } => {
                     "take the change back, or migrate into a new target; to go on all the same, add --accept-changes"

@@ -15,7 +15,9 @@ use super::ahead::ReadAhead;
 use super::append::{Appended, Gathered, append_once, refuse_attributes};
 use super::error::{PipelineError, Refusal};
 use super::fingerprint::Fingerprint;
+use super::landmarks::{self, Landmarks};
 use super::onto::{Beginning, Onto, fills_the_store};
+use super::overlooked::Overlooked;
 use super::policy::{FailedEvents, Policies, Revisions};
 use super::progress::Progress;
 use super::quarantine::{Holding, QuarantineLimits, Quarantined, has_failures};
@@ -125,9 +127,12 @@ pub struct Migration {
     pub(super) following: bool,
     /// Set once the source was seen to hold the event that the run ended at.
     found_end: OnceLock<()>,
+    landmarks: Landmarks,
     start: SessionStart,
     /// The record as it was written last, and the session within it.
     recorded: Option<(RunRecord, Session)>,
+    /// What fails and ends nothing, in a rehearsal.
+    overlooked: Option<Overlooked>,
 }
 
 /// The run to go on with.
@@ -161,8 +166,10 @@ impl Migration {
             recorded_at: None,
             following: false,
             found_end: OnceLock::new(),
+            landmarks: Landmarks::default(),
             start: SessionStart::now("migrate"),
             recorded: None,
+            overlooked: None,
         }
     }
 
@@ -175,6 +182,11 @@ impl Migration {
     /// session.
     pub fn started(self, start: SessionStart) -> Self {
         Self { start, ..self }
+    }
+
+    /// The same, as a rehearsal: it goes on behind what fails as if that were not there.
+    pub(super) fn overlooking(self, overlooked: Overlooked) -> Self {
+        Self { overlooked: Some(overlooked), ..self }
     }
 
     /// The same, no faster than that.
@@ -277,6 +289,10 @@ impl Migration {
         let while_going_on = |state| if was_done { RunState::Done } else { state };
         self.record(&mut record, &session, while_going_on(RunState::Loading)).await?;
         self.throttle.begins(record.id);
+        if resumed && self.options.accept_changes {
+            let forgotten = landmarks::forgotten(&*self.target, record.id).await.map_err(PipelineError::Target)?;
+            self.target.write_notes(record.id, &forgotten).await.map_err(PipelineError::Target)?;
+        }
         if !self.notes.is_empty() {
             let notes = std::mem::take(&mut self.notes);
             self.target.write_notes(record.id, &notes).await.map_err(PipelineError::Target)?;
@@ -337,6 +353,7 @@ impl Migration {
         let mut sequencer = sequencer
             .closing_gaps(self.options.closes_gaps())
             .keeping_origins(self.target.keeps_origins())
+            .overlooking(self.overlooked.clone())
             .holding(holding.map_err(PipelineError::Target)?);
         if self.options.onto.is_some() {
             sequencer.go_on_behind(Beginning::of(record));
@@ -468,7 +485,7 @@ impl Migration {
         let first_read = || beginning.map_or_else(|| ranges::last_done(&ranges), |beginning| beginning.source);
         let end = checkpoint.map_or_else(first_read, |checkpoint| Some(checkpoint.source));
         if let Some(end) = end.filter(|_| !options.accept_changes) {
-            self.find_end(&run, end).await?;
+            self.find_end(record.id, end).await?;
         }
         if checkpoint.is_none() && !ranges.is_empty() && !ranges::keep_places(&self.registry) {
             return Err(self.out_of_order(&record, "the rules have come to need one event after the other"));
@@ -491,17 +508,21 @@ impl Migration {
         Ok(Opened { record, checkpoint, ranges, resumed: true })
     }
 
-    /// Refuses a source that has no event where the run ended: it was begun anew or put back, and what is in it up to
-    /// there now would pass for what is done.
-    async fn find_end(&self, run: &str, end: Position) -> Result<(), PipelineError> {
+    /// Refuses a source that has no event where the run ended, or others than the run remembers: it was begun anew, put back
+    /// or replaced, and what is in it up to there now would pass for what is done.
+    async fn find_end(&self, run: RunId, end: Position) -> Result<(), PipelineError> {
         if self.found_end.get().is_some() || !self.source.is_rereadable() || self.source.may_lose_events() {
             return Ok(());
         }
         let request = ReadRequest::new(self.options.scope.clone()).after(end.just_before()).until(Some(end));
         let batch = self.source.read(request).next().await.transpose().map_err(PipelineError::Source)?;
         if batch.and_then(|batch| batch.last().map(|event| event.position)) != Some(end) {
-            let (source, run) = (self.source.identity().to_string(), run.to_owned());
+            let (source, run) = (self.source.identity().to_string(), run.to_string());
             return Err(Refusal::OtherContent { source_name: source, run, end }.into());
+        }
+        if let Some(at) = landmarks::first_unknown(&*self.source, &self.options.scope, &*self.target, run).await? {
+            let (source, run) = (self.source.identity().to_string(), run.to_string());
+            return Err(Refusal::OtherEvent { source_name: source, run, at }.into());
         }
         // Only whether it was set counts.
         let _ = self.found_end.set(());
@@ -563,8 +584,9 @@ impl Migration {
         let options = self.options.clone();
         let request =
             ReadRequest::new(options.scope.clone()).after(sequencer.source()).batch_events(options.batch_events);
+        let is_beginning = sequencer.source().is_none() && sequencer.counts() == Counts::default();
         let lifted = lift_batches(
-            self.throttle.cut(self.source.read(request)),
+            self.landmarks.of(self.throttle.cut(self.source.read(request)), is_beginning),
             Arc::clone(&self.registry),
             options.policies,
             sequencer.origins(),
@@ -601,7 +623,8 @@ impl Migration {
         listener: &mut Option<&mut dyn Appended>,
     ) -> Result<(), PipelineError> {
         let committed = match sequencer.progress() {
-            Some(progress) => {
+            Some(mut progress) => {
+                progress.notes.extend(self.landmarks.notes(progress.checkpoint.source));
                 refuse_attributes(self.target.capabilities().attributes, &gathered.events)?;
                 let size = gathered.size();
                 self.throttle.admit(size, &self.stop).await;

@@ -101,12 +101,10 @@ impl PositionRecorder {
         self.became(*last, target, 1);
     }
 
-    /// An event became nothing by itself. What was merged in its place is what it became, and a range goes on behind that.
-    pub(super) fn left_nothing(&mut self, source: Position) {
+    /// The next event became nothing by itself.
+    pub(super) fn left_nothing(&mut self) {
         self.say_what_stayed();
-        if self.end != Some(source) {
-            self.interrupt();
-        }
+        self.interrupt();
     }
 
     /// The next events are not consecutive with those before: what is between became nothing, or nothing yet.

@@ -20,11 +20,13 @@ use tokio::task::JoinSet;
 use super::ahead::ReadAhead;
 use super::append::{Gathered, RETRIES, append_once, refuse_attributes};
 use super::error::{PipelineError, Refusal};
+use super::landmarks::Landmarks;
 use super::migration::MigrationOptions;
 use super::policy::FailedEvents;
 use super::progress::Progress;
 use super::quarantine::{Quarantined, RangeFailures, settle};
 use super::retry::Backoff;
+use super::rule_counts::RuleCounts;
 use super::stop::{Stop, StopHandle};
 use super::throttle::Throttle;
 use super::transform::{LiftedBatch, MOST_WORKERS, Origins, lift_batches};
@@ -41,7 +43,12 @@ pub fn keep_places(registry: &Registry) -> bool {
     registry.shape() == Shape::OneToOne && registry.stateful().is_empty()
 }
 
-/// What was done in all ranges.
+/// What was done in all ranges of a load.
+pub fn ranges_done(ranges: &[LoadRange]) -> Counts {
+    sum(ranges)
+}
+
+/// The same.
 pub(super) fn sum(ranges: &[LoadRange]) -> Counts {
     ranges.iter().fold(Counts::default(), |sum, range| Counts {
         read: sum.read + range.counts.read,
@@ -213,6 +220,7 @@ impl RangedLoad<'_> {
                 ask: ask.clone(),
                 keeps_attributes,
                 origins,
+                landmarks: Landmarks::default(),
                 writer,
             };
             tasks.spawn(loader.run());
@@ -346,6 +354,7 @@ struct Loader {
     ask: mpsc::UnboundedSender<Question>,
     keeps_attributes: bool,
     origins: Origins,
+    landmarks: Landmarks,
     writer: Box<dyn RangeWriter>,
 }
 
@@ -371,8 +380,9 @@ impl Loader {
             .after(range.done.or(range.after))
             .until(Some(range.until))
             .batch_events(self.options.batch_events);
+        let is_beginning = range.after.is_none() && range.done.is_none();
         let lifted = lift_batches(
-            self.throttle.cut(self.source.read(request)),
+            self.landmarks.of(self.throttle.cut(self.source.read(request)), is_beginning),
             Arc::clone(&self.registry),
             self.options.policies,
             self.origins,
@@ -384,10 +394,14 @@ impl Loader {
         let mut gathered = Gathered::default();
         let mut failing = Failing { streams: lock(&self.board.failures).of_range(range.index), notes: Vec::new() };
         let mut failed = None;
+        let mut took = RuleCounts::default();
+        let begun = range.done.map(|done| done.to_string()).unwrap_or_default();
+        let took_by = format!("range {:06} behind {begun}", range.index);
         while let Some(batch) = batches.next().await {
             failed = match batch {
                 Ok(batch) => {
                     gathered.count(&batch);
+                    took.add(&self.registry, &batch.took);
                     match batch.failures.is_empty() && failing.streams.is_empty() {
                         true => add(batch, &mut range, &mut gathered.events),
                         false => self.sift(batch, &mut range, &mut gathered.events, &mut failing),
@@ -399,13 +413,16 @@ impl Loader {
                 break;
             }
             if gathered.is_full(transaction_events, &self.throttle) {
+                failing.notes.extend(took.note(&took_by));
                 batches.beside(self.commit(&mut gathered, &range, &failing.notes)).await?;
                 gathered.clear();
                 failing.notes.clear();
+                took.committed();
             }
         }
         // A read that was stopped looks like one that has ended.
         range.is_complete = failed.is_none() && !self.stop.is_asked();
+        failing.notes.extend(took.note(&took_by));
         if range.is_complete || !gathered.events.is_empty() || !failing.notes.is_empty() {
             self.commit(&mut gathered, &range, &failing.notes).await?;
         }
@@ -456,12 +473,13 @@ impl Loader {
         notes: &[NoteChange],
     ) -> Result<(), PipelineError> {
         refuse_attributes(self.keeps_attributes, &gathered.events)?;
+        let notes = [notes, &self.landmarks.notes_of_range(range.index, range.done)].concat();
         let size = gathered.size();
         self.throttle.admit(size, &self.stop).await;
         let begun = self.throttle.begin();
         let mut backoff = Backoff::default();
         let mut tries = 0;
-        while let Err(error) = self.writer.append(&gathered.events, self.run, range, notes).await {
+        while let Err(error) = self.writer.append(&gathered.events, self.run, range, &notes).await {
             if self.is_committed(range).await {
                 break;
             }

@@ -14,8 +14,10 @@ use eventlift_transformers::{Merged, Reason, Registry, Shape, StatefulTransforme
 
 use super::error::{PipelineError, Refusal};
 use super::onto::Beginning;
+use super::overlooked::Overlooked;
 use super::position_recorder::PositionRecorder;
 use super::quarantine::Holding;
+use super::rule_counts::{self, RuleCounts};
 use super::state::StreamState;
 use super::transform::{LiftedBatch, Origin, Origins};
 use super::windows;
@@ -52,6 +54,10 @@ pub(super) struct Sequencer {
     committed: Option<Checkpoint>,
     /// What waits in quarantine, and what was given up.
     holding: Holding,
+    /// What fails and ends nothing, in a rehearsal.
+    overlooked: Option<Overlooked>,
+    /// How many events each rule took.
+    took: RuleCounts,
 }
 
 /// The events that took the place of one source event.
@@ -111,6 +117,11 @@ impl Sequencer {
             origins: None,
             committed: checkpoint,
             holding: Holding::default(),
+            overlooked: None,
+            took: match checkpoint {
+                Some(_) => RuleCounts::load(store, run).await.map_err(PipelineError::Target)?,
+                None => RuleCounts::default(),
+            },
         })
     }
 
@@ -139,6 +150,11 @@ impl Sequencer {
         Self { holding, ..self }
     }
 
+    /// The same, going on behind what fails as if it were not there, in a rehearsal. What goes to quarantine does so.
+    pub(super) fn overlooking(self, overlooked: Option<Overlooked>) -> Self {
+        Self { overlooked, ..self }
+    }
+
     /// What is in quarantine.
     pub(super) fn held(&self) -> &Holding {
         &self.holding
@@ -150,7 +166,7 @@ impl Sequencer {
 
     /// Whether batches must come with their origins.
     pub(super) fn origins(&self) -> Origins {
-        if self.holding.needs_sources() {
+        if self.holding.needs_sources() || self.overlooked.is_some() {
             return Origins::WithSources;
         }
         if self.is_one_to_one() { Origins::Implied } else { Origins::Kept }
@@ -170,6 +186,7 @@ impl Sequencer {
         target: Option<&dyn EventWriter>,
         events: &mut Vec<Event>,
     ) -> Result<Option<PipelineError>, PipelineError> {
+        self.took.add(&self.registry, &batch.took);
         if self.is_one_to_one() && batch.failures.is_empty() && !self.holding.is_uneven() {
             return self.number_one_to_one(batch, events);
         }
@@ -225,12 +242,21 @@ impl Sequencer {
         if let Some(source) = &group.source
             && self.holding.holds(&source.stream)
         {
+            if let (Some(failed), Some(overlooked)) = (&group.failed, &self.overlooked) {
+                overlooked.add(failed);
+            }
             return Ok(self.holding.wait(source).map(|()| false));
         }
         let failed = match group.failed.take() {
             Some(failed) => Some(failed),
             None => self.apply_rules(group, store).await?.err(),
         };
+        if let (Some(failed), Some(overlooked)) = (&failed, &self.overlooked) {
+            overlooked.add(failed);
+            if !self.holding.opens() {
+                return Ok(Ok(false));
+            }
+        }
         Ok(match (failed, &group.source) {
             (None, _) => Ok(true),
             (Some(error), Some(source)) => self.holding.open(source, error).map(|()| false),
@@ -247,6 +273,7 @@ impl Sequencer {
         store: &dyn CheckpointStore,
         events: &mut Vec<Event>,
     ) -> Result<(usize, Option<PipelineError>), PipelineError> {
+        self.took.add(&self.registry, &batch.took);
         let (groups, _) = group(batch);
         self.load_state(&groups, store).await?;
         let mut kept = Vec::with_capacity(groups.len());
@@ -378,7 +405,7 @@ impl Sequencer {
     /// Maps an event's position to those of what it became by itself.
     fn map_own(&mut self, origin: &Origin, first_target: Position, own: usize) {
         match own {
-            0 => self.map.left_nothing(origin.position),
+            0 => self.map.left_nothing(),
             1 if self.numbering == Numbering::Kept => self.map_kept(origin.position, first_target),
             own => self.map.became(origin.position, first_target, own as u64),
         }
@@ -423,7 +450,13 @@ impl Sequencer {
     ) -> Result<Result<(), PipelineError>, PipelineError> {
         let registry = Arc::clone(&self.registry);
         let (mut changes, mut windows_changed) = (Vec::new(), Vec::new());
+        let mut taken = Vec::new();
         for rule in registry.stateful() {
+            // One that only closes a window is none that the rule took.
+            let takes = |event: &Event| !rule.keeps_back() || rule.makes_of(&event.event_type, event.version).is_some();
+            if group.events.iter().any(|event| observes(&**rule, event) && takes(event)) {
+                taken.push(rule);
+            }
             if group.events.iter().any(|event| observes(&**rule, event)) {
                 let key = state_key(&**rule, &group.origin.stream);
                 // An earlier rule may have made it an event that this one observes.
@@ -444,6 +477,7 @@ impl Sequencer {
         for (key, value) in changes {
             self.state.set(&key, value);
         }
+        taken.into_iter().for_each(|rule| self.took.count(rule.name(), 1));
         for (rule, window, origin, opened) in windows_changed {
             self.window_changed(&*rule, &window, &origin, opened)?;
         }
@@ -729,7 +763,13 @@ impl Sequencer {
             state: self.state.changes(),
             positions: Vec::new(),
             late: Vec::new(),
-            notes: self.notes.iter().map(note_change).chain(self.holding.notes()).collect(),
+            notes: self
+                .notes
+                .iter()
+                .map(note_change)
+                .chain(self.holding.notes())
+                .chain(self.took.note(rule_counts::IN_ORDER))
+                .collect(),
             origins: self.origins.clone().unwrap_or_default(),
         };
         self.map.fill(&mut progress);
@@ -746,6 +786,7 @@ impl Sequencer {
             origins.clear();
         }
         self.holding.committed();
+        self.took.committed();
     }
 }
 

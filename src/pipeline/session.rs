@@ -89,7 +89,7 @@ pub(super) fn result(outcome: &Result<Outcome, PipelineError>) -> String {
 }
 
 /// An error as it is kept: one line, and not a long one.
-pub(super) fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(KEPT_TEXT) {
         Some((end, _)) => format!("{}…", &line[..end]),

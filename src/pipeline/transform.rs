@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use eventlift_events::{Event, EventStream, Position, Revision, StreamName};
-use eventlift_transformers::{Lift, Registry, Uncovered};
+use eventlift_transformers::{Lift, Registry, Took, Uncovered};
 use futures_util::stream::{BoxStream, StreamExt};
 
 use super::error::PipelineError;
@@ -31,6 +31,8 @@ pub(crate) struct LiftedBatch {
     pub(super) sources: Vec<Event>,
     /// The errors that some of those met, each with the place of its event among them. Such an event became none.
     pub(super) failures: Vec<(usize, PipelineError)>,
+    /// How many of the events each rule took.
+    pub(super) took: Took,
 }
 
 /// A source event and how many events took its place.
@@ -98,6 +100,7 @@ pub(super) fn lift_batch(registry: &Registry, policies: Policies, keep: Origins,
         failed: None,
         sources: Vec::new(),
         failures: Vec::new(),
+        took: Took::default(),
     };
     for event in batch {
         let (position, size) = (event.position, event.size());
@@ -107,7 +110,7 @@ pub(super) fn lift_batch(registry: &Registry, policies: Policies, keep: Origins,
         }
         let before = lifted.events.len();
         let mut changed = false;
-        match lift(registry, policies, event, &mut lifted.events) {
+        match lift(registry, policies, event, &mut lifted.events, &mut lifted.took) {
             Ok(Lift::Untouched | Lift::Uncovered(_)) => {}
             Ok(Lift::Lifted) => changed = true,
             Err(error) => {
@@ -131,12 +134,18 @@ pub(super) fn lift_batch(registry: &Registry, policies: Policies, keep: Origins,
     lifted
 }
 
-fn lift(registry: &Registry, policies: Policies, event: Event, lifted: &mut Vec<Event>) -> Result<Lift, PipelineError> {
+fn lift(
+    registry: &Registry,
+    policies: Policies,
+    event: Event,
+    lifted: &mut Vec<Event>,
+    took: &mut Took,
+) -> Result<Lift, PipelineError> {
     // Asked before it is lifted: rules may drop or change it, covered or not.
     if let Some(error) = refuse(registry, policies, &event) {
         return Err(error);
     }
-    registry.lift(event, lifted).map_err(|error| PipelineError::Transform(Box::new(error)))
+    registry.lift_counting(event, lifted, took).map_err(|error| PipelineError::Transform(Box::new(error)))
 }
 
 /// What the policies say about an event that nothing covers.

@@ -209,16 +209,23 @@ pub fn reaching(
     Some(reaching.collect())
 }
 
-/// Where the chains of a type and version end.
+/// Where the chains of a type and version end, and what merges make of that.
 pub fn ends(registry: &Registry, event_type: EventType, version: SchemaVersion) -> Vec<Schema> {
-    let Outcome::Lifted(steps) = registry.coverage(&event_type, version).outcome else {
-        return vec![Schema { event_type, version }];
+    let coverage = registry.coverage(&event_type, version);
+    let steps = match coverage.outcome {
+        Outcome::Lifted(steps) => steps,
+        Outcome::Current | Outcome::Uncovered(_) => Vec::new(),
+    };
+    let targets: Vec<Schema> = match steps.is_empty() {
+        true => vec![Schema { event_type, version }],
+        false => steps.iter().flat_map(|step| step.to.clone()).collect(),
     };
     let mut ends: Vec<Schema> = Vec::new();
-    for target in steps.iter().flat_map(|step| &step.to) {
-        let goes_on = steps.iter().any(|step| step.from == *target);
-        if !goes_on && !ends.contains(target) {
-            ends.push(target.clone());
+    for target in targets.into_iter().filter(|target| !steps.iter().any(|step| step.from == *target)) {
+        let merged = coverage.merges.iter().find(|merge| merge.from == target).map(|merge| merge.into.clone());
+        let end = merged.unwrap_or(target);
+        if !ends.contains(&end) {
+            ends.push(end);
         }
     }
     ends

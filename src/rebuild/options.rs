@@ -27,7 +27,8 @@ pub enum FailurePolicy {
     /// The rebuild stops, and the live tables stay what they are.
     #[default]
     Stop,
-    /// It is recorded, its row stays what it was before it, and later events of the row are recorded and wait as well.
+    /// It is recorded and changes nothing in its projection, and the rows that it can't be folded into are held: an event
+    /// that would change one of those later is recorded, and changes nothing either.
     Quarantine,
 }
 

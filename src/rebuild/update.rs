@@ -136,13 +136,16 @@ impl Update<'_> {
         Ok(())
     }
 
-    /// Makes the changes of an event, row by row; those of one row in their order.
+    /// Makes the changes of an event, row by row; those of one row in their order. All of them, or, where one fails and
+    /// the event is quarantined, none.
     fn apply_changes(&self, event: &Event, changes: Vec<RowChange>, pending: &mut Pending) -> Result<(), RebuildError> {
         let mut by_row: BTreeMap<(usize, RowKey), Vec<(usize, Change)>> = BTreeMap::new();
         for (number, RowChange { table, key, change }) in changes.into_iter().enumerate() {
             by_row.entry((table, key)).or_default().push((number, change));
         }
         let mut failures = Vec::new();
+        // What the rows were, for an event that it turns out can't be folded.
+        let mut before = Vec::new();
         for (place, changes) in by_row {
             if let Some(id) = pending.held.get(&place) {
                 failures.push((0, place, Reason::new(waits_for(id))));
@@ -153,21 +156,22 @@ impl Update<'_> {
                 // Somebody has saved a later snapshot.
                 continue;
             }
-            // What the row was, for an event that it turns out it can't be folded into.
-            let before = (self.on_failure == FailurePolicy::Quarantine).then(|| open.clone());
+            if self.on_failure == FailurePolicy::Quarantine {
+                before.push((place.clone(), open.clone()));
+            }
             open.is_changed = true;
             let table = &self.projection.tables()[place.0];
             for (number, change) in changes {
                 if let Err(reason) =
                     change.make(event, &place.1, &mut open.row).and_then(|()| fits(open.row.as_ref(), table))
                 {
-                    if let Some(before) = before {
-                        *open = before;
-                    }
                     failures.push((number, place, reason));
                     break;
                 }
             }
+        }
+        if !failures.is_empty() {
+            pending.rows.extend(before);
         }
         if self.on_failure == FailurePolicy::Stop {
             // The error is that of the first change, whatever the order of the rows.

@@ -28,8 +28,8 @@ pub struct Answer {
 pub enum Cell {
     /// None.
     Null,
-    /// A number; whole ones are exact up to 2^53.
-    Number(f64),
+    /// A number, with the digits that the database writes it with.
+    Number(String),
     /// Anything else, as the database writes it.
     Text(String),
 }
@@ -38,21 +38,28 @@ impl fmt::Display for Cell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Null => f.write_str("NULL"),
-            Self::Number(number) => number.fmt(f),
+            Self::Number(digits) => f.write_str(digits),
             Self::Text(text) => write!(f, "{text:?}"),
         }
     }
 }
 
 impl Answer {
-    /// The number that it is. Fails with why it is none: no row, several rows, or something else in the first column.
+    /// The number that it is, as a double. Fails as [`digits`](Self::digits) does.
     pub fn number(&self) -> Result<f64, String> {
+        let digits = self.digits()?;
+        digits.parse().map_err(|_| format!("it yielded {digits}, where a number is expected"))
+    }
+
+    /// The digits of the number that it is. Fails with why it is none: no row, several rows, or something else in the
+    /// first column.
+    pub fn digits(&self) -> Result<&str, String> {
         let Some(row) = &self.first else { return Err("it yielded no row, where one number is expected".to_owned()) };
         if self.has_more {
             return Err("it yielded several rows, where one number is expected".to_owned());
         }
         match row.first() {
-            Some((_, Cell::Number(number))) => Ok(*number),
+            Some((_, Cell::Number(digits))) => Ok(digits),
             Some((_, other)) => Err(format!("it yielded {other}, where a number is expected")),
             None => Err("it yielded a row without columns, where a number is expected".to_owned()),
         }
@@ -120,8 +127,8 @@ fn answer(connection: &rusqlite::Connection, sql: &str) -> rusqlite::Result<Answ
     for (index, name) in names.into_iter().enumerate() {
         let cell = match row.get_ref(index)? {
             ValueRef::Null => Cell::Null,
-            ValueRef::Integer(number) => Cell::Number(number as f64),
-            ValueRef::Real(number) => Cell::Number(number),
+            ValueRef::Integer(number) => Cell::Number(number.to_string()),
+            ValueRef::Real(number) => Cell::Number(number.to_string()),
             ValueRef::Text(text) => Cell::Text(String::from_utf8_lossy(text).into_owned()),
             ValueRef::Blob(bytes) => Cell::Text(format!("{} bytes", bytes.len())),
         };

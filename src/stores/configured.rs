@@ -15,6 +15,7 @@ use super::counted_from::CountedFrom;
 use super::distinct_ids::{DistinctIds, Ids};
 #[cfg(feature = "file")]
 use super::file::{FileConfig, FileReader, FileWriter};
+use super::holder::Claim;
 #[cfg(feature = "kurrentdb")]
 use super::kurrentdb::{self, InvalidKurrent, KurrentConfig, KurrentReader, KurrentWriter, StreamMetadata};
 use super::local_file;
@@ -23,6 +24,7 @@ use super::postgres::{
     self, InvalidPostgres, PayloadColumn, PostgresConfig, PostgresFence, PostgresLedger, PostgresReadModelConfig,
     PostgresReadModels, PostgresReader, PostgresWriter,
 };
+use super::prospect::Prospect;
 #[cfg(feature = "sqlite")]
 use super::sqlite::{SqliteConfig, SqliteFence, SqliteReadModels, SqliteReader, SqliteWriter};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
@@ -194,6 +196,21 @@ impl StoreConfig {
         }
     }
 
+    /// The store as a target, as it is before anything is written to it. Changes nothing, and makes none where there is
+    /// none. Fails where a writer would not open it, as far as that can be told.
+    pub async fn prospect(&self) -> Result<Prospect, StoreError> {
+        match self {
+            #[cfg(feature = "file")]
+            Self::File(config) => config.prospect(),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(config) => config.prospect(),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(config) => config.prospect().await,
+            #[cfg(feature = "kurrentdb")]
+            Self::Kurrent(config) => config.prospect(),
+        }
+    }
+
     /// Whether somebody answers where the store is, without opening it. Always so for files.
     pub async fn reach(&self) -> Result<(), StoreError> {
         match self {
@@ -223,7 +240,7 @@ impl StoreConfig {
     }
 
     /// Fails where the store is configured as one that is only read.
-    fn refuse_writing(&self, action: &'static str) -> Result<(), StoreError> {
+    pub(super) fn refuse_writing(&self, action: &'static str) -> Result<(), StoreError> {
         let Some(key) = self.source_key() else { return Ok(()) };
         let problem = format!("it is read as a table of somebody else's, with `{key}`, and so it is not written to");
         Err(StoreError::new(action, self, eventlift_events::StoreErrorKind::Unsupported(problem)))
@@ -269,6 +286,13 @@ impl StoreConfig {
     /// Opens the store, which must be there, to rewrite events where they are. Fails where
     /// [that can't be](Self::refuse_rewriting), and where the layout is another one than ours.
     pub async fn rewriter(&self) -> Result<Box<dyn EventRewriter>, StoreError> {
+        self.rewriter_as(&Claim::default()).await
+    }
+
+    /// The same, saying what for. Fails at once where another writer has it.
+    pub async fn rewriter_as(&self, claim: &Claim) -> Result<Box<dyn EventRewriter>, StoreError> {
+        // Not every choice of stores has one that can be rewritten.
+        let _ = claim;
         self.refuse_rewriting()?;
         match self {
             #[cfg(feature = "file")]
@@ -279,13 +303,13 @@ impl StoreConfig {
             Self::Sqlite(config) => {
                 // A writer would make one.
                 SqliteReader::open(config.clone())?;
-                Ok(Box::new(SqliteWriter::open(config.clone())?))
+                Ok(Box::new(SqliteWriter::open_as(config.clone(), claim)?))
             }
             #[cfg(feature = "postgres")]
             Self::Postgres(config) => {
                 PostgresReader::open(PostgresConfig::clone(config)).await?;
                 postgres::refuse_unknown(config).await?;
-                Ok(Box::new(PostgresWriter::open(PostgresConfig::clone(config)).await?))
+                Ok(Box::new(PostgresWriter::try_open_as(PostgresConfig::clone(config), claim).await?))
             }
         }
     }
@@ -483,19 +507,6 @@ impl StoreConfig {
         let Some(path) = self.ledger_file() else { return Ok(None) };
         let ledger = LedgerDatabase::look_at(&path, self.to_string())?;
         Ok(ledger.map(|ledger| Box::new(ledger) as Box<dyn CheckpointStore>))
-    }
-
-    /// Whether a process writes to it now, as far as can be told.
-    pub async fn is_being_written(&self) -> bool {
-        #[cfg(feature = "postgres")]
-        if let Self::Postgres(config) = self {
-            return postgres::is_being_written(config).await.unwrap_or(false);
-        }
-        #[cfg(feature = "kurrentdb")]
-        if let Self::Kurrent(config) = self {
-            return local_file::is_locked(&local_file::lock_path(&config.ledger));
-        }
-        self.local_file().is_some_and(|path| local_file::is_locked(&local_file::lock_path(path)))
     }
 
     fn ledger_file(&self) -> Option<PathBuf> {

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use eventlift_events::{StoreError, StoreErrorKind};
 
+use super::holder::{Asking, Claim, Holder};
+
 /// What makes a file the same file from wherever it is named: its path without links.
 pub(crate) fn file_key(path: &Path) -> io::Result<String> {
     Ok(format!("file:{}", path.canonicalize()?.display()))
@@ -60,6 +62,11 @@ pub(crate) fn is_locked(path: &Path) -> bool {
     File::open(path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
+/// Who holds the lock now, if anybody does.
+pub(crate) fn lock_holder(path: &Path) -> Option<Holder> {
+    is_locked(path).then(|| Holder::parse(&std::fs::read_to_string(path).unwrap_or_default()))
+}
+
 /// A lock that says "a writer is at work here". The system frees it when the process ends, however it ends; a writer
 /// that ends in peace takes the lock file away.
 #[derive(Debug)]
@@ -71,7 +78,7 @@ pub(crate) struct WriterLock {
 
 impl WriterLock {
     /// Takes the lock, or says who has it.
-    pub(crate) fn take(path: &Path) -> Result<Self, StoreErrorKind> {
+    pub(crate) fn take(path: &Path, claim: &Claim) -> Result<Self, StoreErrorKind> {
         loop {
             let mut file = open_lock(path).map_err(|error| match error.kind() {
                 io::ErrorKind::PermissionDenied => StoreErrorKind::ReadOnly,
@@ -79,7 +86,7 @@ impl WriterLock {
             })?;
             match file.try_lock() {
                 Ok(()) if is_open_at(&file, path) => {
-                    sign(&mut file).map_err(io_kind)?;
+                    sign(&mut file, claim).map_err(io_kind)?;
                     return Ok(Self { _file: file, path: path.to_owned() });
                 }
                 // The holder took its file away between our opening and locking it: this lock guards nothing.
@@ -99,8 +106,8 @@ impl Drop for WriterLock {
 }
 
 /// Takes the lock of the store in a file, or says who has it and what to do.
-pub(crate) fn lock_store(store: &Path, display: &str) -> Result<WriterLock, StoreError> {
-    WriterLock::take(&lock_path(store)).map_err(|kind| {
+pub(crate) fn lock_store(store: &Path, display: &str, claim: &Claim) -> Result<WriterLock, StoreError> {
+    WriterLock::take(&lock_path(store), claim).map_err(|kind| {
         let hint = match &kind {
             StoreErrorKind::Locked(_) => "wait until that run ends, or stop it: it can be resumed",
             StoreErrorKind::Missing => "create the folder first",
@@ -115,19 +122,68 @@ fn open_lock(path: &Path) -> io::Result<File> {
 }
 
 /// Writes down who holds the lock.
-fn sign(file: &mut File) -> io::Result<()> {
+fn sign(file: &mut File, claim: &Claim) -> io::Result<()> {
     file.set_len(0)?;
     file.rewind()?;
-    writeln!(file, "{}", std::process::id())
+    file.write_all(format!("{}\n", Holder::this(claim).written()).as_bytes())
 }
 
 fn holder(file: &mut File) -> String {
     let mut holder = String::new();
-    // The number is for people; without it the lock is just as taken.
+    // It is for people; without it the lock is just as taken.
     let _ = file.read_to_string(&mut holder);
-    match holder.trim() {
-        "" => "its process is unknown".to_owned(),
-        holder => format!("process {holder}"),
+    Holder::parse(&holder).to_string()
+}
+
+/// The file that is locked as long as somebody asks for a store.
+fn request_path(store: &Path, asking: Asking) -> PathBuf {
+    let mut name = lock_path(store).into_os_string();
+    name.push(match asking {
+        Asking::ForAWhile => "-wanted",
+        Asking::ForGood => "-wanted-for-good",
+    });
+    PathBuf::from(name)
+}
+
+/// A lock that says "somebody asks whoever writes here to let go". The system frees it when the process ends, however it
+/// ends, so no request outlives the one who asks; several may ask.
+#[derive(Debug)]
+pub(crate) struct Request {
+    file: File,
+    path: PathBuf,
+}
+
+impl Request {
+    /// Asks for the store in a file.
+    pub(crate) fn make(store: &Path, asking: Asking) -> io::Result<Self> {
+        let path = request_path(store, asking);
+        loop {
+            let file = open_lock(&path)?;
+            match file.try_lock_shared() {
+                Ok(()) if is_open_at(&file, &path) => return Ok(Self { file, path }),
+                // Whoever asked before took the file away, or looks whether somebody asks at this very moment.
+                Ok(()) | Err(TryLockError::WouldBlock) => std::thread::yield_now(),
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+        }
+    }
+
+    /// Whether somebody asks for the store in a file now; of several, whoever asks for more.
+    pub(crate) fn standing(store: &Path) -> Option<Asking> {
+        let stands = |asking: &Asking| {
+            File::open(request_path(store, *asking))
+                .is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+        };
+        [Asking::ForGood, Asking::ForAWhile].into_iter().find(stands)
+    }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        // The last one who asks takes the file away. One that stays is ugly, not wrong.
+        if self.file.unlock().is_ok() && self.file.try_lock().is_ok() && is_open_at(&self.file, &self.path) {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -152,14 +208,43 @@ mod tests {
     fn a_lock_is_taken_once_and_names_its_holder() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("store-lock");
-        let held = WriterLock::take(&path).unwrap();
-        let refused = WriterLock::take(&path).unwrap_err();
+        let held = WriterLock::take(&path, &Claim::default()).unwrap();
+        let refused = WriterLock::take(&path, &Claim::default()).unwrap_err();
         assert!(is_locked(&path));
         assert_eq!(refused.to_string(), format!("another run holds it (process {})", std::process::id()));
         drop(held);
         assert!(!path.exists());
         assert!(!is_locked(&path));
-        WriterLock::take(&path).unwrap();
+        let claim = Claim::of("migrate --follow").letting_go();
+        let held = WriterLock::take(&path, &claim).unwrap();
+        let refused = WriterLock::take(&path, &claim).unwrap_err().to_string();
+        assert!(refused.contains(", `migrate --follow` by "), "{refused}");
+        let holder = lock_holder(&path).unwrap();
+        assert!(holder.lets_go && holder.is_this_process());
+        drop(held);
+        assert_eq!(lock_holder(&path), None);
+    }
+
+    #[test]
+    fn a_request_stands_as_long_as_somebody_asks() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = folder.path().join("store.db");
+        assert_eq!(Request::standing(&store), None);
+        let make = |asking| Request::make(&store, asking).unwrap();
+        let (one, other) = (make(Asking::ForAWhile), make(Asking::ForAWhile));
+        let more = make(Asking::ForGood);
+        assert_eq!(Request::standing(&store), Some(Asking::ForGood));
+        drop(more);
+        drop(one);
+        assert_eq!(Request::standing(&store), Some(Asking::ForAWhile));
+        drop(other);
+        assert_eq!(Request::standing(&store), None);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        // What a killed one has left asks for nothing.
+        std::fs::write(request_path(&store, Asking::ForGood), "").unwrap();
+        assert_eq!(Request::standing(&store), None);
+        drop(make(Asking::ForGood));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub mod file;
 #[cfg(any(feature = "sqlite", feature = "file"))]
 mod fitness;
 pub(crate) mod gap_hint;
+#[cfg(any(feature = "sqlite", feature = "file"))]
+mod holder;
 #[cfg(any(feature = "cli", feature = "kurrentdb"))]
 pub(crate) mod kurrent_url;
 #[cfg(feature = "kurrentdb")]
@@ -27,12 +29,15 @@ pub(crate) mod local_file;
 mod password;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+mod prospect;
 #[cfg(feature = "sqlite")]
 mod refusal;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod table_reading;
+#[cfg(any(feature = "sqlite", feature = "file"))]
+mod taking_over;
 #[cfg(any(feature = "file", feature = "kurrentdb"))]
 mod version_pattern;
 #[cfg(any(feature = "file", feature = "sqlite"))]
@@ -50,5 +55,10 @@ pub use counted_from::CountedFrom;
 pub use distinct_ids::{DistinctIds, Ids};
 #[cfg(any(feature = "sqlite", feature = "file"))]
 pub use fitness::Room;
+#[cfg(any(feature = "sqlite", feature = "file"))]
+pub use holder::{Asking, Claim, Holder};
+pub use prospect::Prospect;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use table_reading::{TableColumns, TableGuarantees, TableReading};
+#[cfg(any(feature = "sqlite", feature = "file"))]
+pub use taking_over::{Activity, EndedSession, Request};

@@ -126,7 +126,7 @@ pub(crate) fn read_time(text: &str, unit: Option<TimeUnit>) -> Result<WrittenTim
         None => Ok(WrittenTime { moment: text.parse()?, is_finer: false, unit: None }),
         Some((shorter, is_finer)) => {
             // The message is about what is written.
-            let moment = shorter.parse().map_err(|_| InvalidTimestamp::Text(text.to_owned()))?;
+            let moment = shorter.parse().map_err(|error: InvalidTimestamp| error.about(text))?;
             Ok(WrittenTime { moment, is_finer, unit: None })
         }
     }

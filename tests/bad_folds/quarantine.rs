@@ -24,7 +24,7 @@ fn corrected() -> String {
 }
 
 const TABLES: [&str; 2] = [
-    "SELECT id, moves, balance FROM accounts",
+    "SELECT id, moves, balance__exact FROM accounts",
     "SELECT projection, held_table, id, stream, revision, position, reason FROM eventlift_quarantine",
 ];
 

@@ -152,12 +152,15 @@ async fn as_jsonb_the_events_are_the_same_values() {
     assert_ne!(expected, events_of(reference.path()), "values whose text changes");
 }
 
-/// The columns of a read model's table, without the one that names the run.
+/// The columns of a read model's table, without the one that names the run; exact numbers as their digits.
 fn columns(folder: &Path, table: &str) -> Vec<String> {
     let query = format!("SELECT name FROM pragma_table_info('{table}') WHERE name <> 'fingerprint'");
     let rows = sqlite_rows(&folder.join("shop/read_models.db"), &query);
     assert!(rows.len() > 2, "{table}");
-    rows.into_iter().flatten().map(Option::unwrap).collect()
+    let names: Vec<String> = rows.into_iter().flatten().map(Option::unwrap).collect();
+    let digits = |name: &String| format!("{name}__exact");
+    let declared = names.iter().filter(|name| !name.ends_with("__exact"));
+    declared.map(|name| if names.contains(&digits(name)) { digits(name) } else { name.clone() }).collect()
 }
 
 #[tokio::test]
@@ -240,5 +243,5 @@ async fn the_queries_of_its_page_have_the_same_answers() {
         assert_eq!(found, expected, "{query}");
         compared += 1;
     }
-    assert_eq!(compared, 7);
+    assert_eq!(compared, 8);
 }

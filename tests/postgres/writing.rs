@@ -108,6 +108,53 @@ async fn bytes_labelled_json_come_back_in_the_middle_of_an_append() {
 
 #[tokio::test]
 #[ignore = "needs a PostgreSQL server: cargo xtask test"]
+async fn sql_sees_json_whatever_label_of_json_it_has() {
+    let json = [
+        "application/json",
+        "application/json; charset=utf-8",
+        "Application/JSON",
+        "application/vnd.shop.order+json;v=1",
+        " application/x+JSON ; a=\"b;c\"",
+    ];
+    let labelled = |bytes: &'static [u8], label: &str| Payload::new(bytes, ContentType::parse(label.to_owned()));
+    let database = Database::create().await;
+    let mut connection = database.connect().await;
+    for column in [PayloadColumn::Json, PayloadColumn::Jsonb] {
+        let table = format!("events_{}", column.as_str());
+        let config = PostgresConfig {
+            table: table.clone(),
+            data: column,
+            metadata: column,
+            ..PostgresConfig::new(database.url())
+        };
+        let mut payloads: Vec<Payload> = json.iter().map(|label| labelled(b"{\"price\": 10.10}", label)).collect();
+        payloads.extend([
+            labelled(b"{\"price\": 10.10}", "text/plain"),
+            labelled(b"{\"price\": 10.10}", "application/json-seq"),
+            labelled(b"{\"price\"", "application/x+json"),
+            labelled(b"{\0}\0", "application/json; charset=utf-16"),
+        ]);
+        let mut events = lone_events(0, payloads.len() as u64);
+        for (event, payload) in events.iter_mut().zip(&payloads) {
+            (event.data, event.metadata) = (payload.clone(), payload.clone());
+        }
+        let mut writer = open(&config).await;
+        writer.append(&events, None).await.unwrap();
+        writer.seal(true).await.unwrap();
+        let seen = format!(
+            "SELECT count(*) FROM {table} WHERE data ->> 'price' = '10.10' AND metadata ->> 'price' = '10.10'
+             AND data_bytes IS NULL AND metadata_bytes IS NULL"
+        );
+        assert_eq!(number(&mut connection, &seen).await, json.len() as i64);
+        for (found, expected) in read(&config).await.iter().zip(&events) {
+            assert_eq!(found.data.content_type(), expected.data.content_type());
+            assert_eq!(found.data.bytes(), expected.data.bytes());
+        }
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs a PostgreSQL server: cargo xtask test"]
 async fn what_jsonb_cannot_hold_is_refused_by_name_and_nothing_of_the_append_is_kept() {
     let database = Database::create().await;
     let config = PostgresConfig { data: PayloadColumn::Jsonb, ..PostgresConfig::new(database.url()) };

@@ -27,8 +27,8 @@ pub use eventlift_language::{JqError, JqFilter, JqLimits};
 pub use merge::Merge;
 pub use operations::{Keys, Operation, OperationError, Operations};
 pub use registry::{
-    Coverage, Lift, NoWayBack, NotInvertible, Outcome, Registry, RegistryBuilder, RegistryErrors, RuleText, Step,
-    Uncovered,
+    Coverage, Lift, MergedInto, NoWayBack, NotInvertible, Outcome, Registry, RegistryBuilder, RegistryErrors, RuleText,
+    Step, Taker, TakesNothing, Took, Uncovered,
 };
 pub use rule::Rule;
 pub use schema::JsonSchema;

@@ -1,14 +1,18 @@
 //! Merges: several events of a stream become one.
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
-use eventlift_events::{Event, EventId, EventType, Payload, Position, SchemaVersion, StreamName, Timestamp};
-use eventlift_language::Reason;
-use eventlift_language::json::{Document, Node, Place as JsonPlace, Pointer, encode};
+use eventlift_events::{
+    ContentType, Event, EventId, EventType, Payload, Position, SchemaVersion, StreamName, Timestamp,
+};
+use eventlift_language::json::{Decimal, Document, Node, Place as JsonPlace, Pointer, encode};
+use eventlift_language::{InvalidNumeric, Numeric, Reason};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::transformer::{Merged, StatefulTransformer};
+use crate::upcaster::Schema;
 
 /// The most that one window may hold, in bytes of data.
 const MOST_BYTES: usize = 4 << 20;
@@ -30,6 +34,7 @@ pub struct Merge {
     pub(crate) at_end: AtEnd,
     pub(crate) into: (EventType, SchemaVersion),
     pub(crate) fields: Vec<MergedField>,
+    pub(crate) may_match_nothing: bool,
 }
 
 /// What becomes of windows that are open where the source ends.
@@ -64,6 +69,32 @@ pub(crate) enum Take {
     Last,
     /// How many events there are.
     Count,
+    /// The sum of numbers, exact.
+    Sum,
+    /// The least of numbers, or of texts.
+    Min,
+    /// The greatest of them.
+    Max,
+}
+
+impl Take {
+    /// Its key in definitions.
+    pub(crate) const fn key(self) -> &'static str {
+        match self {
+            Self::Collect => "collect",
+            Self::First => "first",
+            Self::Last => "last",
+            Self::Count => "count",
+            Self::Sum => "sum",
+            Self::Min => "min",
+            Self::Max => "max",
+        }
+    }
+
+    /// Whether it is worked out event by event, so that an event that it can't be worked out with is the one that fails.
+    fn runs_along(self) -> bool {
+        matches!(self, Self::Sum | Self::Min | Self::Max)
+    }
 }
 
 /// An open window, as it is kept between events: JSON.
@@ -72,11 +103,17 @@ struct Window {
     id: String,
     stream: String,
     metadata: String,
+    /// What the metadata is labelled; windows that were opened by older versions have none.
+    #[serde(default)]
+    metadata_type: Option<String>,
     attributes: Vec<u8>,
     first_at: Timestamp,
     last_at: Timestamp,
     sources: Vec<Position>,
     data: Vec<Box<RawValue>>,
+    /// What fields that run along have come to, in the order of those.
+    #[serde(default)]
+    running: Vec<Option<Box<RawValue>>>,
 }
 
 impl Window {
@@ -89,11 +126,13 @@ impl Window {
             id: event.id.to_string(),
             stream: event.stream.to_string(),
             metadata: metadata.map_err(|_| Reason::new("its metadata is not UTF-8"))?,
+            metadata_type: Some(event.metadata.content_type().as_str().to_owned()),
             attributes: event.attributes.to_vec(),
             first_at: event.recorded_at,
             last_at: event.recorded_at,
             sources: Vec::new(),
             data: Vec::new(),
+            running: Vec::new(),
         })
     }
 
@@ -129,6 +168,7 @@ impl Merge {
                     .hint("`optional = true` leaves the event out of that field"));
             }
         }
+        self.run_along(window, &data)?;
         window.data.push(data);
         window.last_at = event.recorded_at;
         if window.sources.last() != Some(&event.position) {
@@ -146,9 +186,33 @@ impl Merge {
         Ok(())
     }
 
+    /// Works an event into sums, and into least and greatest values.
+    fn run_along(&self, window: &mut Window, data: &RawValue) -> Result<(), Reason> {
+        let fields = self.fields.iter().filter(|field| field.take.runs_along());
+        for (index, field) in fields.enumerate() {
+            if window.running.len() == index {
+                window.running.push(None);
+            }
+            let Some(value) = value_of(data, &field.from)?.filter(|value| !(field.optional && value == "null")) else {
+                continue;
+            };
+            let held = &mut window.running[index];
+            let next = running(field.take, held.as_deref().map(RawValue::get), &value)
+                .map_err(|reason| Reason { message: format!("{}: {}", field.from, reason.message), ..reason })?;
+            if let Some(next) = next {
+                *held = Some(RawValue::from_string(next)?);
+            }
+        }
+        Ok(())
+    }
+
     fn close(&self, window: Window) -> Result<Merged, Reason> {
         let data = self.data_of(&window)?;
-        let metadata = if window.metadata.is_empty() { Payload::empty() } else { Payload::json(window.metadata) };
+        let metadata_type = window.metadata_type.map_or(ContentType::Json, ContentType::parse);
+        let metadata = match window.metadata.is_empty() {
+            true => Payload::empty(),
+            false => Payload::new(window.metadata, metadata_type),
+        };
         let event = Event {
             id: EventId::text(window.id).map_err(Reason::new)?,
             stream: StreamName::new(window.stream).map_err(Reason::new)?,
@@ -169,9 +233,10 @@ impl Merge {
         if self.fields.is_empty() {
             return Ok(b"{}".to_vec());
         }
+        let mut running = window.running.iter();
         for field in &self.fields {
             let mut values = Vec::new();
-            if field.take != Take::Count {
+            if field.take != Take::Count && !field.take.runs_along() {
                 for data in &window.data {
                     values.extend(value_of(data, &field.from)?);
                 }
@@ -179,6 +244,11 @@ impl Merge {
             let value = match field.take {
                 Take::Collect => format!("[{}]", values.join(",")),
                 Take::Count => window.data.len().to_string(),
+                Take::Sum | Take::Min | Take::Max => match running.next().and_then(Option::as_ref) {
+                    Some(value) => value.get().to_owned(),
+                    None if field.take == Take::Sum => Numeric::ZERO.to_string(),
+                    None => continue,
+                },
                 Take::First => match values.into_iter().next() {
                     Some(value) => value,
                     None => continue,
@@ -198,6 +268,57 @@ impl Merge {
     pub(crate) fn types(&self) -> impl Iterator<Item = (&EventType, bool)> {
         let until = self.until.iter().map(|(event_type, includes)| (event_type, *includes));
         self.events.iter().map(|event_type| (event_type, true)).chain(until)
+    }
+}
+
+/// What a field that runs along comes to with one value more; none where it stays what it is.
+fn running(take: Take, held: Option<&str>, value: &str) -> Result<Option<String>, Reason> {
+    if take == Take::Sum {
+        let number = exact(value)?;
+        let Some(held) = held else { return Ok(Some(number.to_string())) };
+        let sum = exact(held)?.checked_add(number);
+        let sum = sum.ok_or_else(|| Reason::new("the sum takes more than the 38 digits of an exact number"))?;
+        return Ok(Some(sum.to_string()));
+    }
+    let value_is = Ordered::of(value)?;
+    let Some(held) = held else { return Ok(Some(value.to_owned())) };
+    let order = value_is.compare(&Ordered::of(held)?).ok_or_else(|| {
+        Reason::new(format_args!("numbers and texts have no order, so there is no `{}` of both", take.key()))
+    })?;
+    let replaces = if take == Take::Min { Ordering::Less } else { Ordering::Greater };
+    Ok((order == replaces).then(|| value.to_owned()))
+}
+
+fn exact(value: &str) -> Result<Numeric, Reason> {
+    value.parse().map_err(|error| match error {
+        InvalidNumeric::Text(_) => Reason::new("it is not a number"),
+        InvalidNumeric::TooLong(_) => Reason::new("it has more than the 38 digits of an exact number"),
+    })
+}
+
+/// A value that has an order among its like.
+enum Ordered {
+    Number(Decimal),
+    Text(String),
+}
+
+impl Ordered {
+    fn of(value: &str) -> Result<Self, Reason> {
+        if let Some(number) = Decimal::parse(value) {
+            return Ok(Self::Number(number));
+        }
+        match serde_json::from_str(value) {
+            Ok(text) => Ok(Self::Text(text)),
+            Err(_) => Err(Reason::new("it is neither a number nor a text, so it has no order")),
+        }
+    }
+
+    fn compare(&self, other: &Self) -> Option<Ordering> {
+        match (self, other) {
+            (Self::Number(one), Self::Number(other)) => Some(one.cmp(other)),
+            (Self::Text(one), Self::Text(other)) => Some(one.cmp(other)),
+            _ => None,
+        }
     }
 }
 
@@ -266,6 +387,16 @@ impl StatefulTransformer for Merge {
 
     fn keeps_back(&self) -> bool {
         true
+    }
+
+    fn may_match_nothing(&self) -> bool {
+        self.may_match_nothing
+    }
+
+    fn makes_of(&self, event_type: &EventType, _: SchemaVersion) -> Option<Schema> {
+        let (made, version) = &self.into;
+        let is_taken = self.types().any(|(observed, is_taken)| is_taken && observed == event_type);
+        is_taken.then(|| Schema { event_type: made.clone(), version: *version })
     }
 
     fn ends_with_source(&self) -> bool {

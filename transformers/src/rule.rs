@@ -6,6 +6,7 @@ use std::sync::Arc;
 use eventlift_events::{Event, EventType, SchemaVersion};
 use eventlift_language::{CompiledCondition, Fingerprint, Place, Reason};
 
+use crate::registry::TakesNothing;
 use crate::transformer::{Shape, Transformer};
 use crate::upcaster::{Body, Guard, Yielded, body, keeping_attributes};
 use crate::way_back::Down;
@@ -29,6 +30,7 @@ pub struct Rule {
     pub(crate) guard: Option<Guard>,
     pub(crate) body: Body,
     pub(crate) down: Down,
+    pub(crate) takes_nothing: TakesNothing,
 }
 
 impl Rule {
@@ -52,6 +54,7 @@ impl Rule {
             guard: None,
             body: body(function),
             down: Down::not_said(),
+            takes_nothing: TakesNothing::default(),
         }
     }
 
@@ -123,6 +126,12 @@ impl Rule {
         self
     }
 
+    /// Declares what it means that it takes no event of a store: see [`Registry::takers`](crate::Registry::takers).
+    pub fn taking_nothing(mut self, takes_nothing: TakesNothing) -> Self {
+        self.takes_nothing = takes_nothing;
+        self
+    }
+
     /// Declares that it may change the stream.
     pub fn moves_streams(mut self) -> Self {
         self.shape = Shape::Moving;
@@ -146,6 +155,7 @@ impl<T: Transformer + 'static> From<Arc<T>> for Rule {
                 keeping_attributes(event, out, |event, out| transformer.transform(event, out))
             }),
             down: Down::not_said(),
+            takes_nothing: TakesNothing::default(),
         }
     }
 }

@@ -1,6 +1,9 @@
 //! JSON Schemas of event data, by type and version.
 
 #[cfg(feature = "schema")]
+mod exact;
+
+#[cfg(feature = "schema")]
 use std::sync::Arc;
 
 use eventlift_events::Event;
@@ -16,7 +19,15 @@ pub struct JsonSchema {
     pub(crate) place: Place,
     pub(crate) fingerprint: String,
     #[cfg(feature = "schema")]
-    validator: Arc<jsonschema::Validator>,
+    validators: Arc<Validators>,
+}
+
+#[cfg(feature = "schema")]
+struct Validators {
+    /// For data whose numbers the library holds; none where those of the schema are too long for it.
+    usual: Option<jsonschema::Validator>,
+    /// For all other data.
+    exact: exact::ExactValidator,
 }
 
 impl JsonSchema {
@@ -29,16 +40,24 @@ impl JsonSchema {
 
     #[cfg(feature = "schema")]
     pub(crate) fn compile(event_type: &str, version: u32, text: &str, place: Place) -> Result<Self, Reason> {
-        let schema: serde_json::Value =
-            serde_json::from_str(text).map_err(|error| Reason::new(format_args!("it is not JSON: {error}")))?;
-        let validator = jsonschema::validator_for(&schema)
-            .map_err(|error| Reason::new(format_args!("at {}: {error}", location(error.instance_path().as_str()))))?;
+        let not_json = |error: serde_json::Error| Reason::new(format_args!("it is not JSON: {error}"));
+        let (usual, canonical) = if exact::has_long_numbers(text.as_bytes()) {
+            let _: serde::de::IgnoredAny = serde_json::from_str(text).map_err(not_json)?;
+            (None, text.to_owned())
+        } else {
+            let schema: serde_json::Value = serde_json::from_str(text).map_err(not_json)?;
+            let usual = jsonschema::validator_for(&schema).map_err(|error| {
+                Reason::new(format_args!("at {}: {error}", location(error.instance_path().as_str())))
+            })?;
+            (Some(usual), schema.to_string())
+        };
+        let validators = Validators { usual, exact: exact::ExactValidator::new(text)? };
         Ok(Self {
             event_type: event_type.to_owned(),
             version,
             place,
-            fingerprint: Fingerprint::of("schema").field(&schema.to_string()).finish(),
-            validator: Arc::new(validator),
+            fingerprint: Fingerprint::of("schema").field(&canonical).finish(),
+            validators: Arc::new(validators),
         })
     }
 
@@ -64,9 +83,13 @@ impl JsonSchema {
             ))
             .hint(format_args!("the schema is at {}", self.place))
         };
-        let data: serde_json::Value =
-            serde_json::from_slice(event.data.bytes()).map_err(|error| context("", &error))?;
-        match self.validator.validate(&data) {
+        let bytes = event.data.bytes();
+        let usual = self.validators.usual.as_ref().filter(|_| !exact::has_long_numbers(bytes));
+        let Some(usual) = usual else {
+            return self.validators.exact.check(bytes).map_err(|(path, problem)| context(&path, &problem));
+        };
+        let data: serde_json::Value = serde_json::from_slice(bytes).map_err(|error| context("", &error))?;
+        match usual.validate(&data) {
             Ok(()) => Ok(()),
             Err(error) => {
                 let path = error.instance_path().as_str();

@@ -3,6 +3,8 @@
 use eventlift_events::{Event, EventType, Position, SchemaVersion, StreamName};
 use eventlift_language::Reason;
 
+use crate::upcaster::Schema;
+
 /// What rules may do to the numbering of events, known before any runs. The later ones allow what the earlier ones do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Shape {
@@ -77,6 +79,18 @@ pub trait StatefulTransformer: Send + Sync {
 
     /// Whether a state that is not empty holds events back, so that it has to be finished before the run is whole.
     fn keeps_back(&self) -> bool {
+        false
+    }
+
+    /// What it makes of events of this type and version together with others; none where it leaves them what they are, or
+    /// can't say. For plans.
+    fn makes_of(&self, event_type: &EventType, version: SchemaVersion) -> Option<Schema> {
+        let _ = (event_type, version);
+        None
+    }
+
+    /// Whether it is meant to be so where it takes no event of a store.
+    fn may_match_nothing(&self) -> bool {
         false
     }
 

@@ -7,6 +7,7 @@ use eventlift_language::{Fingerprint, Place, Reason};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::registry::TakesNothing;
 use crate::rule::Matches;
 use crate::transformer::Shape;
 use crate::way_back::Down;
@@ -110,6 +111,7 @@ pub struct Upcaster {
     pub(crate) guard: Option<Guard>,
     pub(crate) body: Body,
     pub(crate) down: Down,
+    pub(crate) takes_nothing: TakesNothing,
 }
 
 impl Upcaster {
@@ -156,6 +158,7 @@ impl Upcaster {
             guard: None,
             body: body(function),
             down: Down::not_said(),
+            takes_nothing: TakesNothing::default(),
         }
     }
 
@@ -180,7 +183,7 @@ impl Upcaster {
             let new = function(serde_json::from_slice(event.data.bytes())?)?;
             let text = serde_json::to_vec(&new)
                 .map_err(|error| Reason::new(format_args!("the result can't be written as JSON: {error}")))?;
-            event.data = Payload::json(text);
+            event.data = Payload::new(text, event.data.content_type().clone());
             Ok(event)
         })
     }

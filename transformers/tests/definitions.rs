@@ -417,3 +417,59 @@ fn damaged_files_are_refused_or_read_but_never_panic() {
     }
     assert!(refused > 100);
 }
+
+#[test]
+fn merges_do_what_their_golden_test_cases_say() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/merges");
+    let mut texts = String::new();
+    for entry in fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap();
+        let (definitions, registry) = load(&[(path.to_str().unwrap(), &text)], &Keys::new()).unwrap();
+        let results = definitions.test(&registry);
+        assert!(!results.is_empty(), "{}", path.display());
+        let failed: Vec<String> = results.iter().filter(|result| !result.passed()).map(|r| r.to_string()).collect();
+        assert!(failed.is_empty(), "{}", failed.join("\n"));
+        texts.push_str(&text);
+    }
+    for kind in ["collect", "first", "last", "count", "sum", "min", "max"] {
+        assert!(texts.contains(&format!("{{ {kind} = ")), "no golden test case has a field of the kind {kind}");
+    }
+}
+
+#[test]
+fn test_cases_of_merges_can_fail() {
+    let text = r#"
+[current]
+A = 1
+M = 1
+
+[[merge]]
+name = "m"
+events = ["A"]
+into = { type = "M", version = 1 }
+data = [{ sum = "/n" }]
+
+[[merge.test]]
+name = "another sum"
+given = ['{"n":1}', '{"n":2}']
+then = '{"n":4}'
+
+[[merge.test]]
+name = "one too many"
+given = ['{"n":1}']
+then = []
+
+[[merge.test]]
+name = "it does not fail"
+given = ['{"n":1}']
+fails_with = "n"
+"#;
+    let (definitions, registry) = one(text);
+    let failures: Vec<String> = definitions.test(&registry).iter().map(|result| result.to_string()).collect();
+    assert_eq!(failures.len(), 3);
+    assert!(failures[0].starts_with("a.toml:12: another sum: failed\n"), "{}", failures[0]);
+    assert!(failures[0].contains("expected {\"n\":4}\n      actual   {\"n\":3}"), "{}", failures[0]);
+    assert!(failures[1].contains("expected 0 events"), "{}", failures[1]);
+    assert!(failures[2].contains("expected it to fail"), "{}", failures[2]);
+}

@@ -7,11 +7,13 @@ mod bench_postgres;
 mod bench_rebuild;
 mod bench_trust;
 mod event_log;
+mod fuzz;
 mod kill;
 mod payment_log;
 mod postgres;
 mod process;
 mod random;
+mod soak;
 mod stage;
 mod test;
 
@@ -20,7 +22,11 @@ use std::process::ExitCode;
 const USAGE: &str = "usage: cargo xtask COMMAND
 
   test              install what tests need, and run them all
+  fuzz [MINUTES]    made inputs on every target of tests/fuzz, with how many each got; what fails is kept (default 1)
   kill [TIMES]      runs killed, and their servers crashed, at random instants; every target must end the same (default 200)
+  soak [TIMES] [TEST …]
+                    the tests that need PostgreSQL, or those of them with such names, so often in a row while a core is kept busy
+                    (default 20); what a test said that failed is kept in target/soak
   bench [EVENTS]    speed and memory against sqlite3's own copy, ratios in one run (default 1,000,000); then `bench rebuild`
   bench rebuild     read models against one statement of SQL, against upserts, and with many keys
   bench postgres    PostgreSQL against psql's COPY | COPY and one statement of SQL, on a server of its own; `bench postgres rebuild`
@@ -42,10 +48,20 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match arguments[..] {
         ["test"] => test::test(),
+        ["fuzz"] => fuzz::fuzz(1),
+        ["fuzz", minutes] => match minutes.parse() {
+            Ok(minutes) => fuzz::fuzz(minutes),
+            Err(_) => Err(format!("{minutes} is no number of minutes")),
+        },
         ["kill"] => kill::kill(200),
         ["kill", times] => match times.parse() {
             Ok(times) => kill::kill(times),
             Err(_) => Err(format!("{times} is no number of kills")),
+        },
+        ["soak"] => soak::soak(20, &[]),
+        ["soak", times, ref filters @ ..] => match times.parse() {
+            Ok(times) => soak::soak(times, filters),
+            Err(_) => Err(format!("{times} is no number of times")),
         },
         ["bench"] => bench::bench(1_000_000).and_then(|()| bench_rebuild::bench_rebuild()),
         ["bench", "rebuild"] => bench_rebuild::bench_rebuild(),

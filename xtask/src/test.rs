@@ -6,7 +6,8 @@ use crate::postgres::{Server, Settings, installed};
 use crate::process::{root, run, target};
 
 /// Programs that tests call, and the Debian packages they come in.
-const PROGRAMS: [(&str, &str); 3] = [("sqlite3", "sqlite3"), ("python3", "python3"), ("openssl", "openssl")];
+const PROGRAMS: [(&str, &str); 4] =
+    [("sqlite3", "sqlite3"), ("python3", "python3"), ("openssl", "openssl"), ("jq", "jq")];
 
 /// Installs what is missing, and starts the server that tests need.
 pub(crate) fn server() -> Result<Server, String> {

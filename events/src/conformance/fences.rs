@@ -13,9 +13,9 @@ use super::sample::{event, stream};
 use super::subject::{Failure, Verdict, equal, holds};
 use crate::checkpoint::RunId;
 use crate::error::{StoreError, StoreErrorKind};
-use crate::event::Timestamp;
 use crate::fence::{Fence, FenceNotice};
 use crate::store::EventWriter;
+use crate::timestamp::Timestamp;
 
 /// A store that can be fenced. It is sealed and empty when a check gets it.
 #[async_trait]

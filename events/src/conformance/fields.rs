@@ -45,6 +45,12 @@ pub async fn every_kind_of_payload_comes_back(store: &dyn StoreUnderTest) -> Ver
         Payload::new("{}", ContentType::parse("application/vnd.shop.order+json")),
         Payload::new(&b"\x00\x01\xfe\xff"[..], ContentType::parse("application/avro")),
         Payload::new("{}", ContentType::parse("Application/JSON")),
+        Payload::new("[1.10]", ContentType::parse("application/json; charset=utf-8")),
+        Payload::new("{}", ContentType::parse("application/x+json;a=\"b;c\"")),
+        // What claims to be JSON and is not.
+        Payload::new("{\"a\"", ContentType::parse("application/x+json")),
+        Payload::new(&b"{\0}\0"[..], ContentType::parse("application/json; charset=utf-16")),
+        Payload::new(&b"\"\xfc\""[..], ContentType::parse("application/json; charset=iso-8859-1")),
     ]);
     for metadata in [Payload::empty(), Payload::json("null"), Payload::json("{}"), Payload::json(r#"{"a": 1}"#)] {
         for data in [Payload::empty(), Payload::json("{}"), Payload::binary(&b"\xff"[..])] {

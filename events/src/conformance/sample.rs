@@ -6,10 +6,11 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::checkpoint::{Checkpoint, Counts, Progress, RunDetails, RunId, RunRecord, RunState};
-use crate::event::{Event, EventId, EventType, SchemaVersion, Timestamp};
+use crate::event::{Event, EventId, EventType, SchemaVersion};
 use crate::payload::Payload;
 use crate::position::Position;
 use crate::stream::{Revision, StreamName};
+use crate::timestamp::Timestamp;
 
 /// 2024-05-01T12:00:00.000001Z.
 const NOON: i64 = 1_714_564_800_000_001;

@@ -2,12 +2,16 @@
 
 use jaq_core::load::lex::{self, Lexer, Token};
 use jaq_core::load::parse::{self, Def, Parser, Term};
-use jaq_core::load::{Arena, File, Loader};
+use jaq_core::load::{self, Arena, File, Loader};
 use jaq_core::{Compiler, Filter, compile};
 
+use super::alternatives;
+use super::desugar;
 use super::error::JqError;
 use super::instrument;
+use super::missing::missing;
 use super::natives::{self, Data};
+use super::precedence;
 use super::refused::{is_left_out_definition, refused};
 
 /// Longer sources are refused, since parsing recurses.
@@ -15,6 +19,9 @@ const MAX_SOURCE_BYTES: usize = 32 << 10;
 
 /// Enough for parsing the worst source of that size.
 const COMPILE_STACK: usize = 256 << 20;
+
+/// Filters of jq that are written in jq, where jaq's are others.
+const DEFINITIONS: &str = include_str!("definitions.jq");
 
 /// The definition that the filter becomes: the prelude is where jaq takes parsed definitions.
 const MAIN: &str = "eventlift_filter";
@@ -35,6 +42,11 @@ pub(super) fn compiled(source: &str) -> Result<Compiled, JqError> {
     }
     stacker::grow(COMPILE_STACK, || {
         let term = parsed(source)?;
+        if let Some(foreach) = alternatives::in_foreach(&term) {
+            return Err(error_at(source, foreach, "jq has foreach with ?//, eventlift has not".to_owned())
+                .hint("bind inside: foreach .[] as $x (0; …; $x as [$a] ?// $a | …)"));
+        }
+        let term = desugar::filter(source, term);
         let too_deep = |_| {
             JqError::at(source, 0, "the filter is nested too deeply")
                 .hint("give parts of it a name with def, or split the rule into several")
@@ -47,6 +59,11 @@ pub(super) fn compiled(source: &str) -> Result<Compiled, JqError> {
 
 fn parsed(source: &str) -> Result<Term<&str>, JqError> {
     let tokens = Lexer::new(source).lex().map_err(|errors| lex_error(source, &errors))?;
+    let tokens = alternatives::marked(tokens);
+    if let Some(operator) = precedence::ambiguous(&tokens) {
+        return Err(error_at(source, operator, "`//` beside an assignment is ambiguous".to_owned())
+            .hint("jq reads .a = .b // 1 as (.a = .b) // 1; write .a = (.b // 1), or .a //= 1"));
+    }
     if let Some(Token(word @ ("import" | "include" | "module"), _)) = tokens.first() {
         return Err(refusal(source, word).unwrap_or_else(|| JqError::at(source, 0, "modules can't be loaded")));
     }
@@ -57,7 +74,10 @@ fn parsed(source: &str) -> Result<Term<&str>, JqError> {
 fn linked<'s>(source: &'s str, body: Term<&'s str>) -> Result<Filter<Data>, JqError> {
     let internal = |_| JqError::at(source, 0, "jq's standard library does not load");
     let standard = jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs());
-    let standard = standard.filter(|def| !is_left_out_definition(def.name)).map(instrument::definition);
+    let standard = standard.filter(|def| !is_left_out_definition(def.name));
+    // A later definition takes the place of an earlier one.
+    let own = load::parse(DEFINITIONS, |parser| parser.defs()).ok_or_else(|| internal(()))?;
+    let standard = standard.chain(own).map(desugar::definition).map(instrument::definition);
     let mut defs: Vec<Def<&str>> = standard.collect::<Result<_, _>>().map_err(|_| internal(()))?;
     defs.push(Def { name: MAIN, args: Vec::new(), body });
 
@@ -108,6 +128,9 @@ fn parse_error(source: &str, errors: &[parse::TError<'_, &str>]) -> JqError {
 fn undefined_error(source: &str, (name, kind): &compile::Error<&str>) -> JqError {
     if let Some(refusal) = refusal(source, name) {
         return refusal;
+    }
+    if let Some(instead) = missing(name) {
+        return error_at(source, name, format!("jq has {name}, eventlift has not")).hint(instead);
     }
     let (message, hint) = match kind {
         compile::Undefined::Filter(0) => (format!("there is no filter {name}"), "a field is written with a dot: .name"),

@@ -59,16 +59,22 @@ pub(super) fn same_value(a: &str, b: &Rc<String>) -> bool {
     }
 }
 
-/// A finite float as the shortest text that reads back as it; integral ones without a fraction, as in jq.
+/// A finite float as the shortest text that reads back as it, laid out as jq does: `1e+17`, `1e-05`, `0.0001`.
 pub(super) fn float_text(float: f64) -> Option<String> {
-    const EXACT_INTEGERS: f64 = 9_007_199_254_740_992.0;
     if !float.is_finite() {
         return None;
     }
-    if float.fract() == 0.0 && float.abs() < EXACT_INTEGERS {
+    let scientific = format!("{float:e}");
+    let (digits, exponent) = scientific.split_once('e')?;
+    let exponent: i32 = exponent.parse().ok()?;
+    let count = digits.bytes().filter(u8::is_ascii_digit).count() as i32;
+    // Where the point is, counted from the first digit.
+    let point = exponent + 1;
+    if point > -4 && point <= count + 15 {
         return Some(format!("{float}"));
     }
-    serde_json::to_string(&float).ok()
+    let sign = if exponent < 0 { '-' } else { '+' };
+    Some(format!("{digits}e{sign}{:02}", exponent.unsigned_abs()))
 }
 
 /// A number as JSON text; none for those that JSON does not have.

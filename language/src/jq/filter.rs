@@ -170,7 +170,7 @@ impl JqFilter {
         if payload.is_empty() {
             return Err(Reason::new(format_args!("{what} is empty, and jq needs json")));
         }
-        if !holds_json(payload.content_type()) {
+        if !payload.is_json() {
             return Err(Reason::new(format_args!("{what} is {}, and jq needs json", payload.content_type()))
                 .hint("match only events whose data is json"));
         }
@@ -220,11 +220,6 @@ impl std::fmt::Debug for JqFilter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("JqFilter").field("limits", &self.limits).finish_non_exhaustive()
     }
-}
-
-fn holds_json(content_type: &ContentType) -> bool {
-    let media_type = content_type.as_str().split(';').next().unwrap_or_default().trim();
-    media_type.eq_ignore_ascii_case("application/json") || media_type.to_ascii_lowercase().ends_with("+json")
 }
 
 /// What a filter failed with, as jq words it.

@@ -38,7 +38,7 @@ fn passes_itself_filters(def: &Def<&str>) -> bool {
 }
 
 /// Visits a term and all terms inside.
-fn visit(term: &Term<&str>, look: &mut impl FnMut(&Term<&str>)) {
+pub(super) fn visit<'s>(term: &Term<&'s str>, look: &mut impl FnMut(&Term<&'s str>)) {
     look(term);
     match term {
         Term::Id | Term::Recurse | Term::Num(_) | Term::Break(_) | Term::Var(_) => {}
@@ -97,7 +97,7 @@ fn visit(term: &Term<&str>, look: &mut impl FnMut(&Term<&str>)) {
     }
 }
 
-fn visit_pattern(pattern: &Pattern<&str>, look: &mut impl FnMut(&Term<&str>)) {
+fn visit_pattern<'s>(pattern: &Pattern<&'s str>, look: &mut impl FnMut(&Term<&'s str>)) {
     match pattern {
         Pattern::Var(_) => {}
         Pattern::Arr(items) => items.iter().for_each(|item| visit_pattern(item, look)),
@@ -120,8 +120,9 @@ pub(super) fn filter(term: Term<&str>) -> Result<Term<&str>, TooDeep> {
 
 /// Makes definitions of the standard library count their steps, where they recurse.
 pub(super) fn definition(def: Def<&str>) -> Result<Def<&str>, TooDeep> {
-    // Those with definitions of their own, and the one that calls itself.
-    let recurses = matches!(def.body, Term::Def(..)) || def.name == "flatten";
+    // Those with definitions of their own, which may call themselves.
+    let mut recurses = false;
+    visit(&def.body, &mut |term| recurses |= matches!(term, Term::Def(..)));
     if recurses { walk_definition(def, 0) } else { Ok(def) }
 }
 

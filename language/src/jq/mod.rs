@@ -1,6 +1,7 @@
 //! Rules written in [jq](https://jqlang.org), evaluated by the jaq interpreter.
 //!
-//! The language is jq's. What differs is what a migration needs:
+//! The language is jq's, and yields what jq yields (`desugar.rs`, `definitions.jq`, `updates.rs`). What differs is what a
+//! migration needs; docs/definitions.md lists all of it:
 //!
 //! - **Exact.** JSON is read strictly and numbers keep their text (`10.10`, integers past 2^53), also where they are
 //!   moved to. What a filter leaves alone is written as the bytes it was read as, keys keep their order, and what is
@@ -13,17 +14,25 @@
 //! `dec_add(a; b)`, `dec_sub(a; b)` and `dec_mul(a; b)` calculate exactly on numbers or text that holds one, and keep
 //! the scale (`10.10 + 0.20` is `10.30`). Arithmetic with `+`, `-` and `*` is exact for integers only, as in jq.
 
+mod alternatives;
 mod budget;
 mod compile;
 mod decimal;
+mod desugar;
 mod error;
 mod event;
 mod filter;
 mod instrument;
+mod missing;
 mod natives;
 mod operators;
+mod paths;
+mod precedence;
 mod read;
 mod refused;
+mod regex;
+mod text;
+mod updates;
 mod value;
 mod value_traits;
 mod write;

@@ -12,6 +12,9 @@ use super::decimal;
 use super::instrument::TICK;
 use super::read;
 use super::refused::is_left_out_native;
+use super::regex;
+use super::text;
+use super::updates;
 use super::value::{Array, Value, num_as_f64};
 use super::value_traits::character_count;
 use super::write;
@@ -24,7 +27,57 @@ pub(super) fn all() -> Vec<Fun<Data>> {
     let standard = jaq_std::funs::<Data>().filter(|(name, ..)| !is_left_out_native(name));
     let own = own().into_vec().into_iter().map(run::<Data>);
     // The first of a name counts, so that ours replace jaq's.
-    std::iter::once(tick()).chain(own).chain(jaq_core::funs()).chain(standard).collect()
+    std::iter::once(tick())
+        .chain(updates::all())
+        .chain(own)
+        .chain(renamed())
+        .chain(jaq_core::funs())
+        .chain(standard)
+        .collect()
+}
+
+/// Natives and definitions that only our own definitions can name: there they begin with `_`.
+pub(super) const PRIVATE: &[&str] = &[
+    "!base32",
+    "!base32d",
+    "!base64",
+    "!base64d",
+    "!csv",
+    "!groups",
+    "!indices",
+    "!infinite",
+    "!limit",
+    "!ltrimstr",
+    "!match",
+    "!nan",
+    "!pattern",
+    "!range",
+    "!reverse",
+    "!rtrimstr",
+    "!sh",
+    "!skip",
+    "!test",
+    "!tonumber",
+    "!tsv",
+    "!uri",
+    "!urid",
+];
+
+/// The private name that stands for a name in our own definitions, if one does.
+pub(super) fn private(name: &str) -> Option<&'static str> {
+    let name = name.strip_prefix('_')?;
+    PRIVATE.iter().copied().find(|private| private.strip_prefix('!') == Some(name))
+}
+
+/// Filters of jaq that ours of the same name call.
+fn renamed() -> Vec<Fun<Data>> {
+    let all = jaq_core::funs().chain(jaq_std::funs::<Data>());
+    all.filter_map(|(name, args, native)| {
+        let is_called = matches!(name, "limit" | "skip" | "range" | "reverse");
+        let name = PRIVATE.iter().copied().find(|private| private.strip_prefix('!') == Some(name))?;
+        is_called.then_some((name, args, native))
+    })
+    .collect()
 }
 
 /// Spends a step and is otherwise `.`, also in paths and updates.
@@ -71,14 +124,33 @@ fn own() -> Box<[Filter<RunPtr<Data>>]> {
         ("fromjson", v(0), |cv| bome(from_json(&cv.1))),
         ("tojson", v(0), |cv| bome(write::json(&cv.1).map(Value::text).map_err(|reason| Error::str(reason.message)))),
         ("length", v(0), |cv| bome(length(&cv.1))),
-        ("contains", v(1), |cv| unary(cv, |a, b| Ok(Value::from(contains(&a, &b))))),
-        ("has", v(1), |cv| unary(cv, |value, key| Ok(Value::from(value.at(&key)?.is_some())))),
-        ("indices", v(1), |cv| {
-            unary(cv, |value, part| {
-                let found = indices(&value, &part)?;
-                Ok(Value::array(found.into_iter().map(Value::from).collect()))
+        ("contains", v(1), |cv| {
+            unary(cv, |a, b| {
+                let comparable = a.type_name() == b.type_name() && (!matches!(a, Value::Bool(_)) || a == b);
+                if comparable {
+                    return Ok(Value::from(contains(&a, &b)));
+                }
+                Err(Error::str(format_args!("{a} and {b} cannot have their containment checked")))
             })
         }),
+        ("has", v(1), |cv| unary(cv, |value, key| has(&value, &key))),
+        ("!indices", v(1), |cv| unary(cv, |value, part| indices(&value, &part))),
+        ("!nan", v(0), |_| bome(Ok(Value::from(f64::NAN)))),
+        ("!infinite", v(0), |_| bome(Ok(Value::from(f64::INFINITY)))),
+        ("!tonumber", v(0), |cv| bome(text::to_number(&cv.1))),
+        ("!ltrimstr", v(1), |cv| unary(cv, |value, part| Ok(text::trimmed(value, &part, true)))),
+        ("!rtrimstr", v(1), |cv| unary(cv, |value, part| Ok(text::trimmed(value, &part, false)))),
+        ("!match", v(2), |cv| matched(cv, false)),
+        ("!test", v(2), |cv| matched(cv, true)),
+        ("!csv", v(0), |cv| bome(text::line(&cv.1, "csv", b',', text::csv_text))),
+        ("!tsv", v(0), |cv| bome(text::line(&cv.1, "tsv", b'\t', text::tsv_text))),
+        ("!sh", v(0), |cv| bome(text::sh(&cv.1))),
+        ("!uri", v(0), |cv| bome(text::uri(&cv.1))),
+        ("!urid", v(0), |cv| bome(text::uri_decoded(&cv.1))),
+        ("!base32", v(0), |cv| bome(text::base32(&cv.1))),
+        ("!base32d", v(0), |cv| bome(text::base32_decoded(&cv.1))),
+        ("!base64", v(0), |cv| bome(text::base64(&cv.1))),
+        ("!base64d", v(0), |cv| bome(text::base64_decoded(&cv.1))),
         ("bsearch", v(1), |cv| {
             unary(cv, |value, wanted| match &value {
                 Value::Arr(array) => Ok(match array.items().binary_search(&wanted) {
@@ -173,24 +245,40 @@ pub(super) fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
     }
 }
 
+fn matched<'a>(mut cv: jaq_core::Cv<'a, Data>, only_test: bool) -> ValXs<'a, Value> {
+    let flags = cv.0.pop_var();
+    let pattern = cv.0.pop_var();
+    bome(regex::matches(&cv.1, &pattern, &flags, only_test))
+}
+
+fn has(value: &Value, key: &Value) -> ValR<Value> {
+    match (value, key) {
+        (Value::Obj(object), Value::Str(key)) => Ok(Value::from(object.map().contains_key(&key.bytes[..]))),
+        (Value::Arr(array), Value::Num(num)) => {
+            let float = num_as_f64(num);
+            Ok(Value::from(float > -1.0 && float.trunc() < array.items().len() as f64))
+        }
+        _ => Err(Error::str(format_args!("cannot check whether {value} has the key {key}"))),
+    }
+}
+
 /// Where a part occurs in text, counted in characters, or in an array.
-fn indices(value: &Value, part: &Value) -> Result<Vec<usize>, Error<Value>> {
-    match (value, part) {
-        (Value::Null, _) => Ok(Vec::new()),
+fn indices(value: &Value, part: &Value) -> ValR<Value> {
+    let found: Vec<usize> = match (value, part) {
+        (Value::Null, _) => return Ok(Value::Null),
+        (Value::Str(_), Value::Str(part)) if part.bytes.is_empty() => Vec::new(),
         (Value::Str(text), Value::Str(part)) => {
-            if part.bytes.is_empty() {
-                return Ok(Vec::new());
-            }
             let starts = (0..text.bytes.len()).filter(|&at| text.bytes[at] & 0xC0 != 0x80);
             let found = starts.enumerate().filter(|&(_, at)| text.bytes[at..].starts_with(&part.bytes));
-            Ok(found.map(|(index, _)| index).collect())
+            found.map(|(index, _)| index).collect()
         }
-        (Value::Arr(_), Value::Arr(part)) => indices_in_array(value, part),
+        (Value::Arr(_), Value::Arr(part)) => indices_in_array(value, part)?,
         (Value::Arr(array), _) => {
-            Ok(array.items().iter().enumerate().filter(|(_, item)| *item == part).map(|(at, _)| at).collect())
+            array.items().iter().enumerate().filter(|(_, item)| *item == part).map(|(at, _)| at).collect()
         }
-        _ => Err(Error::index(value.clone(), part.clone())),
-    }
+        _ => return jaq_core::ValT::index(value.clone(), part),
+    };
+    Ok(Value::array(found.into_iter().map(Value::from).collect()))
 }
 
 /// Where the items of `part` follow each other in an array; nowhere if there are none.

@@ -4,13 +4,15 @@ use std::collections::BTreeSet;
 use std::ops::{Add, Div, Mul, Neg, Rem, Sub};
 use std::rc::Rc;
 
+use bigdecimal::num_bigint::BigInt;
+use bigdecimal::num_traits::FromPrimitive;
 use bytes::{Bytes, BytesMut};
 use jaq_core::ops::Math;
 use jaq_core::{Error, ValR};
 use jaq_json::Num;
 
 use super::budget;
-use super::value::{Array, Map, Object, Text, Value};
+use super::value::{Array, Map, Object, Text, Value, num_as_f64};
 
 /// Integers of more bits than this are refused: calculating and printing them takes a time of its own.
 const MAX_BITS: u64 = 1 << 17;
@@ -159,7 +161,10 @@ impl Div for Value {
     fn div(self, other: Self) -> ValR<Self> {
         spend()?;
         match (self, other) {
-            (Self::Num(a), Self::Num(b)) => Ok(Self::Num(a / b)),
+            (Self::Num(a), Self::Num(b)) if num_as_f64(&b) != 0.0 => Ok(Self::Num(a / b)),
+            (Self::Num(a), Self::Num(b)) => {
+                Err(Error::str(format_args!("cannot divide {} by {}, which is zero", Self::Num(a), Self::Num(b))))
+            }
             (Self::Str(text), Self::Str(separator)) => {
                 afford(text.bytes.len())?;
                 let parts = split(&text.bytes, &separator.bytes);
@@ -195,11 +200,41 @@ impl Rem for Value {
     fn rem(self, other: Self) -> ValR<Self> {
         spend()?;
         match (self, other) {
-            // jaq panics where both are integers and the second is zero.
-            (Self::Num(a), Self::Num(b)) if b != Num::Int(0) => Ok(Self::Num(a % b)),
+            (Self::Num(a), Self::Num(b)) => match remainder(&a, &b) {
+                Some(remainder) => Ok(Self::Num(remainder)),
+                None => Err(Error::math(Self::Num(a), Math::Rem, Self::Num(b))),
+            },
             (a, b) => Err(Error::math(a, Math::Rem, b)),
         }
     }
+}
+
+/// The remainder of both numbers cut to integers, with the sign of the first; none where the second becomes zero.
+fn remainder(a: &Num, b: &Num) -> Option<Num> {
+    let cut = |num: &Num| match num {
+        Num::Int(int) => Some(BigInt::from(*int)),
+        Num::BigInt(big) => Some((**big).clone()),
+        num => BigInt::from_f64(num_as_f64(num).trunc()),
+    };
+    match (a, b) {
+        (Num::Int(a), Num::Int(b)) if *b != 0 => return Some(Num::Int(a.checked_rem(*b).unwrap_or(0))),
+        _ => {}
+    }
+    let (float_a, float_b) = (num_as_f64(a), num_as_f64(b));
+    if float_a.is_nan() || float_b.is_nan() {
+        return Some(Num::Float(f64::NAN));
+    }
+    match (cut(a), cut(b)) {
+        (_, Some(b)) if b == BigInt::from(0) => None,
+        (Some(a), Some(b)) => Some(integer(a % b)),
+        // Whatever is finite is less than what is infinite.
+        (Some(a), None) => Some(integer(a)),
+        (None, _) => Some(Num::Int(0)),
+    }
+}
+
+fn integer(big: BigInt) -> Num {
+    isize::try_from(&big).map_or_else(|_| Num::big_int(big), Num::Int)
 }
 
 impl Neg for Value {

@@ -11,6 +11,7 @@ use jaq_core::{Error, Exn, ValR, ValX};
 use jaq_json::Num;
 
 use super::budget;
+use super::paths::{self, range_of, slice_bounds};
 use super::read;
 use super::value::{Array, Key, Map, Object, Text, Value, num_as_f64};
 use super::write;
@@ -141,40 +142,6 @@ fn counted<T>(value: T) -> ValR<T, Value> {
     if budget::spend(1) { Ok(value) } else { Err(budget::exhausted()) }
 }
 
-/// A number as an index; integers too large for one count as the largest.
-fn as_index(value: &Value) -> Option<isize> {
-    match value {
-        Value::Num(Num::Int(int)) => Some(*int),
-        Value::Num(Num::BigInt(big)) => Some(if big.sign() == minus() { isize::MIN } else { isize::MAX }),
-        _ => None,
-    }
-}
-
-fn minus() -> bigdecimal::num_bigint::Sign {
-    bigdecimal::num_bigint::Sign::Minus
-}
-
-/// A position from the start, or from the end where negative.
-fn absolute(index: isize, len: usize) -> Option<usize> {
-    match usize::try_from(index) {
-        Ok(index) => Some(index),
-        Err(_) => len.checked_sub(index.unsigned_abs()),
-    }
-}
-
-/// The bounds of a slice, clipped, `from <= upto`.
-fn slice_bounds(range: &Range<Option<&Value>>, len: usize) -> Result<(usize, usize), Error<Value>> {
-    let bound = |value: Option<&Value>, default: usize| match value {
-        None | Some(Value::Null) => Ok(default),
-        Some(value) => match as_index(value) {
-            Some(index) => Ok(absolute(index, len).unwrap_or(0).min(len)),
-            None => Err(Error::typ(value.clone(), "integer")),
-        },
-    };
-    let (from, upto) = (bound(range.start, 0)?, bound(range.end, len)?);
-    Ok((from, upto.max(from)))
-}
-
 fn starts_character(byte: &u8) -> bool {
     byte & 0xC0 != 0x80
 }
@@ -196,20 +163,15 @@ fn text_bounds(range: &Range<Option<&Value>>, bytes: &[u8]) -> Result<(usize, us
     Ok((start, end))
 }
 
-/// The bounds that `{"start": …, "end": …}` stands for.
-fn range_of(object: &Object) -> Range<Option<&Value>> {
-    object.map().get(&b"start"[..])..object.map().get(&b"end"[..])
-}
-
 impl Value {
     /// What is at an index, if anything is; fails where there can't be anything.
     pub(super) fn at(&self, index: &Self) -> Result<Option<Self>, Error<Self>> {
         Ok(match (self, index) {
             (Self::Null, _) => None,
             (Self::Obj(object), Self::Str(key)) => object.map().get(&key.bytes[..]).cloned(),
-            (Self::Arr(array), Self::Num(_)) => as_index(index)
-                .and_then(|index| absolute(index, array.items().len()))
-                .and_then(|index| array.items().get(index).cloned()),
+            (Self::Arr(array), Self::Num(num)) => {
+                paths::position(num, array.items().len()).and_then(|index| array.items().get(index).cloned())
+            }
             (Self::Arr(_), Self::Arr(part)) => {
                 let found = super::natives::indices_in_array(self, part)?;
                 Some(Self::array(found.into_iter().map(Self::from).collect()))
@@ -287,133 +249,28 @@ impl jaq_core::ValT for Value {
         }
     }
 
-    fn map_values<'a, I: Iterator<Item = ValX<'a, Self>>>(self, opt: Opt, f: impl Fn(Self) -> I) -> ValX<'a, Self> {
-        if !budget::enter() {
-            return Err(budget::exhausted().into());
-        }
-        match self {
-            Self::Arr(array) => {
-                let items = Array::into_items(array).into_iter().flat_map(f);
-                items.collect::<Result<Self, Exn<'a, Self>>>()
-            }
-            Self::Obj(object) => {
-                if object.has_duplicates() {
-                    budget::note_opened_duplicates();
-                }
-                let mut map = Map::default();
-                for (key, value) in Object::into_map(object) {
-                    if let Some(value) = f(value).next().transpose()? {
-                        map.insert(key, value);
-                    }
-                }
-                Ok(Self::object(map))
-            }
-            value => opt.fail(value, |value| Exn::from(Error::typ(value, ITERABLE))),
-        }
+    // Updates are natives of ours (`updates.rs`), so that the interpreter never asks for these.
+
+    fn map_values<'a, I: Iterator<Item = ValX<'a, Self>>>(self, _: Opt, _: impl Fn(Self) -> I) -> ValX<'a, Self> {
+        Err(never_asked())
     }
 
     fn map_index<'a, I: Iterator<Item = ValX<'a, Self>>>(
         self,
-        index: &Self,
-        opt: Opt,
-        f: impl Fn(Self) -> I,
+        _: &Self,
+        _: Opt,
+        _: impl Fn(Self) -> I,
     ) -> ValX<'a, Self> {
-        if !budget::enter() {
-            return Err(budget::exhausted().into());
-        }
-        match (self, index) {
-            (value @ (Self::Str(_) | Self::Arr(_)), Self::Obj(bounds)) => {
-                jaq_core::ValT::map_range(value, range_of(bounds), opt, f)
-            }
-            (Self::Obj(mut object), Self::Str(key)) => {
-                let old = object.map().get(&key.bytes[..]).cloned();
-                let existed = old.is_some();
-                match f(old.unwrap_or(Self::Null)).next().transpose()? {
-                    Some(new) => Object::edit(&mut object, |map| put(map, Key(key.clone()), new)),
-                    None if existed => Object::edit(&mut object, |map| {
-                        // Not `swap_remove`: the other keys keep their order.
-                        map.shift_remove(&key.bytes[..]);
-                        0
-                    }),
-                    None => {}
-                }
-                Ok(Self::Obj(object))
-            }
-            // As in jq, `.a.b = 1` makes `.a` an object where there is none.
-            (Self::Null, Self::Str(key)) => match f(Self::Null).next().transpose()? {
-                Some(new) => Ok(Self::object(Map::from_iter([(Key(key.clone()), new)]))),
-                None => opt.fail(Self::Null, |value| Exn::from(Error::typ(value, ITERABLE))),
-            },
-            (Self::Arr(mut array), Self::Num(_)) => {
-                let found = as_index(index).and_then(|i| absolute(i, array.items().len()));
-                let Some((at, old)) = found.and_then(|at| Some((at, array.items().get(at)?.clone()))) else {
-                    let out_of_bounds = || Error::str(format_args!("index {index} out of bounds"));
-                    return opt.fail(Self::Arr(array), |_| Exn::from(out_of_bounds()));
-                };
-                let new = f(old).next().transpose()?;
-                Array::edit(&mut array, |items| match new {
-                    Some(new) => {
-                        let depth = new.depth();
-                        items[at] = new;
-                        depth
-                    }
-                    None => {
-                        items.remove(at);
-                        0
-                    }
-                });
-                Ok(Self::Arr(array))
-            }
-            (value @ (Self::Arr(_) | Self::Obj(_)), index) => {
-                opt.fail(value, |value| Exn::from(Error::index(value, index.clone())))
-            }
-            (value, _) => opt.fail(value, |value| Exn::from(Error::typ(value, ITERABLE))),
-        }
+        Err(never_asked())
     }
 
     fn map_range<'a, I: Iterator<Item = ValX<'a, Self>>>(
         self,
-        range: Range<Option<&Self>>,
-        opt: Opt,
-        f: impl Fn(Self) -> I,
+        _: Range<Option<&Self>>,
+        _: Opt,
+        _: impl Fn(Self) -> I,
     ) -> ValX<'a, Self> {
-        match self {
-            Self::Arr(mut array) => {
-                let (from, upto) = match slice_bounds(&range, array.items().len()) {
-                    Ok(bounds) => bounds,
-                    Err(error) => return opt.fail(Self::Arr(array), |_| Exn::from(error)),
-                };
-                let slice = Self::array(array.items()[from..upto].to_vec());
-                let new = match f(slice).next().transpose()? {
-                    Some(Self::Arr(new)) => Array::into_items(new),
-                    Some(other) => return Err(Error::typ(other, "array").into()),
-                    None => Vec::new(),
-                };
-                if !budget::afford(new.len() * size_of::<Self>()) {
-                    return Err(budget::exhausted().into());
-                }
-                let depth = new.iter().map(Self::depth).max().unwrap_or(0);
-                Array::edit(&mut array, |items| {
-                    items.splice(from..upto, new);
-                    depth
-                });
-                Ok(Self::Arr(array))
-            }
-            Self::Str(text) => {
-                let (start, end) = match text_bounds(&range, &text.bytes) {
-                    Ok(bounds) => bounds,
-                    Err(error) => return opt.fail(Self::Str(text), |_| Exn::from(error)),
-                };
-                let slice = copied_text(&text.bytes[start..end])?;
-                let new = match f(slice).next().transpose()? {
-                    Some(Self::Str(new)) => new.bytes.clone(),
-                    Some(other) => return Err(Error::typ(other, "string").into()),
-                    None => Bytes::new(),
-                };
-                Ok(copied_text(&[&text.bytes[..start], &new, &text.bytes[end..]].concat())?)
-            }
-            value => opt.fail(value, |value| Exn::from(Error::typ(value, "array"))),
-        }
+        Err(never_asked())
     }
 
     fn as_bool(&self) -> bool {
@@ -423,15 +280,13 @@ impl jaq_core::ValT for Value {
     fn into_string(self) -> Self {
         match self {
             Self::Str(_) => self,
-            _ => Self::text(write::shown(&self)),
+            _ => Self::text(write::interpolated(&self)),
         }
     }
 }
 
-fn put(map: &mut Map, key: Key, value: Value) -> u32 {
-    let depth = value.depth();
-    map.insert(key, value);
-    depth
+fn never_asked<'a>() -> Exn<'a, Value> {
+    Exn::from(Error::str("the jq interpreter changed a value by itself"))
 }
 
 /// New text with the same bytes, so that it never keeps a much larger text alive uncounted.

@@ -247,18 +247,39 @@ pub(super) fn json(value: &Value) -> Result<Vec<u8>, Reason> {
 /// A value as text for people and string interpolation: as JSON, with `NaN` and `Infinity` where JSON has nothing.
 pub(super) fn shown(value: &Value) -> String {
     let mut out = Vec::new();
-    show(&mut out, value);
+    show(&mut out, value, NotFinite::ForPeople);
     budget::afford(out.len());
     String::from_utf8_lossy(&out).into_owned()
 }
 
-fn show(out: &mut Vec<u8>, value: &Value) {
+/// The same for a filter, which sees what jq shows it: `nan` as null, and the largest number for one that is infinite.
+pub(super) fn interpolated(value: &Value) -> String {
+    let mut out = Vec::new();
+    show(&mut out, value, NotFinite::AsJq);
+    budget::afford(out.len());
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// How numbers are shown that JSON can't hold.
+#[derive(Debug, Clone, Copy)]
+enum NotFinite {
+    ForPeople,
+    AsJq,
+}
+
+fn show(out: &mut Vec<u8>, value: &Value, not_finite: NotFinite) {
     if !budget::spend(1) || !budget::fits(out.len()) {
         return;
     }
     match value {
         Value::Num(num) => {
-            let text = number_text(num).unwrap_or_else(|| num.to_string());
+            let text = number_text(num).unwrap_or_else(|| match (not_finite, num) {
+                (NotFinite::AsJq, Num::Float(float)) if float.is_nan() => "null".to_owned(),
+                (NotFinite::AsJq, Num::Float(float)) => {
+                    format!("{}1.7976931348623157e+308", if *float < 0.0 { "-" } else { "" })
+                }
+                _ => num.to_string(),
+            });
             out.extend_from_slice(text.as_bytes());
         }
         Value::Str(text) => drop(write_text(out, &text.bytes, true)),
@@ -268,7 +289,7 @@ fn show(out: &mut Vec<u8>, value: &Value) {
                 if i > 0 {
                     out.push(b',');
                 }
-                show(out, item);
+                show(out, item, not_finite);
             }
             out.push(b']');
         }
@@ -280,7 +301,7 @@ fn show(out: &mut Vec<u8>, value: &Value) {
                 }
                 drop(write_text(out, &key.0.bytes, true));
                 out.push(b':');
-                show(out, value);
+                show(out, value, not_finite);
             }
             out.push(b'}');
         }

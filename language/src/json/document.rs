@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
-use eventlift_events::{Bytes, ContentType};
+use eventlift_events::Bytes;
 
 use crate::json::node::{Member, Node, Place};
 use crate::json::pointer::{Pointer, Segment};
@@ -108,17 +108,6 @@ fn find_in<'a>(
     Ok(ControlFlow::Continue(()))
 }
 
-/// Whether a content type is JSON: `application/json` with or without parameters, or any `…+json`.
-pub fn is_json(content_type: &ContentType) -> bool {
-    let ContentType::Other(text) = content_type else { return *content_type == ContentType::Json };
-    let essence = text.split(';').next().unwrap_or_default().trim();
-    essence.eq_ignore_ascii_case("application/json")
-        || essence.eq_ignore_ascii_case("text/json")
-        || essence.len() > 5
-            && essence.is_char_boundary(essence.len() - 5)
-            && essence[essence.len() - 5..].eq_ignore_ascii_case("+json")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,15 +123,5 @@ mod tests {
         assert_eq!(document.get(&all).unwrap().as_deref(), Some(r#"{"b":  2}"#));
         assert!(document.get(&deep).is_err());
         assert_eq!(&document.write()[..], br#"{"a":[{"b":  2}],"s":"t","n":{"x":1e400}}"#);
-    }
-
-    #[test]
-    fn media_types_of_json_are_known() {
-        for text in ["application/json", "application/JSON; charset=utf-8", "application/vnd.shop+json", "text/json"] {
-            assert!(is_json(&ContentType::parse(text)), "{text}");
-        }
-        for text in ["application/octet-stream", "image/png", "+json", "application/jsonl", "ü+json5"] {
-            assert!(!is_json(&ContentType::parse(text)), "{text}");
-        }
     }
 }

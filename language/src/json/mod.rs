@@ -14,7 +14,7 @@ mod text;
 mod value_form;
 
 pub use difference::{Difference, Differs, first_difference};
-pub use document::{Document, is_json};
+pub use document::Document;
 pub use node::{Member, Node, Place, only, same_key};
 pub use number::{Decimal, is_integer, is_number};
 pub use pointer::{Key, Pointer, PointerError, Segment, path_text};

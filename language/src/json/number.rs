@@ -88,6 +88,15 @@ impl Decimal {
         format!("{sign}{}e{}", String::from_utf8_lossy(&self.digits), self.scale)
     }
 
+    /// Plain digits, as few as it takes: the same for the same value. None where they are more than 10,000.
+    pub fn plain(&self) -> Option<String> {
+        let decimals = (self.digits.len() as i64).checked_sub(self.scale)?.max(0);
+        usize::try_from(decimals)
+            .ok()
+            .filter(|decimals| *decimals <= 10_000)
+            .and_then(|decimals| self.fixed(decimals).ok())
+    }
+
     /// Plain digits with exactly so many behind the point, or why that can't be.
     pub fn fixed(&self, decimals: usize) -> Result<String, &'static str> {
         const MOST_DIGITS: i64 = 10_000;

@@ -62,6 +62,7 @@ macro_rules! __every_read_model_check {
             a_unique_index_is_kept_when_a_build_completes
             a_unique_index_is_kept_in_a_step
             a_step_may_move_unique_values_between_rows
+            equal_numbers_are_the_same_in_a_unique_index
             nulls_are_never_the_same
             a_swap_keeps_the_old_build
             a_swap_drops_the_earlier_previous_build

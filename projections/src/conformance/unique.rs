@@ -1,6 +1,7 @@
 //! Unique indexes.
 
-use eventlift_events::conformance::Verdict;
+use eventlift_events::conformance::{Failure, Verdict};
+use eventlift_language::Numeric;
 
 use super::observe::{build, has, publish};
 use super::sample::{count_rows, delete, indexed, origin, put, step, table};
@@ -58,6 +59,35 @@ pub async fn a_step_may_move_unique_values_between_rows(store: &dyn ReadModelsUn
     publish(&*store, "p", &[(indexed("t", true), count_rows(&[("b", 1), ("c", 2), ("d", 3)]))]).await?;
     store.step(Side::Live, "p", &step(10, 11, vec![put("a", 3), put("b", 2), put("c", 1), delete("d")])).await?;
     has(&*store, Side::Live, "p", 0, &count_rows(&[("a", 3), ("b", 2), ("c", 1)])).await
+}
+
+/// Exact numbers are the same when their values are, to the last digit, however many decimals they are written with.
+pub async fn equal_numbers_are_the_same_in_a_unique_index(store: &dyn ReadModelsUnderTest) -> Verdict {
+    let store = store.read_models().await?;
+    let columns = [("id", ColumnType::Text), ("total", ColumnType::Numeric)];
+    let prices = Table { indexes: vec![Index { columns: vec![1], unique: true }], ..table("t", &columns, 1) };
+    let row = |id: &str, number: &str| -> Result<Row, Failure> {
+        let number = number.parse::<Numeric>().map_err(Failure::new)?;
+        Ok(Row(Box::new([Value::text(id), Value::numeric(number)])))
+    };
+    let different =
+        ["0.1", "0.10000000000000000000000000000000000001", "9007199254740993", "9007199254740992", "-0.1", "10"];
+    let rows = different.iter().enumerate().map(|(number, text)| row(&format!("r{number}"), text));
+    let rows: Vec<Row> = rows.collect::<Result<_, _>>()?;
+    publish(&*store, "p", &[(prices.clone(), rows.clone())]).await?;
+    for same in ["0.10", "10.00", "9007199254740992.000", "-0.100"] {
+        let added = crate::store::RowUpdate { row: Some(row("z", same)?), ..put("z", 0) };
+        refused("a number that is there", store.step(Side::Live, "p", &step(10, 11, vec![added])).await)?;
+        has(&*store, Side::Live, "p", 0, &rows).await?;
+        let begun = store.begin("p", &origin("f"), &[prices.clone()]).await?;
+        store
+            .load("p", 0, vec![rows[0].clone(), rows[3].clone(), rows[4].clone(), rows[5].clone(), row("z", same)?])
+            .await?;
+        let error = refused("rows that are not unique", store.complete("p", None, 4, &[]).await)?.to_string();
+        holds(error.contains("total"), format_args!("it names the column: {error}"))?;
+        equal("the shadow build", &Some(begun), &store.builds("p").await?.shadow)?;
+    }
+    Ok(())
 }
 
 /// Any number of rows have null in a unique index, alone or beside the same value.

@@ -7,11 +7,11 @@ use uuid::Uuid;
 use super::observe::{build, comes_back, has, in_order, publish};
 use super::sample::{count, counts, origin, table, time};
 use super::subject::{ReadModelsUnderTest, refused};
-use crate::numeric::Numeric;
 use crate::row::Row;
 use crate::store::Side;
 use crate::table::{Column, Index, Table, TableKind};
 use crate::value::{ColumnType, Value};
+use eventlift_language::Numeric;
 
 /// A table with an integer as its key and one column of every type.
 fn every_type() -> Table {

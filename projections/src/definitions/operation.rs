@@ -7,10 +7,10 @@ use eventlift_language::Reason;
 
 use super::array::{appended, array_of, without};
 use super::source::{Inputs, RowInputs, Source};
-use crate::numeric::Numeric;
 use crate::projection::Operand;
 use crate::table::Column;
 use crate::value::{ColumnType, Value};
+use eventlift_language::Numeric;
 
 /// What is done to a column with a value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -9,7 +9,7 @@ use eventlift_events::{
 const FORM: u8 = 1;
 
 /// The event as bytes.
-pub(super) fn encode(event: &Event) -> Bytes {
+pub(in crate::pipeline) fn encode(event: &Event) -> Bytes {
     let mut out = Vec::with_capacity(event.size() + 64);
     out.push(FORM);
     put(&mut out, event.id.to_string().as_bytes());

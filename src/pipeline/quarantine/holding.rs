@@ -92,6 +92,11 @@ impl Holding {
         Ok(loaded)
     }
 
+    /// Whether an event that fails brings its stream here.
+    pub(in crate::pipeline) fn opens(&self) -> bool {
+        self.opens
+    }
+
     /// Whether events must come with what they were before any rule.
     pub(in crate::pipeline) fn needs_sources(&self) -> bool {
         self.opens || self.is_uneven()

@@ -21,5 +21,6 @@ pub use holding::{QuarantineLimits, Quarantined};
 pub use release::{Released, release};
 
 pub(super) use books::{has_failures, held_positions};
+pub(super) use encoding::encode;
 pub(super) use holding::Holding;
 pub(super) use settle::{RangeFailures, settle};

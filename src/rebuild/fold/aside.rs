@@ -11,8 +11,8 @@ use super::filter::Filter;
 use super::memory::{Entry, Key, RowMap};
 use crate::ledger::as_file;
 
-/// Changes with the schema, the hash and the form of rows and keys.
-const FORMAT: i64 = 1;
+/// Changes with the schema, the hash and the form of rows and keys, and with what becomes of events that fail.
+const FORMAT: i64 = 2;
 
 /// A row of up to about a thousand bytes stands whole in its page.
 const PAGE_BYTES: i64 = 4096;

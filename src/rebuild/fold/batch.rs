@@ -5,6 +5,7 @@ use std::sync::Arc;
 use eventlift_events::{Event, Position};
 use eventlift_projections::{Change, Quarantined};
 
+use super::agreement::{Agreement, Joint};
 use super::memory::Key;
 
 /// A change of a row that waits to be made.
@@ -47,6 +48,10 @@ pub(super) struct Share {
     pub(super) changes: Vec<Pending>,
     /// Events that failed before their rows were known.
     pub(super) quarantined: Vec<Record>,
+    /// Those that change several rows, in order, as far as such events may fail by themselves.
+    pub(super) joints: Arc<Vec<Joint>>,
+    /// Where some of these have rows of several workers.
+    pub(super) agreement: Option<Arc<Agreement>>,
 }
 
 /// What a worker is told.

@@ -1,17 +1,18 @@
 //! The fold as its caller sees it: takes batches, keeps the stages busy, and ends them.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
-use eventlift_events::{Event, Position};
+use eventlift_events::{Event, EventId, Position};
 use eventlift_projections::Projection;
 use tokio::sync::mpsc;
 
-use super::aside::{Identity, Left};
+use super::agreement::Agreement;
+use super::aside::{Identity, Left, Problem};
 use super::batch::{Checkpoint, Message, Share};
 use super::failure::Failure;
 use super::folded::Folded;
@@ -83,12 +84,14 @@ impl Fold {
         let resumed = everywhere(&left);
         let share = options.memory_bytes / left.len();
         let quarantined = left.iter().flatten().map(Left::quarantined).sum::<Result<u64, _>>();
+        let failed = failed_before(&left);
         let place = folder.as_ref().map_or_else(std::env::temp_dir, |folder| folder.path().to_owned());
         let common = Arc::new(Common {
             mapping: Mapping {
                 tables: Arc::clone(&tables),
                 done: left.iter().map(|left| left.as_ref().map(|left| left.checkpoint.position)).collect(),
                 on_failure: options.on_failure,
+                failed: failed.map_err(|problem| put_aside(&place, problem))?,
             },
             has_failed: AtomicBool::new(false),
             is_given_up: AtomicBool::new(false),
@@ -229,12 +232,17 @@ impl Fold {
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         };
         let (first, end) = (front.first, front.end);
-        let Mapped { events, changes, mut quarantined, failure } = mapped;
+        let Mapped { events, changes, mut quarantined, joints, failure } = mapped;
         let events = Arc::new(events);
+        let is_shared = joints.iter().any(|joint| joint.workers > 1 && !joint.has_failed);
+        let agreement = is_shared.then(|| Arc::new(Agreement::new(self.workers.len())));
+        let joints = Arc::new(joints);
         let end = failure.is_none().then_some(end);
         for (permit, changes) in room.into_iter().zip(changes) {
             let quarantined = std::mem::take(&mut quarantined);
-            permit.send(Message::Batch(Share { events: Arc::clone(&events), first, end, changes, quarantined }));
+            let (events, joints, agreement) = (Arc::clone(&events), Arc::clone(&joints), agreement.clone());
+            let share = Share { events, first, end, changes, quarantined, joints, agreement };
+            permit.send(Message::Batch(share));
         }
         self.mapping.pop_front();
         match failure {
@@ -289,6 +297,16 @@ impl fmt::Debug for Fold {
         let mut shown = f.debug_struct("Fold");
         shown.field("resumed_at", &self.resumed_at()).field("events", &self.events()).finish_non_exhaustive()
     }
+}
+
+/// The events that could not be folded into a row of some worker's, by projection.
+fn failed_before(left: &[Option<Left>]) -> Result<HashSet<(usize, EventId)>, Problem> {
+    let mut failed = HashSet::new();
+    for left in left.iter().flatten() {
+        let records = left.aside.quarantined()?.into_iter().filter(|record| record.quarantined.held.is_some());
+        failed.extend(records.map(|record| (record.projection, record.quarantined.id)));
+    }
+    Ok(failed)
 }
 
 /// Up to where every worker is.

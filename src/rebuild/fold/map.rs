@@ -1,12 +1,14 @@
 //! The map stage: which rows the events of a batch change, and how. Knows nothing of rows, so that batches can be
 //! mapped at the same time.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use eventlift_events::{Event, Position};
+use eventlift_events::{Event, EventId, Position};
 use eventlift_projections::{Changes, Concern, EventView, FoldError, Quarantined, RowChange, RowKey};
 use eventlift_transformers::Reason;
 
+use super::agreement::Joint;
 use super::batch::{Pending, Record};
 use super::failure::{Failure, Order};
 use super::memory::Key;
@@ -19,6 +21,8 @@ pub(super) struct Mapping {
     /// Up to where each worker has the events already.
     pub(super) done: Vec<Option<Position>>,
     pub(super) on_failure: FailurePolicy,
+    /// Projections and events of which is known, since before a kill, that a row of theirs can't be changed.
+    pub(super) failed: HashSet<(usize, EventId)>,
 }
 
 /// A batch after it is mapped.
@@ -28,6 +32,8 @@ pub(super) struct Mapped {
     pub(super) changes: Vec<Vec<Pending>>,
     /// Events that can't be folded.
     pub(super) quarantined: Vec<Record>,
+    /// Events that change several rows, in order; found only where events are quarantined one by one.
+    pub(super) joints: Vec<Joint>,
     /// The error that stopped it. Nothing comes after it.
     pub(super) failure: Option<Failure>,
 }
@@ -44,12 +50,18 @@ impl Mapping {
 
     /// Maps the events of a batch up to the first that stops the fold. `first` is the number of its first event.
     pub(super) fn map(&self, events: Vec<Event>, first: u64) -> Mapped {
+        let mapped = self.map_events(&events, first);
+        Mapped { events, ..mapped }
+    }
+
+    /// The same, and leaves the events where they are.
+    pub(super) fn map_events(&self, events: &[Event], first: u64) -> Mapped {
         // One change an event and projection, a little unevenly spread.
         let expected = events.len() * self.tables.projections.len() / self.workers();
         let expected = expected + expected / 8;
         let changes = (0..self.workers()).map(|_| Vec::with_capacity(expected)).collect();
-        let mut mapped = Mapped { events, changes, quarantined: Vec::new(), failure: None };
-        let events = std::mem::take(&mut mapped.events);
+        let (quarantined, joints) = (Vec::new(), Vec::new());
+        let mut mapped = Mapped { events: Vec::new(), changes, quarantined, joints, failure: None };
         let mut scratch = Scratch::default();
         for (place, event) in events.iter().enumerate() {
             if let Err(failure) = self.map_event(event, place, first, &mut scratch, &mut mapped) {
@@ -57,7 +69,6 @@ impl Mapping {
                 break;
             }
         }
-        mapped.events = events;
         mapped
     }
 
@@ -80,6 +91,9 @@ impl Mapping {
             }
             let projected = fold.project(&mut view, &mut scratch.changes);
             let Err(reason) = projected.and_then(|()| self.gather(projection, place, scratch)) else {
+                if self.on_failure == FailurePolicy::Quarantine {
+                    mapped.joints.extend(self.joint(event, projection, place, &scratch.pending));
+                }
                 self.hand_out(event, scratch, mapped);
                 continue;
             };
@@ -112,6 +126,25 @@ impl Mapping {
             pending.sort_by(|one, other| (one.slot, &one.key.key).cmp(&(other.slot, &other.key.key)));
         }
         Ok(())
+    }
+
+    /// The event as one that changes several rows, if it does, and if any of them is still to be changed.
+    fn joint(&self, event: &Event, projection: usize, place: usize, changes: &[Pending]) -> Option<Joint> {
+        let row = |pending: &Pending| (pending.slot, pending.key.hash);
+        let is_alone = |[one, other]: [&Pending; 2]| row(one) == row(other) && one.key == other.key;
+        if changes.windows(2).all(|pair| is_alone([&pair[0], &pair[1]])) {
+            return None;
+        }
+        let mut workers: Vec<usize> =
+            changes.iter().map(|pending| worker_of(pending.key.hash, self.workers())).collect();
+        workers.sort_unstable();
+        workers.dedup();
+        let all = workers.len();
+        workers.retain(|worker| !self.is_done(*worker, event));
+        let has_failed = workers.len() < all && self.failed.contains(&(projection, event.id.clone()));
+        // A batch is far smaller than that, and so are projections and workers few.
+        let (place, projection, left) = (place as u32, projection as u32, workers.len() as u32);
+        (left > 0).then_some(Joint { event: place, projection, workers: left, has_failed })
     }
 
     fn hand_out(&self, event: &Event, scratch: &mut Scratch, mapped: &mut Mapped) {

@@ -31,6 +31,7 @@ impl Entry {
 }
 
 /// A key with the hash of it and its slot, which is known before.
+#[derive(Clone)]
 pub(super) struct Key {
     pub(super) hash: u64,
     pub(super) key: RowKey,

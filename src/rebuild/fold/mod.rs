@@ -8,9 +8,13 @@
 //! one transaction with its checkpoint: the file always holds exactly what the events up to there make. So putting
 //! aside is also what a killed fold goes on from, and workers need not agree: each skips what it has already.
 //!
+//! An event is in all the rows of a projection that it changes, or, where one of the changes fails and events are
+//! quarantined, in none. Where the rows are several workers', these *agree* on it, batch by batch.
+//!
 //! The result is the same bytes whatever the number of workers, the size of the batches, the memory, and however
 //! often it was killed.
 
+mod agreement;
 mod aside;
 mod batch;
 mod engine;

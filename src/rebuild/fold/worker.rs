@@ -13,6 +13,7 @@ use eventlift_projections::{Change, FoldError, Row, RowKey, Table, Value};
 use eventlift_transformers::Reason;
 use tokio::sync::mpsc;
 
+use super::agreement::{Abandoned, Agreement, Joint};
 use super::aside::{Aside, Changed, Left, Problem, Site};
 use super::batch::{Checkpoint, Message, Pending, Record, Share};
 use super::failure::{Failure, Order};
@@ -79,6 +80,61 @@ pub(super) struct Worker {
     quarantined: Vec<Record>,
     saved_at: Instant,
     failure: Option<Failure>,
+    /// What rows were before the changes that may still be taken back, in the order of the changes.
+    undo: Vec<Before>,
+}
+
+/// What a row was.
+struct Before {
+    slot: usize,
+    key: Key,
+    row: Option<Row>,
+    was_changed: bool,
+}
+
+/// A row that an event can't be folded into.
+struct FailedRow {
+    slot: usize,
+    key: RowKey,
+    reason: String,
+    /// Whether it does not wait for another event already.
+    is_new: bool,
+}
+
+/// Events, and those of them that change several rows.
+struct Batch<'b> {
+    events: &'b [Event],
+    first: u64,
+    joints: &'b [Joint],
+}
+
+/// How a batch is gone through where events are quarantined.
+#[derive(Clone, Copy)]
+enum Pass<'p> {
+    /// No event in it has rows of several workers.
+    Alone,
+    /// As if no event that has were to fail, with everything kept that it takes to take it back.
+    Hopeful,
+    /// Every such event is agreed on.
+    Agreed(&'p Agreement),
+}
+
+/// Tells the others when the thread panics, so that none waits for it.
+struct Alarm(Arc<Common>);
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.has_failed.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Common {
+    /// Whether the fold ends without a result, so that others may not go on.
+    fn is_over(&self) -> bool {
+        self.has_failed.load(Ordering::Relaxed) || self.is_given_up.load(Ordering::Relaxed)
+    }
 }
 
 type Changes = Peekable<std::vec::IntoIter<Pending>>;
@@ -100,6 +156,7 @@ impl Worker {
             quarantined: Vec::new(),
             saved_at: Instant::now(),
             failure: None,
+            undo: Vec::new(),
         };
         let Some(left) = left else { return worker };
         for (slot, key, event) in left.held {
@@ -115,6 +172,7 @@ impl Worker {
 
     /// Works until it is told to finish, or nobody tells it anything any more. None: it was not asked for its rows.
     pub(super) fn run(mut self, mut messages: mpsc::Receiver<Message>) -> Result<Option<Part>, Failure> {
+        let _alarm = Alarm(Arc::clone(&self.common));
         loop {
             match messages.blocking_recv() {
                 Some(Message::Batch(share)) => self.take(share),
@@ -154,24 +212,148 @@ impl Worker {
     }
 
     fn apply(&mut self, share: Share) {
-        let Share { events, first, changes, quarantined, .. } = share;
+        let Share { events, first, changes, quarantined, joints, agreement, .. } = share;
         self.quarantined.extend(quarantined);
         self.look_at(&changes);
+        let batch = Batch { events: &events, first, joints: &joints };
+        if self.common.mapping.on_failure == FailurePolicy::Stop {
+            self.apply_or_stop(&batch, changes);
+        } else if let Err(failure) = self.apply_or_leave_out(&batch, changes, agreement.as_deref()) {
+            Failure::keep_first(&mut self.failure, failure);
+        }
+    }
+
+    /// Makes changes up to the first event that fails.
+    fn apply_or_stop(&mut self, batch: &Batch<'_>, changes: Vec<Pending>) {
         let mut changes = changes.into_iter().peekable();
         while let Some(pending) = changes.next() {
-            let number = first + u64::from(pending.event);
+            let number = batch.first + u64::from(pending.event);
             // The other changes of the event that failed are made all the same: an earlier one may fail as well.
             if self.failure.as_ref().is_some_and(|failure| failure.order.event < number) {
                 return;
             }
-            let Some(event) = events.get(pending.event as usize) else { continue };
+            let Some(event) = batch.events.get(pending.event as usize) else { continue };
             if self.common.is_given_up.load(Ordering::Relaxed) {
                 // The checkpoint must not move over what is left out.
                 self.failure = Some(Failure::ended());
                 return;
             }
-            if let Err(failure) = self.change_row(event, number, pending, &mut changes) {
+            if let Err(failure) = self.change_row(event, number, pending, &mut changes, false) {
                 Failure::keep_first(&mut self.failure, failure);
+            }
+        }
+    }
+
+    /// Makes the changes of the events that can be folded into all of their rows, whoever has those, and leaves the
+    /// others out.
+    fn apply_or_leave_out(
+        &mut self,
+        batch: &Batch<'_>,
+        changes: Vec<Pending>,
+        agreement: Option<&Agreement>,
+    ) -> Result<(), Failure> {
+        let Some(agreement) = agreement else { return self.go_through(batch, changes, Pass::Alone).map(drop) };
+        let (held, quarantined) = (self.held_since.len(), self.quarantined.len());
+        let has_failed = self.go_through(batch, changes, Pass::Hopeful)?;
+        let has_failed = agreement.on_batch(has_failed, || self.common.is_over()).map_err(ended)?;
+        if !has_failed {
+            self.undo.clear();
+            return Ok(());
+        }
+        self.take_back(0);
+        for (slot, key, _) in self.held_since.drain(held..) {
+            self.held[slot].remove(&key);
+        }
+        self.quarantined.truncate(quarantined);
+        // Changes are used up when they are made, so the events are asked for them again.
+        let mut mapped = self.common.mapping.map_events(batch.events, batch.first);
+        let changes = mapped.changes.swap_remove(self.site.identity.worker);
+        self.go_through(batch, changes, Pass::Agreed(agreement)).map(drop)
+    }
+
+    /// Makes the changes of a batch, event by event. True, and ended early, where hope was in vain: an event failed that
+    /// has rows of other workers.
+    fn go_through(&mut self, batch: &Batch<'_>, changes: Vec<Pending>, pass: Pass<'_>) -> Result<bool, Failure> {
+        let common = Arc::clone(&self.common);
+        let projection_of = |pending: &Pending| common.mapping.tables.place(pending.slot).0;
+        let mut changes = changes.into_iter().peekable();
+        while let Some(next) = changes.peek() {
+            let (place, projection) = (next.event, projection_of(next));
+            let Some(event) = batch.events.get(place as usize) else {
+                changes.next();
+                continue;
+            };
+            if common.is_given_up.load(Ordering::Relaxed) {
+                // The checkpoint must not move over what is left out.
+                return Err(Failure::ended());
+            }
+            let number = batch.first + u64::from(place);
+            let of_it = |joint: &Joint| (joint.event, joint.projection as usize).cmp(&(place, projection));
+            let joint = batch.joints.binary_search_by(of_it).ok().map(|found| (found, batch.joints[found]));
+            let keeps = joint.is_some() || matches!(pass, Pass::Hopeful);
+            let begun = self.undo.len();
+            let mut failed = Vec::new();
+            while let Some(pending) = changes.next_if(|next| next.event == place && projection_of(next) == projection) {
+                failed.extend(self.change_row(event, number, pending, &mut changes, keeps)?);
+            }
+            let fails_here = !failed.is_empty();
+            let is_left_out = match (joint, pass) {
+                (Some((_, joint)), _) if joint.has_failed => true,
+                (Some((found, joint)), Pass::Agreed(agreement)) if joint.workers > 1 => {
+                    let is_over = || common.is_over();
+                    agreement.on_event(found, joint.workers, fails_here, is_over).map_err(ended)?
+                }
+                (Some((_, joint)), _) if joint.workers > 1 && fails_here => return Ok(true),
+                _ => fails_here,
+            };
+            if is_left_out {
+                self.take_back(begun);
+            }
+            for row in failed {
+                self.leave_out(event, number, row);
+            }
+            if !matches!(pass, Pass::Hopeful) {
+                self.undo.truncate(begun);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Records an event that could not be folded into a row, which waits for it from now on.
+    fn leave_out(&mut self, event: &Event, number: u64, row: FailedRow) {
+        let FailedRow { slot, key, reason, is_new } = row;
+        let (projection, table) = self.common.mapping.tables.place(slot);
+        let quarantined = quarantined(event, Some((table, key.clone())), reason);
+        if is_new {
+            let id: Box<str> = quarantined.id.to_string().into();
+            self.held[slot].insert(key.clone(), id.clone());
+            self.held_since.push((slot, key, id));
+        }
+        self.quarantined.push(Record { event: number, projection, quarantined });
+    }
+
+    /// Makes rows what they were before the changes from the one of this number on.
+    fn take_back(&mut self, from: usize) {
+        while self.undo.len() > from {
+            let Some(Before { slot, key, row, was_changed }) = self.undo.pop() else { return };
+            let mut entry = match self.tables[slot].entry(key) {
+                Place::Occupied(entry) => entry,
+                Place::Vacant(vacant) => vacant.insert_entry(Entry::default()),
+            };
+            let (had_row, has_row) = (entry.get().row.is_some(), row.is_some());
+            entry.get_mut().row = row;
+            entry.get_mut().is_changed = was_changed;
+            let bytes = entry.get().measure(entry.key());
+            self.bytes = self.bytes + bytes - entry.get().bytes;
+            entry.get_mut().bytes = bytes;
+            match (had_row, has_row) {
+                (false, true) => self.counts[slot] += 1,
+                (true, false) => self.counts[slot] -= 1,
+                _ => {}
+            }
+            if !has_row && self.aside.is_none() {
+                self.bytes -= bytes;
+                entry.remove();
             }
         }
     }
@@ -186,20 +368,25 @@ impl Worker {
         std::hint::black_box(changes.iter().map(columns).sum::<usize>());
     }
 
-    /// Makes all changes of an event to one row.
-    fn change_row(&mut self, event: &Event, number: u64, first: Pending, others: &mut Changes) -> Result<(), Failure> {
+    /// Makes all changes of an event to one row. Where one of them fails, the row is what it was; the error is that of a
+    /// fold that stops then. `keeps`: it may be taken back.
+    fn change_row(
+        &mut self,
+        event: &Event,
+        number: u64,
+        first: Pending,
+        others: &mut Changes,
+        keeps: bool,
+    ) -> Result<Option<FailedRow>, Failure> {
         let Pending { event: place, change_number, slot, key, change } = first;
         let tables = &self.common.mapping.tables;
         let table = tables.table(slot);
-        let (projection, table_place) = tables.place(slot);
         let of_same_row = |next: &Pending, key: &Key| next.event == place && next.slot == slot && next.key == *key;
 
         if let Some(failed) = self.held[slot].get(&key.key) {
             while others.next_if(|next| of_same_row(next, &key)).is_some() {}
             let reason = waits_for(failed);
-            let quarantined = quarantined(event, Some((table_place, key.key)), reason);
-            self.quarantined.push(Record { event: number, projection, quarantined });
-            return Ok(());
+            return Ok(Some(FailedRow { slot, key: key.key, reason, is_new: false }));
         }
 
         let mut entry = match self.tables[slot].entry(key) {
@@ -218,7 +405,8 @@ impl Worker {
         };
         let had_row = entry.get().row.is_some();
         let may_quarantine = self.common.mapping.on_failure == FailurePolicy::Quarantine;
-        let before = if may_quarantine { entry.get().row.clone() } else { None };
+        let (before, was_changed) = (may_quarantine.then(|| entry.get().row.clone()), entry.get().is_changed);
+        let mut failed = None;
 
         let mut row = entry.get_mut().row.take();
         let make = |change: Change, key: &Key, row: &mut Option<Row>| {
@@ -232,20 +420,22 @@ impl Worker {
         }
         entry.get_mut().row = row;
         match outcome {
-            Ok(()) => entry.get_mut().is_changed = true,
+            Ok(()) => {
+                entry.get_mut().is_changed = true;
+                if let Some(row) = before.filter(|_| keeps) {
+                    self.undo.push(Before { slot, key: entry.key().clone(), row, was_changed });
+                }
+            }
             Err((change, reason)) if !may_quarantine => {
+                let (projection, _) = tables.place(slot);
                 let name = tables.projections[projection].name();
                 let error = RebuildError::Fold(Box::new(FoldError::new(name, event, reason)));
                 return Err(Failure { order: Order { event: number, projection, change }, error });
             }
             Err((_, reason)) => {
-                entry.get_mut().row = before;
-                let key = entry.key().key.clone();
-                let quarantined = quarantined(event, Some((table_place, key.clone())), reason.to_string());
-                let id: Box<str> = quarantined.id.to_string().into();
-                self.held[slot].insert(key.clone(), id.clone());
-                self.held_since.push((slot, key, id));
-                self.quarantined.push(Record { event: number, projection, quarantined });
+                entry.get_mut().row = before.flatten();
+                let (key, reason) = (entry.key().key.clone(), reason.to_string());
+                failed = Some(FailedRow { slot, key, reason, is_new: true });
             }
         }
 
@@ -263,7 +453,7 @@ impl Worker {
             self.bytes -= bytes;
             entry.remove();
         }
-        Ok(())
+        Ok(failed)
     }
 
     fn count_quarantined(&mut self, before: usize) {
@@ -358,6 +548,11 @@ fn sorted(table: RowMap) -> Vec<(RowKey, Row)> {
     let mut rows: Vec<(RowKey, Row)> = rows.collect();
     rows.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
     rows
+}
+
+/// What becomes of a worker whose word nobody takes any more.
+fn ended(_: Abandoned) -> Failure {
+    Failure::ended()
 }
 
 /// Why an event is not folded into a row that is held.

@@ -19,6 +19,7 @@ use super::mapping::{Mapping, Role};
 use super::reader::{FileReader, display, io_error};
 use super::sidecar::{self, Found, IndexKey, State, TAIL};
 use crate::ledger;
+use crate::stores::Claim;
 use crate::stores::gap_hint::gap_hint;
 use crate::stores::local_file::{self, WriterLock};
 
@@ -50,11 +51,11 @@ enum Target {
 
 impl Appender {
     /// Opens or creates a file and its database.
-    pub(super) fn open(config: FileConfig) -> Result<Self, StoreError> {
+    pub(super) fn open(config: FileConfig, claim: &Claim) -> Result<Self, StoreError> {
         let display = display(&config.path);
         let encoder = Encoder::new(writable_mapping(&config, &display)?);
         let failed = |error| io_error("open", &display, error);
-        let lock = local_file::lock_store(&config.path, &display)?;
+        let lock = local_file::lock_store(&config.path, &display, claim)?;
         let found = found_file(&config.path).map_err(failed)?;
         if found.as_ref().is_some_and(|found| found.permissions().readonly()) {
             return Err(failed(io::ErrorKind::ReadOnlyFilesystem.into()));
@@ -292,13 +293,7 @@ impl Appender {
             if next.last_position.is_some_and(|last| position <= last) {
                 return Err(out_of_order(event, position, next.last_position, &display));
             }
-            let start = lines.len();
-            self.encoder
-                .line(event, position, &mut lines)
-                .and_then(|()| fits(lines.len() - start, self.config.max_line_bytes))
-                .map_err(|message| {
-                    StoreError::new("append to", &display, StoreErrorKind::Unsupported(message)).at(place(event))
-                })?;
+            write_line(&mut self.encoder, event, position, self.config.max_line_bytes, &display, &mut lines)?;
             next.lines += 1;
             next.last_position = Some(position);
             if self.indexed {
@@ -499,6 +494,22 @@ fn out_of_order(event: &Event, position: Position, last: Option<Position>, displ
         .hint("a file holds events in their order; with attributes.order = \"none\" that is the order of the appends")
 }
 
+/// Writes an event's line behind the others. Fails where the file has no place for something of it, or its line is too
+/// long.
+pub(super) fn write_line(
+    encoder: &mut Encoder,
+    event: &Event,
+    position: Position,
+    most: usize,
+    display: &str,
+    lines: &mut Vec<u8>,
+) -> Result<(), StoreError> {
+    let start = lines.len();
+    let written = encoder.line(event, position, lines).and_then(|()| fits(lines.len() - start, most));
+    written
+        .map_err(|message| StoreError::new("append to", display, StoreErrorKind::Unsupported(message)).at(place(event)))
+}
+
 fn fits(length: usize, most: usize) -> Result<(), String> {
     match length > most {
         true => Err(format!("its line has {length} bytes, more than max_line_bytes, {most}")),
@@ -522,7 +533,7 @@ fn write(target: &mut Target, at: u64, bytes: &[u8]) -> io::Result<()> {
     }
 }
 
-fn writable_mapping(config: &FileConfig, display: &str) -> Result<Mapping, StoreError> {
+pub(super) fn writable_mapping(config: &FileConfig, display: &str) -> Result<Mapping, StoreError> {
     let unsupported = |message| StoreError::new("open", display, StoreErrorKind::Unsupported(message));
     let mapping = Mapping::new(config).map_err(unsupported)?;
     if mapping.name(Role::Revision).is_none() {
@@ -532,7 +543,7 @@ fn writable_mapping(config: &FileConfig, display: &str) -> Result<Mapping, Store
     Ok(mapping)
 }
 
-fn found_file(path: &Path) -> io::Result<Option<fs::Metadata>> {
+pub(super) fn found_file(path: &Path) -> io::Result<Option<fs::Metadata>> {
     match fs::metadata(path) {
         Ok(found) if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
         Ok(found) => Ok(Some(found)),
@@ -541,7 +552,7 @@ fn found_file(path: &Path) -> io::Result<Option<fs::Metadata>> {
     }
 }
 
-fn foreign(display: &str) -> StoreError {
+pub(super) fn foreign(display: &str) -> StoreError {
     let message = "it holds events that eventlift did not write".to_owned();
     StoreError::new("open", display, StoreErrorKind::Unexpected(message)).hint("name a file that does not exist yet")
 }
@@ -572,7 +583,12 @@ fn open_database(beside: &Path, display: &str, holds_bytes: bool) -> Result<(Con
 }
 
 /// The compression to go on with: the one the file has, where it holds anything.
-fn compression_of(config: &FileConfig, file: &mut File, length: u64, display: &str) -> Result<Compression, StoreError> {
+pub(super) fn compression_of(
+    config: &FileConfig,
+    file: &mut File,
+    length: u64,
+    display: &str,
+) -> Result<Compression, StoreError> {
     let wanted = match config.compression {
         Compression::Auto => compression::by_name(&config.path),
         set => set,

@@ -327,9 +327,10 @@ impl<'m> Decoder<'m> {
         let name = self.named(Role::Time);
         let read = read_time(&text, self.mapping.time_unit).map_err(|error| {
             let hint = match error {
-                NoTime::Text(_) => {
-                    "a time is RFC 3339 text with its offset, such as 2024-05-01T12:00:00.123456Z, or a number since 1970"
+                NoTime::Text(InvalidTimestamp::LeapSecond(_)) => {
+                    "write it as the last microsecond of the minute, …:59.999999, which keeps its place among the others"
                 }
+                NoTime::Text(_) => "a time is RFC 3339 text with its offset, such as 2024-05-01T12:00:00.123456Z",
                 NoTime::Unit(_) | NoTime::Range(..) => UNIT_HINT,
             };
             self.at(fields, raw, format!("`{name}`: {error}")).hint(hint)
@@ -393,7 +394,7 @@ impl<'m> Decoder<'m> {
         raw: &RawValue,
         content_type: ContentType,
     ) -> Result<Payload, LineError> {
-        if holds_json(&content_type) {
+        if content_type.is_json() {
             return Ok(Payload::new(chunk.as_bytes().slice_ref(raw.get().as_bytes()), content_type));
         }
         if raw.get() == "null" {
@@ -530,13 +531,6 @@ fn kind(raw: &RawValue) -> &'static str {
 
 fn is_no_source(value: &RawValue) -> bool {
     value.get().strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) == Some(NO_SOURCE)
-}
-
-/// Whether data of this type stands in a line as a JSON value; anything else stands there as a text or as base64.
-pub(super) fn holds_json(content_type: &ContentType) -> bool {
-    let ContentType::Other(media_type) = content_type else { return *content_type == ContentType::Json };
-    let essence = media_type.split(';').next().unwrap_or(media_type).trim_end().to_ascii_lowercase();
-    essence.ends_with("/json") || essence.ends_with("+json")
 }
 
 /// Writes `"name":`.

@@ -10,7 +10,7 @@ use eventlift_events::{ContentType, Event, Payload, Position};
 use serde::de::{Deserializer as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::decode::{holds_json, write_name, write_text};
+use super::decode::{write_name, write_text};
 use super::mapping::{Mapping, NO_SOURCE, Role, VersionSource};
 
 /// Turns events into lines. Keeps what the last attributes became, which are mostly the same for every event.
@@ -38,7 +38,7 @@ impl Encoder {
         self.text(out, Role::Stream, event.stream.as_str());
         self.time(out, event);
         self.version(out, event)?;
-        if !event.data.is_empty() || !event.data.is_json() {
+        if !event.data.is_empty() || *event.data.content_type() != ContentType::Json {
             self.text(out, Role::ContentType, event.data.content_type().as_str());
         }
         self.text(out, Role::Order, &order_text(position));
@@ -132,7 +132,7 @@ impl Encoder {
             };
         }
         let is_plain = self.payload(out, metadata, Role::Metadata, Role::MetadataBase64);
-        if !is_plain || !metadata.is_json() {
+        if !is_plain || *metadata.content_type() != ContentType::Json {
             self.text(out, Role::MetadataContentType, metadata.content_type().as_str());
         }
         Ok(())
@@ -249,7 +249,7 @@ fn value_text(payload: &Payload) -> Option<Value<'_>> {
     if *payload.content_type() == ContentType::Binary {
         return None;
     }
-    if !holds_json(payload.content_type()) {
+    if !payload.is_json() {
         return std::str::from_utf8(bytes).ok().map(Value::Text);
     }
     if memchr::memchr(b'\n', bytes).is_some() {

@@ -50,6 +50,7 @@ mod encode;
 mod mapping;
 mod noticed;
 mod proposal;
+mod prospect;
 mod reader;
 mod sidecar;
 mod unsaid;

@@ -90,9 +90,8 @@ impl Noticed {
                 lines.push(format!("`{}` is a number, and becomes the text it is written as", name(role)));
             }
         }
-        if self.has(Form::NoVersion) {
-            let version = mapping.absent_version.map_or(1, |version| version.number());
-            lines.push(format!("events that say no version have version {version} (`absent_version` says it)"));
+        if let (true, Some(version)) = (self.has(Form::NoVersion), mapping.absent_version) {
+            lines.push(format!("events that say no version have version {version}"));
         }
         if mapping.revision_base > 0 {
             lines.push(format!("streams count from {}, and from 0 behind it", mapping.revision_base));

@@ -271,7 +271,7 @@ impl Source {
         match error {
             ChunkError::Utf8(column) => bad(format!("the {what} is not UTF-8"))
                 .at(format_args!("{what} {next}, byte {column}"))
-                .hint("JSON is UTF-8; convert the file, for example with iconv"),
+                .hint("JSON lines are UTF-8; convert the file, for example with iconv"),
             ChunkError::TooLong => bad(format!("the {what} is longer than {} bytes", self.config.max_line_bytes))
                 .at(format_args!("{what} {next}"))
                 .hint("is the file JSON lines? if so, raise max_line_bytes"),

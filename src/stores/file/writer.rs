@@ -14,6 +14,7 @@ use rusqlite::Connection;
 use super::appender::Appender;
 use super::config::FileConfig;
 use crate::ledger;
+use crate::stores::Claim;
 
 /// Appends to a file, or to standard output; the only writer of the file while it lives.
 ///
@@ -37,20 +38,14 @@ impl FileWriter {
     /// Fails where another writer has it, where it holds events that eventlift did not write, where it is not as it
     /// was left, and where it can't be written.
     pub fn open(config: FileConfig) -> Result<Self, StoreError> {
+        Self::open_as(config, &Claim::default())
+    }
+
+    /// The same, saying what for.
+    pub fn open_as(config: FileConfig, claim: &Claim) -> Result<Self, StoreError> {
         let is_file = !config.is_standard_stream();
-        let appender = if is_file { Appender::open(config)? } else { Appender::standard_output(config)? };
-        let capabilities = Capabilities {
-            transactions: is_file,
-            global_order: true,
-            explicit_positions: appender.keeps_positions(),
-            sets_time: true,
-            attributes: true,
-            exact_data: true,
-            exact_metadata: true,
-            max_append_bytes: None,
-            refuses_taken_ids: true,
-            guarantees: Guarantees::default(),
-        };
+        let appender = if is_file { Appender::open(config, claim)? } else { Appender::standard_output(config)? };
+        let capabilities = capabilities(is_file, appender.keeps_positions());
         let identity = appender.identity().clone();
         let writing = appender.writing();
         Ok(Self { identity, capabilities, writing, appender: Arc::new(Mutex::new(appender)) })
@@ -77,6 +72,22 @@ impl FileWriter {
             query(appender.connection()).map_err(|error| ledger::store_error("read the ledger of", display, error))
         })
         .await
+    }
+}
+
+/// What a file, or standard output, can do.
+pub(super) fn capabilities(is_file: bool, keeps_positions: bool) -> Capabilities {
+    Capabilities {
+        transactions: is_file,
+        global_order: true,
+        explicit_positions: keeps_positions,
+        sets_time: true,
+        attributes: true,
+        exact_data: true,
+        exact_metadata: true,
+        max_append_bytes: None,
+        refuses_taken_ids: true,
+        guarantees: Guarantees::default(),
     }
 }
 

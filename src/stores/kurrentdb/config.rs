@@ -343,6 +343,16 @@ impl KurrentConfig {
         self.server.key()
     }
 
+    /// The order in which a writer appends.
+    pub(super) fn order(&self) -> Order {
+        self.order.unwrap_or(Order::Stream)
+    }
+
+    /// What a writer does with the metadata of streams.
+    pub(super) fn stream_metadata(&self) -> StreamMetadata {
+        self.stream_metadata.unwrap_or(StreamMetadata::Carry)
+    }
+
     /// How events are written, for people.
     pub(in crate::stores) fn how_it_is_written(&self) -> Vec<String> {
         let order = match self.order {

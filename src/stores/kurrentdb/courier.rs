@@ -96,7 +96,7 @@ impl Courier {
                 Err(Error::UnsupportedFeature) => break,
                 Err(error) => return Err(self.failed(error)),
             };
-            let sent = session.append_to_stream(stream, expected, self.messages(stream, entries)?);
+            let sent = session.append_to_stream(stream, expected, messages(&self.display, stream, entries)?);
             match timeout(self.patience, sent).await {
                 Ok(Ok(done)) => {
                     let commit = done.current_position().map(|position| position.commit);
@@ -126,7 +126,7 @@ impl Courier {
         let options = AppendToStreamOptions::default().stream_state(expected(entries));
         let mut wait = FIRST_WAIT;
         for attempt in 1.. {
-            let messages = self.messages(stream, entries)?;
+            let messages = messages(&self.display, stream, entries)?;
             let sent = self.client.append_to_stream(stream, &options, messages);
             let Ok(answer) = timeout(self.patience, sent).await else { return Err(self.nobody_answered()) };
             return match answer {
@@ -192,18 +192,6 @@ impl Courier {
         }
     }
 
-    fn messages(&self, stream: &str, entries: &[Entry]) -> Result<Vec<EventData>, StoreError> {
-        let message = |entry: &Entry| {
-            entry.message().map_err(|error| {
-                let problem =
-                    format!("event {} is labelled JSON, and the client can't send it as that: {error}", entry.id);
-                let failed = StoreError::new("append to", &self.display, StoreErrorKind::Unsupported(problem));
-                failed.at(format_args!("stream {stream}")).hint("drop it, or make it binary, with a rule")
-            })
-        };
-        entries.iter().map(message).collect()
-    }
-
     /// What an error means that says nothing about where the stream is.
     pub(super) fn failed(&self, error: Error) -> StoreError {
         store_error("append to", &self.display, error)
@@ -223,6 +211,18 @@ impl Courier {
         let problem = format!("the server did not answer within {} s", self.patience.as_secs_f32());
         StoreError::new("append to", &self.display, unavailable(problem))
     }
+}
+
+/// The events for the client. Fails where it can't send one.
+pub(super) fn messages(display: &str, stream: &str, entries: &[Entry]) -> Result<Vec<EventData>, StoreError> {
+    let message = |entry: &Entry| {
+        entry.message().map_err(|error| {
+            let problem = format!("event {} is labelled JSON, and the client can't send it as that: {error}", entry.id);
+            let failed = StoreError::new("append to", display, StoreErrorKind::Unsupported(problem));
+            failed.at(format_args!("stream {stream}")).hint("drop it, or make it binary, with a rule")
+        })
+    };
+    entries.iter().map(message).collect()
 }
 
 /// The state that a stream must be in for these to follow.

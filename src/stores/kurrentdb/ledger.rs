@@ -8,6 +8,7 @@ use eventlift_events::{NoteChange, Progress, RunId, StoreError, StoreErrorKind};
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
 use crate::ledger;
+use crate::stores::Claim;
 use crate::stores::local_file::{self, WriterLock};
 
 /// The version of these tables.
@@ -57,10 +58,15 @@ pub(super) struct Findings {
 impl Books {
     /// Opens the ledger of a server and creates it where there is none. Fails where another writer has it, and where it is
     /// another server's. `display` is the server, for people.
-    pub(super) fn open(path: &Path, server: &str, display: &str) -> std::result::Result<Self, StoreError> {
+    pub(super) fn open(
+        path: &Path,
+        server: &str,
+        display: &str,
+        claim: &Claim,
+    ) -> std::result::Result<Self, StoreError> {
         let path = local_file::behind_links(path);
         let display = format!("{display} with its ledger {}", path.display());
-        let lock = local_file::lock_store(&path, &display)?;
+        let lock = local_file::lock_store(&path, &display, claim)?;
         let opened = prepare(&path).and_then(|connection| {
             let found = find(&connection)?;
             if matches!(found, Found::Nothing) {
@@ -280,9 +286,9 @@ mod tests {
     fn a_ledger_is_of_one_server() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ledger");
-        drop(Books::open(&path, "kurrentdb://a:1", "kurrentdb://a:1").unwrap());
-        drop(Books::open(&path, "kurrentdb://a:1", "kurrentdb://a:1").unwrap());
-        let refused = Books::open(&path, "kurrentdb://b:1", "kurrentdb://b:1").unwrap_err();
+        drop(Books::open(&path, "kurrentdb://a:1", "kurrentdb://a:1", &Claim::default()).unwrap());
+        drop(Books::open(&path, "kurrentdb://a:1", "kurrentdb://a:1", &Claim::default()).unwrap());
+        let refused = Books::open(&path, "kurrentdb://b:1", "kurrentdb://b:1", &Claim::default()).unwrap_err();
         assert!(refused.to_string().contains("of another server, kurrentdb://a:1"), "{refused}");
     }
 
@@ -291,15 +297,20 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("other.db");
         Connection::open(&path).unwrap().execute_batch("CREATE TABLE shops (id INTEGER)").unwrap();
-        assert!(Books::open(&path, "s", "s").unwrap_err().to_string().contains("database of something else"));
+        assert!(
+            Books::open(&path, "s", "s", &Claim::default())
+                .unwrap_err()
+                .to_string()
+                .contains("database of something else")
+        );
         let path = folder.path().join("none/ledger");
-        assert!(Books::open(&path, "s", "s").is_err());
+        assert!(Books::open(&path, "s", "s", &Claim::default()).is_err());
     }
 
     #[test]
     fn a_stream_is_left_over_until_its_tombstone_came() {
         let folder = tempfile::tempdir().unwrap();
-        let books = Books::open(&folder.path().join("ledger"), "s", "s").unwrap();
+        let books = Books::open(&folder.path().join("ledger"), "s", "s", &Claim::default()).unwrap();
         let named = |name: &str| BTreeSet::from([name.to_owned()]);
         books.commit(&Findings { deleted: named("gone"), ..Findings::default() }, None).unwrap();
         books.will_delete("own").unwrap();

@@ -14,6 +14,7 @@ mod look;
 mod news;
 mod originals;
 mod plan;
+mod prospect;
 mod reader;
 mod seen;
 mod truncation;

@@ -11,7 +11,7 @@ use super::config::{InvalidKurrent, KurrentConfig, MetadataKeys, StreamMetadata}
 use crate::stores::attribute::Attribute;
 use crate::stores::version_pattern::VersionPattern;
 
-/// Holds the media type of data that is neither JSON nor bytes without a format.
+/// Holds the media type of data that is not what the server's own flag says: `application/json`, or bytes without a format.
 const CONTENT_TYPE: &str = "$contentType";
 
 /// Holds the media type of metadata that is a JSON object, and labelled as something else.
@@ -71,7 +71,7 @@ pub(super) struct Originals {
 pub(super) struct Written {
     /// The type's name, with the version in it where the configuration says so.
     pub(super) event_type: ByteString,
-    /// Whether the server is told that the data is JSON.
+    /// Whether the server is told that the data is JSON: it is labelled so, and it is.
     pub(super) is_json: bool,
     /// The data, as it is.
     pub(super) data: Bytes,
@@ -99,6 +99,8 @@ pub(super) struct Read {
 /// What our members said.
 #[derive(Default)]
 struct Said {
+    /// What the server's own flag says of the data.
+    is_json: bool,
     time: Option<Timestamp>,
     version: Option<SchemaVersion>,
     attributes: Option<Bytes>,
@@ -161,7 +163,8 @@ impl Originals {
     /// more than that would be lost.
     pub(super) fn written(&self, event: &Event, origin: Option<&EventOrigin>) -> Result<Written, String> {
         let metadata = &event.metadata;
-        let members = self.members(event, origin)?;
+        let is_json = self.is_json(event);
+        let members = self.members(event, origin, is_json)?;
         let event_type = match &self.version_in_type {
             Some(pattern) if !is_of_the_system(pattern, event) => {
                 pattern.write(event.event_type.as_str(), event.version.number()).into()
@@ -170,7 +173,7 @@ impl Originals {
         };
         let written = |metadata: Bytes| Written {
             event_type: event_type.clone(),
-            is_json: event.data.is_json(),
+            is_json,
             data: event.data.bytes().clone(),
             metadata,
         };
@@ -213,8 +216,24 @@ impl Originals {
         }))
     }
 
+    /// What the server is told. What is labelled `application/json` and is none is JSON to it all the same where there is
+    /// no place for its label.
+    fn is_json(&self, event: &Event) -> bool {
+        let (data, metadata) = (&event.data, &event.metadata);
+        if *data.content_type() != ContentType::Json {
+            return !data.is_empty() && data.holds_json();
+        }
+        let has_place = || !self.keys.is_empty() && (metadata.is_empty() || is_object(metadata.bytes()));
+        data.is_empty() || data.holds_json() || !has_place()
+    }
+
     /// Our members, as far as they say something. Fails where one is needed whose key is not in use.
-    fn members(&self, event: &Event, origin: Option<&EventOrigin>) -> Result<Vec<(Role, String)>, String> {
+    fn members(
+        &self,
+        event: &Event,
+        origin: Option<&EventOrigin>,
+        is_json: bool,
+    ) -> Result<Vec<(Role, String)>, String> {
         let mut members = Vec::with_capacity(ROLES);
         members.extend(self.member(Role::Time, encode(&event.recorded_at.to_string())));
         if let Some(origin) = origin {
@@ -229,11 +248,12 @@ impl Originals {
             let text = text.ok_or("its attributes are no JSON object, and could not be read back")?;
             members.push(self.needed(Role::Attributes, text.to_owned())?);
         }
-        if let (ContentType::Other(media_type), false) = (event.data.content_type(), event.data.is_empty()) {
-            members.push(self.needed(Role::ContentType, encode(media_type))?);
+        let data_type = event.data.content_type();
+        if !event.data.is_empty() && *data_type != flagged(is_json) {
+            members.push(self.needed(Role::ContentType, encode(data_type.as_str()))?);
         }
         let metadata = &event.metadata;
-        if !metadata.is_json() && is_object(metadata.bytes()) {
+        if *metadata.content_type() != ContentType::Json && is_object(metadata.bytes()) {
             members.push(self.needed(Role::MetadataContentType, encode(metadata.content_type().as_str()))?);
         }
         Ok(members)
@@ -264,17 +284,13 @@ impl Originals {
         metadata: Bytes,
         created: Timestamp,
     ) -> Read {
-        let mut said = Said::default();
+        let mut said = Said { is_json, ..Said::default() };
         let metadata = self.read_metadata(metadata, &mut said);
         let (event_type, version) = match self.version_in_type.as_ref().map(|pattern| pattern.split(event_type)) {
             Some(Ok(Some((name, version)))) => (name, SchemaVersion::new(version)),
             _ => (event_type, said.version),
         };
-        let data_type = match (is_json, said.content_type) {
-            (true, _) => ContentType::Json,
-            (false, Some(other)) if !data.is_empty() => other,
-            (false, _) => ContentType::Binary,
-        };
+        let data_type = said.content_type.filter(|_| !data.is_empty()).unwrap_or_else(|| flagged(is_json));
         Read {
             event_type: event_type.into(),
             version: version.unwrap_or(SchemaVersion::FIRST),
@@ -398,7 +414,12 @@ impl Said {
                 let is_object = value.starts_with('{');
                 set(&mut self.attributes, is_object.then(|| Bytes::copy_from_slice(value.as_bytes())))
             }
-            Role::ContentType => set(&mut self.content_type, media_type(value).filter(is_other)),
+            Role::ContentType => {
+                // JSON goes out as JSON, so a label of anything else beside the flag is somebody else's.
+                let (is_json, flagged) = (self.is_json, flagged(self.is_json));
+                let found = media_type(value).filter(|found| *found != flagged && (!is_json || found.is_json()));
+                set(&mut self.content_type, found)
+            }
             Role::MetadataContentType => {
                 set(&mut self.metadata_content_type, media_type(value).filter(|found| *found != ContentType::Json))
             }
@@ -433,8 +454,9 @@ fn media_type(json: &str) -> Option<ContentType> {
     Some(ContentType::parse(string(json)?.into_owned()))
 }
 
-fn is_other(content_type: &ContentType) -> bool {
-    matches!(content_type, ContentType::Other(_))
+/// What data is as far as the server's own flag says.
+fn flagged(is_json: bool) -> ContentType {
+    if is_json { ContentType::Json } else { ContentType::Binary }
 }
 
 fn position_json(position: Position) -> String {
@@ -607,6 +629,31 @@ mod tests {
     }
 
     #[test]
+    fn what_is_json_goes_out_as_json_and_keeps_its_label() {
+        let with =
+            |data: &'static str, label: &str| Event { data: Payload::new(data, ContentType::parse(label)), ..event() };
+        let cases = [
+            (with("{}", "application/json"), true),
+            (with("{}", "application/json; charset=utf-8"), true),
+            (with("{}", "application/vnd.shop.order+json"), true),
+            (with("{}", "Application/JSON"), true),
+            (with("{", "application/json"), false),
+            (with("{", "application/x+json"), false),
+            (with("{}", "text/plain"), false),
+            (with("{}", "application/octet-stream"), false),
+        ];
+        for (event, is_json) in cases {
+            let written = by_default().written(&event, None).unwrap();
+            assert_eq!(written.is_json, is_json, "{:?}", event.data);
+            assert_eq!(read(&by_default(), &written), expected(&event, event.recorded_at));
+        }
+        // Without a place for the label the flag alone has to say it.
+        let written = nothing().written(&with("{", "application/json"), None).unwrap();
+        assert!(written.is_json);
+        assert!(nothing().written(&with("{}", "application/x+json"), None).unwrap_err().contains("[target.metadata]"));
+    }
+
+    #[test]
     fn a_version_can_be_part_of_the_type() {
         let event = Event { version: SchemaVersion::new(2).unwrap(), ..event() };
         let written = in_type().written(&event, Some(&origin())).unwrap();
@@ -709,6 +756,7 @@ mod tests {
             4 => Just(ContentType::Json),
             2 => Just(ContentType::Binary),
             1 => Just(ContentType::parse("text/csv")),
+            1 => Just(ContentType::parse("application/x+json; charset=utf-8")),
             1 => Just(ContentType::parse("")),
         ];
         (prop_oneof![6 => text.prop_map(String::into_bytes), 1 => prop::collection::vec(any::<u8>(), 0..6)], label)

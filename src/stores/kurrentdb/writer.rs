@@ -25,6 +25,7 @@ use super::originals::{Originals, carried_as};
 use super::plan::{Plan, Planner, tombstone_of};
 use super::reader::capabilities;
 use crate::ledger;
+use crate::stores::Claim;
 
 /// How long an answer may take where the URL's `defaultDeadline` says nothing else.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -54,6 +55,11 @@ impl KurrentWriter {
     /// where another writer has the ledger, where the ledger is another server's, and where the server holds less than the
     /// ledger says it did.
     pub async fn open(config: KurrentConfig) -> Result<Self, StoreError> {
+        Self::open_as(config, &Claim::default()).await
+    }
+
+    /// The same, saying what for.
+    pub async fn open_as(config: KurrentConfig, claim: &Claim) -> Result<Self, StoreError> {
         let identity = StoreIdentity { display: config.to_string(), key: config.server.key() };
         let unexpected = |problem: String| StoreError::new("open", &identity, StoreErrorKind::Unexpected(problem));
         let originals = Originals::new(&config.metadata).map_err(|problem| unexpected(problem.to_string()))?;
@@ -62,7 +68,8 @@ impl KurrentWriter {
             return Err(unexpected("this build would change JSON on its way to the client".to_owned()));
         }
         let (path, key, display) = (config.ledger.clone(), identity.key.clone(), identity.display.clone());
-        let books = blocking(&identity.display, move || Books::open(&path, &key, &display)).await?;
+        let claim = claim.clone();
+        let books = blocking(&identity.display, move || Books::open(&path, &key, &display, &claim)).await?;
         let (limit, commit) = (books.limit()?, books.commit_at()?);
         let client = connect(&config.server, &config).await?;
         let patience = config.server.deadline().unwrap_or(PATIENCE);
@@ -98,14 +105,6 @@ impl KurrentWriter {
         self.appender.look()
     }
 
-    fn order(&self) -> Order {
-        self.config.order.unwrap_or(Order::Stream)
-    }
-
-    fn stream_metadata(&self) -> StreamMetadata {
-        self.config.stream_metadata.unwrap_or(StreamMetadata::Carry)
-    }
-
     async fn with<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Books) -> Result<T, StoreError> + Send + 'static,
@@ -128,7 +127,7 @@ impl KurrentWriter {
     async fn known(&self, plan: &Plan) -> Result<Known, StoreError> {
         let streams: BTreeSet<String> = plan.lanes.iter().map(|lane| lane.stream.clone()).collect();
         let mut ending = plan.ending.clone();
-        let carries = self.stream_metadata() == StreamMetadata::Carry;
+        let carries = self.config.stream_metadata() == StreamMetadata::Carry;
         self.with(move |books| {
             for stream in &ending {
                 books.will_delete(stream)?;
@@ -178,7 +177,7 @@ impl EventWriter for KurrentWriter {
     }
 
     fn capabilities(&self) -> Capabilities {
-        let can = capabilities(Some(self.order()));
+        let can = capabilities(Some(self.config.order()));
         Capabilities { guarantees: Guarantees { dense_revisions: true, ..can.guarantees }, ..can }
     }
 
@@ -195,14 +194,14 @@ impl EventWriter for KurrentWriter {
         let plan = {
             let planner = Planner {
                 originals: &self.originals,
-                order: self.order(),
-                stream_metadata: self.stream_metadata(),
+                order: self.config.order(),
+                stream_metadata: self.config.stream_metadata(),
                 display: &self.identity.display,
             };
             planner.plan(events, origins)?
         };
         let known = self.known(&plan).await?;
-        let in_flight = match self.order() {
+        let in_flight = match self.config.order() {
             Order::Stream => self.config.in_flight.get(),
             Order::Global => 1,
         };
@@ -250,7 +249,7 @@ impl EventWriter for KurrentWriter {
     }
 
     async fn last_position(&self) -> Result<Option<Position>, StoreError> {
-        self.look().last_position(self.stream_metadata() == StreamMetadata::Carry).await
+        self.look().last_position(self.config.stream_metadata() == StreamMetadata::Carry).await
     }
 }
 

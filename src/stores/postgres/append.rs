@@ -14,6 +14,7 @@ use super::encode::{self, Encoder};
 use super::failure::{Place, reported, store_error};
 use super::layout::EventsTable;
 use super::ledger::Ranges;
+use super::row_fitness::{RowFitness, keeping};
 use super::session::{Fence, number_on, roll_back};
 
 /// Rows are sent in portions of about this many bytes.
@@ -68,9 +69,8 @@ impl Appender {
         events: &[Event],
         along: Along<'_>,
     ) -> Result<(), StoreError> {
-        for event in events {
-            encode::check(event).map_err(|problem| self.unsupported(event, problem))?;
-        }
+        let fitness = self.fitness();
+        events.iter().try_for_each(|event| fitness.check(event))?;
         let (mut is_careful, mut was_taken, mut ranges) = (false, false, Ranges::MostlyNew);
         loop {
             match self.attempt(connection, events, (along, ranges), is_careful).await {
@@ -319,7 +319,7 @@ impl Appender {
                 && payload.is_json()
                 && !payload.is_empty()
                 && std::str::from_utf8(payload.bytes()).is_ok()
-                && !encode::is_valid_json(payload.bytes())
+                && !payload.holds_json()
         };
         events
             .iter()
@@ -342,15 +342,16 @@ impl Appender {
         match column.as_deref() {
             Some(name @ ("data" | "metadata")) => {
                 let kept = if name == "data" { self.table.data } else { self.table.metadata };
-                let others = match kept {
-                    PayloadColumn::Jsonb if !is_limit => format!("`{name} = \"json\"` or `{name} = \"bytea\"`"),
-                    // The server looks through `json` as well.
-                    _ => format!("`{name} = \"bytea\"`"),
-                };
-                error.hint(format_args!("make the target with {others} in eventlift.toml, which keeps it"))
+                // The server looks through `json` as well.
+                error.hint(keeping(name, kept == PayloadColumn::Jsonb && !is_limit))
             }
             _ => error,
         }
+    }
+
+    fn fitness(&self) -> RowFitness<'_> {
+        let Self { fence, table, .. } = self;
+        RowFitness { display: &fence.display, data: table.data, metadata: table.metadata }
     }
 
     fn error(&self, kind: StoreErrorKind) -> StoreError {
@@ -362,7 +363,7 @@ impl Appender {
     }
 
     fn unsupported(&self, event: &Event, problem: String) -> StoreError {
-        self.error(StoreErrorKind::Unsupported(problem)).at(format_args!("{}, event {}", place(event), event.id))
+        self.fitness().unsupported(event, problem)
     }
 
     fn conflict(&self, event: &Event, found: Option<Revision>) -> StoreError {
@@ -419,7 +420,7 @@ fn copied_line(context: &str) -> (Option<usize>, Option<String>) {
     (number.and_then(|number| number.checked_sub(1)), column.map(str::to_owned))
 }
 
-fn place(event: &Event) -> String {
+pub(super) fn place(event: &Event) -> String {
     format!("stream {}, revision {}", event.stream, event.revision)
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use eventlift_events::{StoreError, StoreErrorKind};
 use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
 use sqlx::AssertSqlSafe;
 
 use super::config::{PostgresConfig, PostgresReadModelConfig, PostgresServer};
@@ -86,8 +87,8 @@ fn cells(row: &str) -> Result<Vec<(String, Cell)>, serde_json::Error> {
 
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
             let mut cells = Vec::new();
-            while let Some((name, value)) = map.next_entry::<String, serde_json::Value>()? {
-                cells.push((name, cell(value)));
+            while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
+                cells.push((name, cell(value.get())));
             }
             Ok(cells)
         }
@@ -95,11 +96,11 @@ fn cells(row: &str) -> Result<Vec<(String, Cell)>, serde_json::Error> {
     serde_json::Deserializer::from_str(row).deserialize_map(Cells)
 }
 
-fn cell(value: serde_json::Value) -> Cell {
-    match value {
-        serde_json::Value::Null => Cell::Null,
-        serde_json::Value::Number(number) => Cell::Number(number.as_f64().unwrap_or(f64::NAN)),
-        serde_json::Value::String(text) => Cell::Text(text),
-        other => Cell::Text(other.to_string()),
+fn cell(json: &str) -> Cell {
+    match json.as_bytes().first() {
+        Some(b'n') => Cell::Null,
+        Some(b'-' | b'0'..=b'9') => Cell::Number(json.to_owned()),
+        Some(b'"') => Cell::Text(serde_json::from_str(json).unwrap_or_else(|_| json.to_owned())),
+        _ => Cell::Text(json.to_owned()),
     }
 }

@@ -1,7 +1,6 @@
 //! Events as rows of binary COPY.
 
 use eventlift_events::{ContentType, Event, Payload};
-use serde::de::IgnoredAny;
 
 use super::config::PayloadColumn;
 use super::layout::EventsTable;
@@ -66,11 +65,6 @@ fn text(what: &str, text: &str) -> Result<(), String> {
         return Err(format!("its {what} has {} bytes, more than a field holds", text.len()));
     }
     Ok(())
-}
-
-/// Whether bytes labelled JSON are JSON.
-pub(super) fn is_valid_json(bytes: &[u8]) -> bool {
-    std::str::from_utf8(bytes).is_ok() && serde_json::from_slice::<IgnoredAny>(bytes).is_ok()
 }
 
 /// Writes events as rows.
@@ -145,7 +139,7 @@ impl Encoder<'_> {
         match (payload.is_json(), self.is_careful) {
             (false, _) => false,
             (true, false) => std::str::from_utf8(bytes).is_ok(),
-            (true, true) => is_valid_json(bytes),
+            (true, true) => payload.holds_json(),
         }
     }
 }

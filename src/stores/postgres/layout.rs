@@ -16,7 +16,7 @@ const NAME_BYTES: usize = 63;
 
 /// The tables of the ledger, in the schema of the events. Several tables of events may share a schema, so each row
 /// names its own.
-pub(super) const EVENTS: Component = Component { name: "events", migrations: &[LEDGER, NOTES, UNDO, LATE] };
+pub(super) const EVENTS: Component = Component { name: "events", migrations: &[LEDGER, NOTES, UNDO, LATE, HOLDER] };
 
 /// The first version of them that has all that a look at runs needs.
 pub(super) const READABLE: i32 = NOTES.version;
@@ -192,6 +192,15 @@ SELECT store, run, source_major, source_minor, target_major, target_minor, targe
 ) p WHERE before <= target_major AND source_length = 1;
 DELETE FROM {schema}.eventlift_positions p USING {schema}.eventlift_late l
 WHERE (p.store, p.run, p.source_major, p.source_minor) = (l.store, l.run, l.source_major, l.source_minor);
+"#,
+};
+
+const HOLDER: Migration = Migration {
+    version: 5,
+    name: "holder",
+    sql: r#"
+ALTER TABLE {schema}.eventlift_stores ADD COLUMN holder text;
+COMMENT ON COLUMN {schema}.eventlift_stores.holder IS 'who opened the store for writing last; it has it as long as its session has the lock';
 "#,
 };
 

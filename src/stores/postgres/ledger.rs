@@ -13,6 +13,7 @@ use sqlx::{AssertSqlSafe, Error, Result};
 
 use super::encode;
 use super::relation::Relation;
+use crate::stores::Holder;
 
 /// The ledger's rows of one table of events.
 #[derive(Clone, Debug)]
@@ -84,13 +85,15 @@ impl Ledger {
     }
 
     /// Raises the epoch, so that no earlier writer can commit any more. Waits for what one of them is committing.
-    pub(super) async fn raise_epoch(&self, connection: &mut PgConnection) -> Result<StoreRow> {
+    /// Remembers who it is.
+    pub(super) async fn raise_epoch(&self, connection: &mut PgConnection, holder: &Holder) -> Result<StoreRow> {
         let stores = self.table("stores");
         let (epoch, state, revisions): (i64, String, String) = sqlx::query_as(AssertSqlSafe(format!(
-            "INSERT INTO {stores} AS s (store, epoch) VALUES ($1, 1)
-             ON CONFLICT (store) DO UPDATE SET epoch = s.epoch + 1 RETURNING epoch, state, revisions"
+            "INSERT INTO {stores} AS s (store, epoch, holder) VALUES ($1, 1, $2)
+             ON CONFLICT (store) DO UPDATE SET epoch = s.epoch + 1, holder = $2 RETURNING epoch, state, revisions"
         )))
         .bind(&self.store)
+        .bind(holder.written())
         .fetch_one(connection)
         .await?;
         Ok(StoreRow { epoch, is_sealed: state == "sealed", is_sparse: revisions == "sparse" })

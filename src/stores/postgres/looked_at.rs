@@ -157,18 +157,3 @@ impl CheckpointStore for PostgresLedger {
         self.ledger.load_ranges(&mut *self.connection.lock().await, run).await.map_err(|e| self.failed(e))
     }
 }
-
-/// Whether a writer has the table open now.
-pub(in crate::stores) async fn is_being_written(config: &PostgresConfig) -> Result<bool, StoreError> {
-    let display = config.place();
-    let mut connection = connect(&config.server, &display).await?;
-    sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted
-           AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-           AND classid = (($1 >> 32) & 4294967295)::oid AND objid = ($1 & 4294967295)::oid)",
-    )
-    .bind(lock_key("writer", &config.schema, &config.table))
-    .fetch_one(&mut connection)
-    .await
-    .map_err(|e| store_error("look at", &display, e))
-}

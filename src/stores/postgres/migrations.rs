@@ -56,16 +56,17 @@ pub(super) async fn migrate(
     ended.map_err(failed).map(|_| ())
 }
 
-/// Whether a schema has a component's tables in exactly the version that this program knows. For whoever only reads:
-/// fails as [`migrate`] does, and changes nothing.
-pub(super) async fn is_current(
+/// Whether a schema has a component's tables in a version from which on they can be read. For whoever only reads: fails as
+/// [`migrate`] does, and changes nothing.
+pub(super) async fn is_readable(
     connection: &mut PgConnection,
     schema: &str,
     component: &Component,
+    from: i32,
     display: &Place,
 ) -> Result<bool, StoreError> {
     let applied = applied(connection, schema, component).await.map_err(|e| store_error("open", display, e))?;
-    Ok(pending(component, &applied, display)?.is_empty())
+    Ok(pending(component, &applied, display)?.iter().all(|migration| migration.version > from))
 }
 
 /// The version that a component's tables have in a schema; 0 where it has none. For whoever only reads, and can read earlier

@@ -34,6 +34,7 @@ mod failure;
 mod fence;
 mod fitness;
 mod identity;
+mod jsonb;
 mod layout;
 mod ledger;
 mod looked_at;
@@ -41,17 +42,20 @@ mod migrations;
 mod news;
 mod privileges;
 mod proof;
+mod prospect;
 mod range_writer;
 mod read_models;
 mod reader;
 mod relation;
 mod removal;
 mod rewriter;
+mod row_fitness;
 mod seal;
 mod selection;
 mod session;
 mod settled;
 mod statement;
+mod taking_over;
 mod url;
 mod writer;
 
@@ -60,9 +64,11 @@ pub use config::{InvalidPostgres, PayloadColumn, PostgresConfig, PostgresReadMod
 pub use fence::{FENCED, PostgresFence};
 pub(in crate::stores) use layout::kept_columns;
 pub use looked_at::PostgresLedger;
-pub(in crate::stores) use looked_at::is_being_written;
 pub use read_models::PostgresReadModels;
 pub use reader::PostgresReader;
 pub(in crate::stores) use rewriter::refuse_unknown;
 pub(in crate::stores) use statement::execute;
+pub(in crate::stores) use taking_over::{
+    PostgresRequest, activity, end_session, holder, request, standing_request, wait_until_asked,
+};
 pub use writer::PostgresWriter;

@@ -545,8 +545,7 @@ fn type_column(payload: &Payload) -> Option<&str> {
 
 /// The text of a payload that is JSON.
 fn json_text(payload: &Payload) -> Option<&str> {
-    let is_json = payload.is_json() && !payload.is_empty() && encode::is_valid_json(payload.bytes());
-    std::str::from_utf8(payload.bytes()).ok().filter(|_| is_json)
+    std::str::from_utf8(payload.bytes()).ok().filter(|_| payload.holds_json())
 }
 
 /// Payloads as text, and as bytes where they are not kept as text.

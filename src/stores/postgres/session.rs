@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use eventlift_events::{StoreError, StoreErrorKind, StoreIdentity};
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
@@ -15,15 +17,28 @@ use super::identity::identity;
 use super::layout::{self, EVENTS, EventsTable};
 use super::ledger::{Ledger, StoreRow};
 use super::migrations::migrate;
-use super::relation::lock_key;
+use super::taking_over::{end_locking, holder_of, lock_of};
+use crate::stores::{Claim, Holder};
 
-/// How often, and how long apart, a lock is asked for: the server may take a moment to see that its holder is gone.
-const LOCK_TRIES: u32 = 20;
-const LOCK_PAUSE: Duration = Duration::from_millis(100);
+/// How long apart a lock is tried for: the server may take a while to see that its holder is gone.
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
+
+/// How the table's lock is taken.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Taking<'a> {
+    /// As what.
+    pub(super) claim: &'a Claim,
+    /// How long it is tried for.
+    pub(super) patience: Duration,
+    /// The server's process of the session that the same writer has lost, which is ended if it is there still.
+    pub(super) lost: Option<i32>,
+}
 
 /// An open table.
 pub(super) struct Session {
     pub(super) connection: PgConnection,
+    /// The number of the server's process.
+    pub(super) number: i32,
     display: Place,
     pub(super) identity: StoreIdentity,
     pub(super) table: EventsTable,
@@ -83,13 +98,13 @@ pub(super) async fn roll_back(connection: &mut PgConnection) -> bool {
 
 impl Session {
     /// Connects, brings the ledger's tables up to date, makes the table where there is none, and takes it over.
-    pub(super) async fn open(config: &PostgresConfig) -> Result<Self, StoreError> {
+    pub(super) async fn open(config: &PostgresConfig, taking: Taking<'_>) -> Result<Self, StoreError> {
         let display = config.place().written();
         let failed = |e| store_error("open", &display, e);
         let mut connection = connect_to_write(config, &display).await?;
         check_encoding(&mut connection, &display).await?;
         migrate(&mut connection, &config.schema, &EVENTS, &display).await?;
-        lock(&mut connection, config, &display).await?;
+        let number = lock(&mut connection, config, taking, &display).await?;
 
         sqlx::raw_sql("BEGIN ISOLATION LEVEL READ COMMITTED").execute(&mut connection).await.map_err(failed)?;
         let table = match layout::table(&mut connection, config).await? {
@@ -97,7 +112,8 @@ impl Session {
             None => layout::create(&mut connection, config).await?,
         };
         let ledger = Ledger::of(&table.relation);
-        let row = ledger.raise_epoch(&mut connection).await.map_err(failed)?;
+        let holder = Holder { session: Some(number), ..Holder::this(taking.claim) };
+        let row = ledger.raise_epoch(&mut connection, &holder).await.map_err(failed)?;
         sqlx::raw_sql("COMMIT").execute(&mut connection).await.map_err(failed)?;
 
         layout::check_partitions(&mut connection, &table, &display).await?;
@@ -109,7 +125,7 @@ impl Session {
             .await
             .map_err(failed)?;
         let identity = identity(&mut connection, config).await?;
-        Ok(Self { connection, display, identity, table, row, was_empty, sequence })
+        Ok(Self { connection, number, display, identity, table, row, was_empty, sequence })
     }
 
     /// What keeps this session's commits apart from those of later ones.
@@ -140,41 +156,35 @@ async fn check_encoding(connection: &mut PgConnection, display: &Place) -> Resul
         .hint("make a database with `createdb --encoding=UTF8 --template=template0`"))
 }
 
-/// Takes the table's lock for as long as the connection lives.
-async fn lock(connection: &mut PgConnection, config: &PostgresConfig, display: &Place) -> Result<(), StoreError> {
+/// Takes the table's lock for as long as the connection lives, and returns the number of the server's process.
+async fn lock(
+    connection: &mut PgConnection,
+    config: &PostgresConfig,
+    taking: Taking<'_>,
+    display: &Place,
+) -> Result<i32, StoreError> {
     let failed = |e| store_error("open", display, e);
-    let key = lock_key("writer", &config.schema, &config.table);
-    for attempt in 0..LOCK_TRIES {
-        if attempt > 0 {
-            tokio::time::sleep(LOCK_PAUSE).await;
-        }
-        let is_ours: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
+    let key = lock_of(config);
+    let begun = Instant::now();
+    loop {
+        let (is_ours, number): (bool, i32) = sqlx::query_as("SELECT pg_try_advisory_lock($1), pg_backend_pid()")
             .bind(key)
             .fetch_one(&mut *connection)
             .await
             .map_err(failed)?;
         if is_ours {
-            return Ok(());
+            return Ok(number);
         }
+        if let Some(lost) = taking.lost {
+            // Without the right to, it is waited for.
+            let _ = end_locking(connection, config, lost).await;
+        }
+        if begun.elapsed() >= taking.patience {
+            break;
+        }
+        tokio::time::sleep(LOCK_PAUSE).await;
     }
-    let holder: Option<(i32, Option<String>, Option<String>)> = sqlx::query_as(
-        "SELECT l.pid, a.application_name, host(a.client_addr)
-         FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-         WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted
-           AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-           AND l.classid = (($1 >> 32) & 4294967295)::oid AND l.objid = ($1 & 4294967295)::oid",
-    )
-    .bind(key)
-    .fetch_optional(connection)
-    .await
-    .map_err(failed)?;
-    let holder = match holder {
-        None => "a connection that can't be seen from here".to_owned(),
-        Some((pid, application, address)) => {
-            let application = application.filter(|name| !name.is_empty()).unwrap_or_else(|| "a program".to_owned());
-            let address = address.unwrap_or_else(|| "the server itself".to_owned());
-            format!("{application}, process {pid} of the server, connected from {address}")
-        }
-    };
+    let holder = holder_of(connection, config).await.map_err(failed)?;
+    let holder = holder.map_or_else(|| "a connection that has just ended".to_owned(), |holder| holder.to_string());
     Err(StoreError::new("open", display, StoreErrorKind::Locked(holder)).hint("end the other run, or wait for it"))
 }

@@ -60,7 +60,9 @@ WITH RECURSIVE tables (oid) AS (
         WHERE r.ev_class = tables.oid AND r.ev_type = '1'
     ) beneath
 ), positions AS (
-    SELECT a.attrelid, a.attnum FROM pg_attribute a JOIN tables ON a.attrelid = tables.oid WHERE a.attname = 'position'
+    SELECT a.attrelid, a.attnum FROM pg_attribute a JOIN tables ON a.attrelid = tables.oid
+    -- Which column a view takes its positions from is not known.
+    WHERE a.attname = 'position' OR EXISTS (SELECT 1 FROM pg_class v WHERE v.oid = $1::oid AND v.relkind IN ('v', 'm'))
 ), sequences (oid) AS (
     SELECT d.objid FROM pg_depend d JOIN positions p ON d.refobjid = p.attrelid AND d.refobjsubid = p.attnum
     WHERE d.refclassid = 'pg_class'::regclass AND d.classid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')

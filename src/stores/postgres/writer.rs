@@ -1,8 +1,9 @@
 //! Appending events in our own layout.
 
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use eventlift_events::{
@@ -21,7 +22,8 @@ use super::proof::Proof;
 use super::range_writer::PostgresRangeWriter;
 use super::removal;
 use super::seal;
-use super::session::{Session, roll_back};
+use super::session::{Session, Taking, roll_back};
+use crate::stores::Claim;
 
 /// Appends to a table in our own layout; the only writer of it while it lives, though services may insert into a sealed
 /// one at the same time.
@@ -30,6 +32,10 @@ use super::session::{Session, roll_back};
 /// call; what the lost one left behind can't commit any more.
 pub struct PostgresWriter {
     config: PostgresConfig,
+    /// As what it was opened.
+    claim: Claim,
+    /// The number of the server's process of the session that was opened last.
+    number: AtomicI32,
     identity: StoreIdentity,
     table: EventsTable,
     is_sparse: AtomicBool,
@@ -80,8 +86,8 @@ pub(super) fn lock(loaded: &Mutex<Loaded>) -> MutexGuard<'_, Loaded> {
 }
 
 impl Open {
-    async fn new(config: &PostgresConfig) -> Result<Self, StoreError> {
-        let session = Session::open(config).await?;
+    async fn new(config: &PostgresConfig, taking: Taking<'_>) -> Result<Self, StoreError> {
+        let session = Session::open(config, taking).await?;
         let appender = Appender::new(session.fence(), session.table.clone(), session.sequence.clone());
         Ok(Self { session, appender })
     }
@@ -109,12 +115,28 @@ impl Held<'_> {
 
 impl PostgresWriter {
     /// Opens a table for writing; makes it, its schema and the ledger's tables where there are none. Fails where
-    /// another writer has it (after waiting for about two seconds), where the table has other columns, where the
+    /// another writer has it, also after [`Claim::patience`]; where the table has other columns, where the
     /// ledger is a newer version's, and where rights are missing.
     pub async fn open(config: PostgresConfig) -> Result<Self, StoreError> {
-        let open = Open::new(&config).await?;
+        Self::open_as(config, &Claim::default()).await
+    }
+
+    /// The same, saying what for.
+    pub async fn open_as(config: PostgresConfig, claim: &Claim) -> Result<Self, StoreError> {
+        Self::taking(config, claim, claim.patience).await
+    }
+
+    /// The same, failing at once where another writer has it.
+    pub async fn try_open_as(config: PostgresConfig, claim: &Claim) -> Result<Self, StoreError> {
+        Self::taking(config, claim, Duration::ZERO).await
+    }
+
+    async fn taking(config: PostgresConfig, claim: &Claim, patience: Duration) -> Result<Self, StoreError> {
+        let open = Open::new(&config, Taking { claim, patience, lost: None }).await?;
         let session = &open.session;
         Ok(Self {
+            claim: claim.clone(),
+            number: AtomicI32::new(session.number),
             identity: session.identity.clone(),
             table: session.table.clone(),
             is_sparse: AtomicBool::new(session.row.is_sparse),
@@ -132,7 +154,9 @@ impl PostgresWriter {
         }
         // Whatever happened to the last call may have been committed, and others may have been here since.
         *lock(&self.loaded) = Loaded::unknown();
-        let open = Open::new(&self.config).await?;
+        let lost = Some(self.number.load(Ordering::Relaxed));
+        let open = Open::new(&self.config, Taking { claim: &self.claim, patience: self.claim.patience, lost }).await?;
+        self.number.store(open.session.number, Ordering::Relaxed);
         if open.session.identity != self.identity || open.session.table != self.table {
             let other = "it is another store now than when it was opened first".to_owned();
             return Err(StoreError::new("open", &self.identity, StoreErrorKind::Unexpected(other)));

@@ -164,7 +164,7 @@ impl ToSql for PayloadColumn<'_> {
         let bytes = self.0.bytes();
         let value = if bytes.is_empty() {
             ValueRef::Null
-        } else if self.0.is_json() && std::str::from_utf8(bytes).is_ok() {
+        } else if self.0.holds_json() {
             ValueRef::Text(bytes)
         } else {
             ValueRef::Blob(bytes)

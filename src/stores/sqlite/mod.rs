@@ -13,6 +13,7 @@ mod fence;
 mod foreign;
 mod layout;
 mod passing;
+mod prospect;
 mod read_models;
 mod reader;
 mod removal;

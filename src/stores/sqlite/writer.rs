@@ -1,6 +1,7 @@
 //! Appending events in our own layout.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -18,6 +19,7 @@ use super::passing;
 use super::reader::{blocking, capabilities};
 use super::removal;
 use crate::ledger;
+use crate::stores::Claim;
 use crate::stores::gap_hint::gap_hint;
 use crate::stores::local_file::{self, WriterLock};
 
@@ -49,33 +51,18 @@ impl SqliteWriter {
     /// Opens a database for writing and creates it where there is none. Fails where another writer has it, where it
     /// holds something else, and where it can't be written.
     pub fn open(config: SqliteConfig) -> Result<Self, StoreError> {
+        Self::open_as(config, &Claim::default())
+    }
+
+    /// The same, saying what for.
+    pub fn open_as(config: SqliteConfig, claim: &Claim) -> Result<Self, StoreError> {
         let display = config.display();
         let failed = |e| ledger::store_error("open", &display, e);
-        let lock = local_file::lock_store(&config.path, &display)?;
-        if config.path.is_dir() {
-            let folder = "it is a folder, not a database file";
-            return Err(StoreError::new("open", &display, StoreErrorKind::Unexpected(folder.to_owned()))
-                .hint("name a file in it"));
-        }
-        if std::fs::metadata(&config.path).is_ok_and(|found| found.permissions().readonly()) {
-            return Err(StoreError::new("open", &display, StoreErrorKind::ReadOnly)
-                .hint("make the file writable, or name another target"));
-        }
+        let lock = local_file::lock_store(&config.path, &display, claim)?;
+        refuse_unwritable(&config.path, &display)?;
         let connection = Connection::open(ledger::as_file(&config.path)).map_err(failed)?;
         let content = layout::content(&connection).map_err(failed)?;
-        match content {
-            Content::Nothing | Content::Loading | Content::Sealed => {}
-            Content::OtherVersion(version) => {
-                let other = format!("its layout has version {version}, this program knows {}", layout::LAYOUT_VERSION);
-                return Err(StoreError::new("open", &display, StoreErrorKind::Unexpected(other))
-                    .hint("use the eventlift that wrote it, or a newer one"));
-            }
-            Content::Foreign => {
-                let foreign = "it is a database of something else";
-                return Err(StoreError::new("open", &display, StoreErrorKind::Unexpected(foreign.to_owned()))
-                    .hint("name a file that does not exist yet"));
-            }
-        }
+        refuse_others(content, &display)?;
         prepare(&connection, content).map_err(failed)?;
         let is_new = content == Content::Nothing;
         // What an earlier version made lacks tables of this one.
@@ -106,6 +93,36 @@ impl SqliteWriter {
     ) -> Result<T, StoreError> {
         self.with(|database| query(&database.connection).map_err(|e| ledger::store_error("read", &database.display, e)))
             .await
+    }
+}
+
+/// Fails where there is a folder, or a file that can't be written.
+pub(super) fn refuse_unwritable(path: &Path, display: &str) -> Result<(), StoreError> {
+    let failed = |kind| StoreError::new("open", display, kind);
+    match std::fs::metadata(path) {
+        Ok(found) if found.is_dir() => {
+            let folder = "it is a folder, not a database file".to_owned();
+            Err(failed(StoreErrorKind::Unexpected(folder)).hint("name a file in it"))
+        }
+        Ok(found) if found.permissions().readonly() => {
+            Err(failed(StoreErrorKind::ReadOnly).hint("make the file writable, or name another target"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Fails where a database holds something that is not ours to write to.
+pub(super) fn refuse_others(content: Content, display: &str) -> Result<(), StoreError> {
+    let failed = |problem: String| StoreError::new("open", display, StoreErrorKind::Unexpected(problem));
+    match content {
+        Content::Nothing | Content::Loading | Content::Sealed => Ok(()),
+        Content::OtherVersion(version) => {
+            let other = format!("its layout has version {version}, this program knows {}", layout::LAYOUT_VERSION);
+            Err(failed(other).hint("use the eventlift that wrote it, or a newer one"))
+        }
+        Content::Foreign => {
+            Err(failed("it is a database of something else".to_owned()).hint("name a file that does not exist yet"))
+        }
     }
 }
 
@@ -395,7 +412,7 @@ fn place(event: &Event) -> String {
     format!("stream {}, revision {}", event.stream, event.revision)
 }
 
-fn row_numbers(event: &Event, display: &str) -> Result<RowNumbers, StoreError> {
+pub(super) fn row_numbers(event: &Event, display: &str) -> Result<RowNumbers, StoreError> {
     RowNumbers::of(event).ok_or_else(|| {
         let problem =
             format!("position {} or revision {} does not fit an integer column", event.position, event.revision);

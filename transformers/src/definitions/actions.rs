@@ -70,6 +70,13 @@ impl Actions {
         if moves { Shape::Moving } else { ending }
     }
 
+    /// Whether it puts values out of sight.
+    pub(super) fn redacts(&self) -> bool {
+        let redacts = |changes: &Changes| changes.data.redact() || changes.metadata.redact();
+        redacts(&self.changes)
+            || matches!(&self.ending, Ending::Split(parts) if parts.iter().any(|part| redacts(&part.changes)))
+    }
+
     pub(super) fn apply(&self, event: Event, out: &mut Vec<Event>) -> Result<(), Reason> {
         if let Ending::Drop = self.ending {
             return Ok(());

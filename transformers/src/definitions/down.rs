@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use eventlift_events::{Event, EventType};
-use eventlift_language::{CompiledCondition, Fingerprint, Given, JqFilter, Reader, Reason, Table, Value, canonical};
+use eventlift_language::{
+    CompiledCondition, Fingerprint, Given, JqFilter, Reader, Reason, Table, Value, canonical_of_rule,
+};
 use toml::de::DeValue;
 
 use super::actions::{Destination, Ending, changed_attributes, in_metadata};
@@ -100,7 +102,7 @@ impl ReadDown {
             let fingerprint = Fingerprint::of("down").finish();
             return work_out(Written::default(), false, undo, ending, ends, fingerprint);
         };
-        let mut fingerprint = Fingerprint::of("down").field(&canonical(value.get_ref()));
+        let mut fingerprint = Fingerprint::of("down").field(&canonical_of_rule(value.get_ref()));
         let span = value.span();
         if let DeValue::Boolean(yes) = value.get_ref() {
             if *yes {

@@ -6,13 +6,12 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use eventlift_language::{Given, Place, Problem, Reader, Table, TestResult, problem};
+use eventlift_language::{Given, Literal, Place, Problem, Reader, Table, TestResult, problem};
 use toml::de::DeValue;
 
-use super::merge;
+use super::merge::{self, DefinedMerge};
 use super::rule::{self, Definition};
 use super::test_case::{TestCase, TestDefaults};
-use crate::merge::Merge;
 use crate::operations::Keys;
 use crate::registry::{Registry, RegistryBuilder};
 use crate::schema::JsonSchema;
@@ -59,7 +58,8 @@ const GENERAL_KEYS: &[&str] = &["current", "reads", "rule", "merge", "test"];
 /// | `down` | the way back, for [`Registry::inverse`]: operations on the data, or a table, or `false` |
 /// | `jq_events` | a filter from event to events; `yields = [{ type, version }, …]` names other schemas, `moves_streams = true` allows other streams |
 ///
-/// A `[[merge]]` collects `events` of a stream and makes one of them; see [`Merge`].
+/// A `[[merge]]` collects `events` of a stream and makes one of them. Its `[[merge.test]]`s are given a list of events
+/// in their order, and `then` is all that comes out: what passes, and what was merged.
 ///
 /// Test cases have a `name`, a `given` (the data's exact text, or a table of `type`, `version`, `stream`, `id`, `data`,
 /// `metadata`) and either `then` (the same for what is expected; an array for several events, `[]` for none; only what
@@ -70,7 +70,7 @@ pub struct Definitions {
     types: Vec<Declared>,
     rules: Vec<Definition>,
     schemas: Vec<JsonSchema>,
-    merges: Vec<(Arc<Merge>, Place)>,
+    merges: Vec<DefinedMerge>,
     /// The versions that the old code reads.
     reads: Vec<(String, u32, Place)>,
     tests: Vec<TestCase>,
@@ -130,7 +130,7 @@ impl Definitions {
         for (event_type, version, place) in &self.reads {
             builder = builder.declare_reads(event_type.clone(), *version, place.clone());
         }
-        for (merge, place) in &self.merges {
+        for DefinedMerge { merge, place, .. } in &self.merges {
             builder = builder.merge(Arc::clone(merge), place.clone());
         }
         for definition in &self.rules {
@@ -144,10 +144,14 @@ impl Definitions {
         self.schemas.iter().cloned().fold(builder, RegistryBuilder::schema)
     }
 
-    /// Runs every test case: those of a rule through that rule, those of a file through the whole registry, which has
-    /// to hold these definitions. In the order of files, those of rules first.
+    /// Runs every test case: those of a rule through that rule, those of a merge through that merge, those of a file
+    /// through the whole registry, which has to hold these definitions. In the order of files, those of rules first, then
+    /// those of merges.
     pub fn test(&self, registry: &Registry) -> Vec<TestResult> {
-        self.cases().map(|(test, rule)| test.run(registry, rule)).collect()
+        let (of_rules, of_files): (Vec<_>, Vec<_>) = self.cases().partition(|(_, rule)| rule.is_some());
+        let run = |(test, rule): (&TestCase, Option<&Place>)| test.run(registry, rule);
+        let merged = self.merges.iter().flat_map(|defined| defined.tests.iter().map(|test| test.run(&defined.merge)));
+        of_rules.into_iter().map(run).chain(merged).chain(of_files.into_iter().map(run)).collect()
     }
 
     /// Lifts what test cases give and lowers it again, through the rule of the test case or through everything, and
@@ -186,7 +190,7 @@ impl Definitions {
                 self.rules.push(rule::general(reader, general, keys));
             }
             for table in reader.tables(&mut table, "merge") {
-                self.merges.extend(merge::merge(reader, table).map(|(merge, place)| (Arc::new(merge), place)));
+                self.merges.extend(merge::merge(reader, table));
             }
             misplaced(reader, &mut table, "upcast", "name the event type with `type = \"…\"` at the top of the file");
             reader.finish(table, "the file of general rules", GENERAL_KEYS);
@@ -272,8 +276,14 @@ impl Definitions {
                     }
                 },
                 _ => {
-                    let Some(json) = reader.deserialize::<serde_json::Value>(value, "`schema`") else { continue };
-                    json.to_string()
+                    let Some(schema) = reader.deserialize::<Literal>(value, "`schema`") else { continue };
+                    match schema.json() {
+                        Ok(json) => json,
+                        Err(reason) => {
+                            reader.note(&span, format!("`schema`: {reason}"), reason.hint);
+                            continue;
+                        }
+                    }
                 }
             };
             match JsonSchema::compile(event_type, version, &text, reader.line(&span)) {

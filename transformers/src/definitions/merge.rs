@@ -1,5 +1,6 @@
 //! Reading `[[merge]]`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use eventlift_events::{EventType, SchemaVersion};
@@ -7,14 +8,27 @@ use eventlift_language::json::Pointer;
 use eventlift_language::{Place, Reader, Table, Value};
 use serde::Deserialize;
 
+use super::merge_test::MergeTest;
 use super::rule::fingerprint;
 use crate::merge::{AtEnd, Merge, MergedField, Take};
 
-const MERGE_KEYS: &[&str] =
-    &["name", "events", "until", "includes", "count", "seconds", "most", "at_end", "into", "data"];
+const MERGE_KEYS: &[&str] = &[
+    "name",
+    "events",
+    "until",
+    "includes",
+    "count",
+    "seconds",
+    "most",
+    "at_end",
+    "into",
+    "data",
+    "may_match_nothing",
+    "test",
+];
 const MOST: usize = 1_000;
 
-/// A field as it is written: one of `collect`, `first`, `last`, `count`, and where it goes.
+/// A field as it is written: one of these, and where it goes.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WrittenField {
@@ -22,15 +36,26 @@ struct WrittenField {
     first: Option<Pointer>,
     last: Option<Pointer>,
     count: Option<Pointer>,
+    sum: Option<Pointer>,
+    min: Option<Pointer>,
+    max: Option<Pointer>,
     into: Option<Pointer>,
     #[serde(default)]
     optional: bool,
 }
 
+/// A merge as a file defines it.
+pub(super) struct DefinedMerge {
+    pub(super) merge: Arc<Merge>,
+    pub(super) place: Place,
+    pub(super) tests: Vec<MergeTest>,
+}
+
 /// Reads one `[[merge]]`. What is wrong is noted.
-pub(super) fn merge<'i>(reader: &mut Reader<'i>, mut table: Table<'i>) -> Option<(Merge, Place)> {
+pub(super) fn merge<'i>(reader: &mut Reader<'i>, mut table: Table<'i>) -> Option<DefinedMerge> {
     let (place, span) = (reader.line(&table.span), table.span.clone());
     let problems = reader.problems.len();
+    let tests = reader.tables(&mut table, "test");
     let fingerprint = fingerprint(&table).finish();
     let name: Option<String> = reader.text(&mut table, "name");
     let events: Vec<String> = reader.get(&mut table, "events").unwrap_or_default();
@@ -40,6 +65,7 @@ pub(super) fn merge<'i>(reader: &mut Reader<'i>, mut table: Table<'i>) -> Option
     let seconds: Option<u64> = reader.get(&mut table, "seconds");
     let most: Option<usize> = reader.get(&mut table, "most");
     let at_end: Option<AtEnd> = reader.get(&mut table, "at_end");
+    let may_match_nothing = reader.get(&mut table, "may_match_nothing").unwrap_or(false);
     let into = table.take("into").and_then(|value| into(reader, value));
     let fields = table.take("data").map(|value| fields(reader, value)).unwrap_or_default();
     reader.finish(table, "[[merge]]", MERGE_KEYS);
@@ -68,6 +94,8 @@ pub(super) fn merge<'i>(reader: &mut Reader<'i>, mut table: Table<'i>) -> Option
         let message = format!("`count` has to be from 1 to `most`, which is {most}");
         reader.note(&span, message, None);
     }
+    let only_type = if let [only] = &events[..] { Some(only.clone()) } else { None };
+    let tests = tests.into_iter().filter_map(|test| MergeTest::read(reader, test, only_type.as_deref())).collect();
     if reader.problems.len() > problems {
         return None;
     }
@@ -85,8 +113,9 @@ pub(super) fn merge<'i>(reader: &mut Reader<'i>, mut table: Table<'i>) -> Option
         at_end: at_end.unwrap_or_default(),
         into: into?,
         fields,
+        may_match_nothing,
     };
-    Some((merge, place))
+    Some(DefinedMerge { merge: Arc::new(merge), place, tests })
 }
 
 fn into<'i>(reader: &mut Reader<'i>, value: Value<'i>) -> Option<(EventType, SchemaVersion)> {
@@ -107,22 +136,34 @@ fn fields<'i>(reader: &mut Reader<'i>, value: Value<'i>) -> Vec<MergedField> {
     for item in reader.array(value, "`data`") {
         let span = item.span();
         let Some(written) = reader.deserialize::<WrittenField>(item, "data") else { continue };
-        let WrittenField { collect, first, last, count, into, optional } = written;
-        let named = [(Take::Collect, collect), (Take::First, first), (Take::Last, last), (Take::Count, count)];
+        let WrittenField { collect, first, last, count, sum, min, max, into, optional } = written;
+        let named = [
+            (Take::Collect, collect),
+            (Take::First, first),
+            (Take::Last, last),
+            (Take::Count, count),
+            (Take::Sum, sum),
+            (Take::Min, min),
+            (Take::Max, max),
+        ];
         let mut named = named.into_iter().filter_map(|(take, from)| Some((take, from?)));
         let (Some((take, from)), None) = (named.next(), named.next()) else {
             let hint = "for example { collect = \"/line\", into = \"/lines\" }".to_owned();
-            reader.note(&span, "a field is one of `collect`, `first`, `last` and `count`", Some(hint));
+            reader.note(
+                &span,
+                "a field is one of `collect`, `first`, `last`, `count`, `sum`, `min` and `max`",
+                Some(hint),
+            );
             continue;
         };
-        // `count` names where the number goes; `first` and `last` go where they were, unless `into` says more.
+        // `count` names where the number goes; the others go where they were, unless `into` says more.
         let into = match (take, into) {
             (_, Some(into)) => into,
             (Take::Collect, None) => {
                 reader.note(&span, "`collect` needs `into`, where the array goes", None);
                 continue;
             }
-            (Take::First | Take::Last | Take::Count, None) => from.clone(),
+            (_, None) => from.clone(),
         };
         if from.has_wildcard() || into.has_wildcard() || into.segments().is_empty() {
             reader.note(&span, "a field of a merge has paths without `*`, and `into` names a field", None);

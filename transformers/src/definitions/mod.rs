@@ -7,6 +7,7 @@ mod actions;
 mod down;
 mod load;
 mod merge;
+mod merge_test;
 mod read_actions;
 mod rule;
 mod template;

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use eventlift_language::{CompiledCondition, Fingerprint, Given, Place, Reader, Table, canonical};
+use eventlift_language::{CompiledCondition, Fingerprint, Given, Place, Reader, Table, canonical_of_rule};
 
 use super::actions::{Actions, Ending, Part};
 use super::down::{Ends, ReadDown};
 use super::read_actions::{PartDefaults, actions};
 use super::test_case::{TestCase, TestDefaults};
 use crate::operations::Keys;
+use crate::registry::TakesNothing;
 use crate::rule::{Matches, Rule, TypePattern};
 use crate::upcaster::Upcaster;
 
@@ -30,6 +31,7 @@ const UPCAST_KEYS: &[&str] = &[
     "yields",
     "moves_streams",
     "down",
+    "may_match_nothing",
     "test",
 ];
 const RULE_KEYS: &[&str] = &[
@@ -50,11 +52,12 @@ const RULE_KEYS: &[&str] = &[
     "yields",
     "moves_streams",
     "down",
+    "may_match_nothing",
     "test",
 ];
 const MATCH_KEYS: &[&str] = &["types", "categories", "category", "versions"];
 /// What fingerprints leave out: what makes no difference, and what the registry adds in another form.
-const NOT_IN_FINGERPRINT: &[&str] = &["name", "test", "from", "to", "match", "down"];
+const NOT_IN_FINGERPRINT: &[&str] = &["name", "test", "from", "to", "match", "down", "may_match_nothing"];
 
 /// A rule as a file defines it.
 pub(super) struct Definition {
@@ -66,6 +69,7 @@ pub(super) struct Definition {
     text: String,
     actions: Arc<Actions>,
     down: ReadDown,
+    takes_nothing: TakesNothing,
     guard: Option<Arc<CompiledCondition>>,
     pub(super) tests: Vec<TestCase>,
 }
@@ -92,6 +96,7 @@ impl Definition {
             guard: self.guard.clone().map(|guard| Box::new(move |event: &_| guard.holds(event)) as _),
             body: Box::new(move |event, out| actions.apply(event, out)),
             down: self.down.down(),
+            takes_nothing: self.takes_nothing,
         })
     }
 
@@ -111,6 +116,7 @@ impl Definition {
             guard: self.guard.clone().map(|guard| Box::new(move |event: &_| guard.holds(event)) as _),
             body: Box::new(move |event, out| actions.apply(event, out)),
             down: self.down.down(),
+            takes_nothing: self.takes_nothing,
         })
     }
 }
@@ -142,6 +148,8 @@ pub(super) fn upcast<'i>(reader: &mut Reader<'i>, mut table: Table<'i>, event_ty
         reader.note(&span, format!("[[upcast]] takes no event: it is for {event_type} version {from} only"), hint);
     }
     let down = table.take("down");
+    // Stores hold no events of versions that are long gone: that a step takes none is nothing to refuse.
+    let takes_nothing = if may_match_nothing(reader, &mut table) { TakesNothing::Meant } else { TakesNothing::Said };
     let tests = reader.tables(&mut table, "test");
     let target = new_type.clone().unwrap_or_else(|| event_type.to_owned());
     let defaults = PartDefaults { event_type: Some(event_type), version: Some(to) };
@@ -162,6 +170,7 @@ pub(super) fn upcast<'i>(reader: &mut Reader<'i>, mut table: Table<'i>, event_ty
         name,
         place,
         down,
+        takes_nothing,
         kind: Kind::Upcast { from: (event_type.to_owned(), from), to },
         fingerprint: fingerprint.finish(),
         text,
@@ -169,6 +178,10 @@ pub(super) fn upcast<'i>(reader: &mut Reader<'i>, mut table: Table<'i>, event_ty
         guard,
         tests,
     }
+}
+
+fn may_match_nothing<'i>(reader: &mut Reader<'i>, table: &mut Table<'i>) -> bool {
+    reader.get(table, "may_match_nothing").unwrap_or(false)
 }
 
 /// Notes a rule that is still to be written: what was generated is not to pass for what somebody has decided.
@@ -198,6 +211,7 @@ pub(super) fn general<'i>(reader: &mut Reader<'i>, mut table: Table<'i>, keys: &
         reader.note(&span, "[[rule]] takes no event: its `when` holds for none that `match` lets through", hint);
     }
     let down = table.take("down");
+    let is_meant = may_match_nothing(reader, &mut table);
     let tests = reader.tables(&mut table, "test");
     let defaults = PartDefaults { event_type: None, version: None };
     let (actions, undo) = actions(reader, &mut table, new_type.as_deref(), &defaults, keys, &mut fingerprint);
@@ -226,6 +240,11 @@ pub(super) fn general<'i>(reader: &mut Reader<'i>, mut table: Table<'i>, keys: &
         name,
         place,
         down,
+        takes_nothing: match is_meant {
+            true => TakesNothing::Meant,
+            false if actions.redacts() => TakesNothing::Refused,
+            false => TakesNothing::Said,
+        },
         kind: Kind::General { matches, into_types },
         fingerprint: fingerprint.finish(),
         text,
@@ -240,7 +259,7 @@ pub(super) fn fingerprint(table: &Table<'_>) -> Fingerprint {
     entries.retain(|(key, _)| !NOT_IN_FINGERPRINT.contains(&key.as_ref()));
     entries.sort_by_key(|(key, _)| *key);
     entries.into_iter().fold(Fingerprint::of("definition"), |fingerprint, (key, value)| {
-        fingerprint.field(key).field(&canonical(value))
+        fingerprint.field(key).field(&canonical_of_rule(value))
     })
 }
 

@@ -25,14 +25,14 @@ pub(super) struct TestDefaults {
     pub(super) down: Given,
 }
 
-enum Then {
+pub(super) enum Then {
     Events(Vec<Expected>),
     Fails(String),
 }
 
 /// What is expected of one event; what is not said is not compared.
 #[derive(Default)]
-struct Expected {
+pub(super) struct Expected {
     event_type: Option<String>,
     version: Option<u32>,
     stream: Option<String>,
@@ -55,16 +55,8 @@ impl TestCase {
                 None
             }
         };
-        let then = table.take("then").map(|value| Then::Events(expected_events(reader, value)));
-        let fails = reader.text(&mut table, "fails_with").map(Then::Fails);
+        let then = Then::read(reader, &mut table);
         reader.finish(table, "a test case", &["name", "down", "given", "then", "fails_with"]);
-        let then = match (then, fails) {
-            (Some(then), None) | (None, Some(then)) => Some(then),
-            _ => {
-                reader.note(&span, "a test case needs either `then` or `fails_with`", None);
-                None
-            }
-        };
         Some(Self { name, place, given: given?, then: then?, down })
     }
 
@@ -77,15 +69,7 @@ impl TestCase {
             None if self.down => lowered(registry, &self.given, &mut out),
             None => registry.lift(self.given.clone(), &mut out).map(|_| ()).map_err(|error| error.reason),
         };
-        let failure = match (&self.then, outcome) {
-            (Then::Events(expected), Ok(())) => differences(expected, &out),
-            (Then::Events(_), Err(reason)) => Some(format!("    it fails: {reason}")),
-            (Then::Fails(_), Ok(())) => Some(format!("    expected it to fail\n    {}", shown(&out))),
-            (Then::Fails(part), Err(reason)) if reason.message.contains(part) => None,
-            (Then::Fails(part), Err(reason)) => {
-                Some(format!("    expected it to fail with {part:?}\n    it fails with     {:?}", reason.message))
-            }
-        };
+        let failure = self.then.failure(outcome.map(|()| out));
         TestResult { name: self.name.clone(), place: self.place.clone(), failure }
     }
 
@@ -139,6 +123,34 @@ impl TestCase {
             }
         }
         Ok(Some(back))
+    }
+}
+
+impl Then {
+    /// Reads `then` or `fails_with`, one of which has to be there.
+    pub(super) fn read<'i>(reader: &mut Reader<'i>, table: &mut Table<'i>) -> Option<Self> {
+        let then = table.take("then").map(|value| Self::Events(expected_events(reader, value)));
+        let fails = reader.text(table, "fails_with").map(Self::Fails);
+        match (then, fails) {
+            (Some(then), None) | (None, Some(then)) => Some(then),
+            _ => {
+                reader.note(&table.span, "a test case needs either `then` or `fails_with`", None);
+                None
+            }
+        }
+    }
+
+    /// How what came out differs; none where it does not.
+    pub(super) fn failure(&self, outcome: Result<Vec<Event>, Reason>) -> Option<String> {
+        match (self, outcome) {
+            (Self::Events(expected), Ok(events)) => differences(expected, &events),
+            (Self::Events(_), Err(reason)) => Some(format!("    it fails: {reason}")),
+            (Self::Fails(_), Ok(events)) => Some(format!("    expected it to fail\n    {}", shown(&events))),
+            (Self::Fails(part), Err(reason)) if reason.message.contains(part) => None,
+            (Self::Fails(part), Err(reason)) => {
+                Some(format!("    expected it to fail with {part:?}\n    it fails with     {:?}", reason.message))
+            }
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Moments and dates, written in another way.
 
+use eventlift_events::InvalidTimestamp;
 use eventlift_language::json::{Decimal, Kind, Node, Place, Pointer, decode, encode};
 use eventlift_language::{Condition, Reason, Shown};
 use jiff::civil::DateTime;
@@ -289,10 +290,14 @@ impl Rewrite {
 
 fn read(style: &Style, text: &str, database: &TimeZoneDatabase) -> Result<Moment, String> {
     const LEAP_SECOND: &str = "there are no leap seconds here";
+    const LONG_OFFSET: &str = "its offset is 24 hours or more";
     match style {
         Style::Rfc3339 if !has_shape_of_rfc3339(text) => Err("RFC 3339 looks like 2024-05-01T12:00:00Z".to_owned()),
         Style::Rfc3339 if text.get(17..19) == Some("60") => Err(LEAP_SECOND.to_owned()),
-        Style::Rfc3339 => text.parse().map(Moment::Instant).map_err(|error: jiff::Error| error.to_string()),
+        Style::Rfc3339 => match text.parse::<eventlift_events::Timestamp>() {
+            Err(InvalidTimestamp::Offset(_)) => Err(LONG_OFFSET.to_owned()),
+            _ => text.parse().map(Moment::Instant).map_err(|error: jiff::Error| error.to_string()),
+        },
         Style::Unix { places } => {
             let nanoseconds = Decimal::parse(text).and_then(|number| number.scaled(i64::from(*places)));
             let nanoseconds = nanoseconds.ok_or("it is finer than a nanosecond, or too large")?;
@@ -302,6 +307,9 @@ fn read(style: &Style, text: &str, database: &TimeZoneDatabase) -> Result<Moment
             let parts = BrokenDownTime::parse(pattern, text).map_err(|error| error.to_string())?;
             if is_leap_second(&parts, pattern, text) {
                 return Err(LEAP_SECOND.to_owned());
+            }
+            if parts.offset().is_some_and(|offset| offset.seconds().abs() >= 24 * 60 * 60) {
+                return Err(LONG_OFFSET.to_owned());
             }
             read_pattern(&parts, *names_instant, database).map_err(|error| error.to_string())
         }

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 
 use eventlift_language::json::{Kind, Node, Place, Pointer, decode, encode, is_number};
-use eventlift_language::{Condition, Reason, Shown};
+use eventlift_language::{Condition, Literal, Reason, Shown};
 use serde::Deserialize;
-use toml::Value;
 
-use crate::operations::constant::{constant, to_json};
+use crate::operations::constant::constant;
 use crate::operations::effects::Effects;
 use crate::operations::inverse::lossy;
 use crate::operations::keys::Keys;
@@ -22,18 +21,11 @@ use crate::operations::place::{Conversion, Edit, InPlace, Null};
 #[serde(deny_unknown_fields)]
 pub(crate) struct Map {
     map: Pointer,
-    values: toml::Table,
-    otherwise: Option<Value>,
+    values: Literal,
+    otherwise: Option<Literal>,
     #[serde(default)]
     optional: bool,
     pub(crate) when: Option<Condition>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Constant {
-    value: Option<Value>,
-    json: Option<String>,
 }
 
 impl Map {
@@ -43,20 +35,28 @@ impl Map {
 
     pub(crate) fn compile(self, _: &Keys) -> Result<Edit, Reason> {
         let mut values = BTreeMap::new();
-        for (from, to) in self.values {
-            values.insert(from, listed(to)?);
+        for (from, to) in self.listed()? {
+            values.insert(from.clone(), listed(to)?);
         }
-        let otherwise = match self.otherwise {
+        let otherwise = match &self.otherwise {
             None => Otherwise::Fail,
-            Some(Value::String(text)) if text == "fail" => Otherwise::Fail,
-            Some(Value::String(text)) if text == "keep" => Otherwise::Keep,
-            Some(Value::Table(table)) => Otherwise::Become(fallback(table)?),
+            Some(Literal::Text(text)) if text == "fail" => Otherwise::Fail,
+            Some(Literal::Text(text)) if text == "keep" => Otherwise::Keep,
+            Some(Literal::Table(entries)) => Otherwise::Become(fallback(entries)?),
             Some(other) => {
-                return Err(Reason::new(format_args!("`otherwise` can't be this TOML {}", other.type_str()))
+                return Err(Reason::new(format_args!("`otherwise` can't be this TOML {}", other.type_name()))
                     .hint("it is \"fail\", \"keep\", { value = … } or { json = '…' }"));
             }
         };
         InPlace::edit(&self.map, self.optional, Null::IsValue, Mapping { values, otherwise })
+    }
+
+    /// What is listed, old values and new ones.
+    fn listed(&self) -> Result<&[(String, Literal)], Reason> {
+        match &self.values {
+            Literal::Table(entries) => Ok(entries),
+            other => Err(Reason::new(format_args!("`values` is a table, not this TOML {}", other.type_name()))),
+        }
     }
 
     /// The same table, read from right to left, where each value is there once and nothing else is let through.
@@ -64,16 +64,16 @@ impl Map {
         const TABLE: &str = "{ map = \"/field\", values = { new = \"old\" } }";
         match &self.otherwise {
             None => {}
-            Some(Value::String(text)) if text == "fail" => {}
+            Some(Literal::Text(text)) if text == "fail" => {}
             Some(_) => return Err(lossy("values that are not listed are let through, or are gone", TABLE)),
         }
         let mut values = BTreeMap::new();
-        for (from, to) in &self.values {
+        for (from, to) in self.listed()? {
             if is_number(from) || matches!(&**from, "true" | "false" | "null") {
                 let why = format!("{from:?} stands for the text as well as for the value");
                 return Err(lossy(&why, TABLE));
             }
-            let to = listed(to.clone())?;
+            let to = listed(to)?;
             let Some(seen_as) = seen_as(&to) else {
                 return Err(lossy(&format!("the new value {to} can't be looked up"), TABLE));
             };
@@ -95,16 +95,29 @@ fn seen_as(json: &str) -> Option<String> {
 }
 
 /// A value as it is, or `{ json = '…' }` for exact JSON text.
-fn listed(value: Value) -> Result<String, Reason> {
+fn listed(value: &Literal) -> Result<String, Reason> {
     match value {
-        Value::Table(table) if table.len() == 1 && table.contains_key("json") => fallback(table),
-        other => to_json(&other),
+        Literal::Table(entries) if matches!(&entries[..], [(key, _)] if key == "json") => fallback(entries),
+        other => other.json(),
     }
 }
 
-fn fallback(table: toml::Table) -> Result<String, Reason> {
-    let given: Constant = table.try_into().map_err(|error: toml::de::Error| Reason::new(error.message()))?;
-    constant(given.value, given.json)
+/// The JSON text of `{ value = … }` or `{ json = '…' }`.
+fn fallback(entries: &[(String, Literal)]) -> Result<String, Reason> {
+    let (mut value, mut json) = (None, None);
+    for (key, given) in entries {
+        match (&**key, given) {
+            ("value", given) => value = Some(given.clone()),
+            ("json", Literal::Text(text)) => json = Some(text.clone()),
+            ("json", other) => {
+                return Err(Reason::new(format_args!("`json` is text, not this TOML {}", other.type_name())));
+            }
+            (other, _) => {
+                return Err(Reason::new(format_args!("unknown field `{other}`, expected `value` or `json`")));
+            }
+        }
+    }
+    constant(value, json)
 }
 
 #[derive(Debug)]

@@ -1,9 +1,8 @@
 //! Values that must not be seen any more.
 
 use eventlift_language::json::{Node, Place, Pointer};
-use eventlift_language::{Condition, Reason};
+use eventlift_language::{Condition, Literal, Reason};
 use serde::Deserialize;
-use toml::Value;
 
 use crate::operations::constant::constant;
 use crate::operations::effects::Effects;
@@ -16,7 +15,7 @@ use crate::operations::place::{Conversion, Edit, InPlace, Null};
 #[serde(deny_unknown_fields)]
 pub(crate) struct Redact {
     redact: Pointer,
-    with: Option<Value>,
+    with: Option<Literal>,
     json: Option<String>,
     #[serde(default)]
     optional: bool,

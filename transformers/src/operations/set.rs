@@ -1,9 +1,8 @@
 //! Constants: set and default.
 
 use eventlift_language::json::{Node, Place, Pointer};
-use eventlift_language::{Condition, Reason};
+use eventlift_language::{Condition, Literal, Reason};
 use serde::Deserialize;
-use toml::Value;
 
 use crate::operations::constant::constant;
 use crate::operations::effects::Effects;
@@ -17,7 +16,7 @@ use crate::operations::place::{Action, Edit, Path, anchored, needs_field};
 #[serde(deny_unknown_fields)]
 pub(crate) struct Set {
     set: Pointer,
-    value: Option<Value>,
+    value: Option<Literal>,
     json: Option<String>,
     /// Nothing happens where what a `*` is below is missing.
     #[serde(default)]
@@ -70,7 +69,7 @@ impl Action for SetField {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Default {
     default: Pointer,
-    value: Option<Value>,
+    value: Option<Literal>,
     json: Option<String>,
     #[serde(default)]
     or_null: bool,

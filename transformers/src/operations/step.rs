@@ -1,7 +1,7 @@
 //! A list of operations, compiled and applied.
 
 use eventlift_events::{Event, Payload};
-use eventlift_language::json::{Document, is_json};
+use eventlift_language::json::Document;
 use eventlift_language::{CompiledCondition, Reason, Subject};
 
 use crate::operations::effects::Known;
@@ -73,6 +73,11 @@ impl Operations {
         self.steps.is_empty()
     }
 
+    /// Whether values are put out of sight.
+    pub(crate) fn redact(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step.name, "redact" | "hash"))
+    }
+
     /// The names of the keys that are used, each once, in order. Their [`Keys::fingerprint`]s belong to the rule's.
     pub fn key_names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self.steps.iter().filter_map(|step| step.edit.key.as_deref()).collect();
@@ -91,7 +96,7 @@ impl Operations {
         if self.steps.is_empty() {
             return Ok(payload.clone());
         }
-        if !payload.is_empty() && !is_json(payload.content_type()) {
+        if !payload.is_empty() && !payload.is_json() {
             return Err(Reason::new(format_args!("it is {}, but the rule needs JSON", payload.content_type())));
         }
         let mut document = Document::parse(payload.bytes())?;

@@ -1,11 +1,12 @@
 //! Taking events back, and the proof that what goes back comes again: what a step back makes of an event is lifted
 //! again, and has to give the event.
 
-use eventlift_events::{Event, Payload};
+use eventlift_events::{ContentType, Event, Payload};
 use eventlift_language::json::first_difference;
 use eventlift_language::{Place, Reason};
 
 use super::lift::{Compiled, Failure, Registry, no_rule_of, pop_single, restore_envelopes};
+use super::took::Took;
 use crate::transformer::Shape;
 use crate::upcaster::Schema;
 use crate::way_back::Down;
@@ -30,12 +31,13 @@ impl Registry {
         forward: &'a Forward,
         event: Event,
         out: &mut Vec<Event>,
+        took: &mut Option<&mut Took>,
     ) -> Result<bool, Failure<'a>> {
         let start = out.len();
-        let mut touched = self.undo_rules(forward, event, forward.registry.rules.len(), out)?;
+        let mut touched = self.undo_rules(forward, event, forward.registry.rules.len(), out, took)?;
         let parts: Vec<Event> = out.drain(start..).collect();
         for part in parts {
-            touched |= self.undo_steps(forward, part, out)?;
+            touched |= self.undo_steps(forward, part, out, took)?;
         }
         Ok(touched)
     }
@@ -47,6 +49,7 @@ impl Registry {
         mut event: Event,
         before: usize,
         out: &mut Vec<Event>,
+        took: &mut Option<&mut Took>,
     ) -> Result<bool, Failure<'a>> {
         let (start, mut touched) = (out.len(), false);
         for index in (0..before).rev() {
@@ -61,7 +64,7 @@ impl Registry {
             };
             touched = true;
             let new = event.clone();
-            self.run(step, event, out)?;
+            self.run(step, event, out, took)?;
             if rule.is_exact_back() {
                 let is_dropped = |other: &Event| match self.rule_back_for(forward, index, other) {
                     Ok(Some(step)) => self.is_dropped_by(step, other),
@@ -73,7 +76,9 @@ impl Registry {
                 Some(single) => event = single,
                 None => {
                     let parts: Vec<Event> = out.drain(start..).collect();
-                    parts.into_iter().try_for_each(|part| self.undo_rules(forward, part, index, out).map(|_| ()))?;
+                    parts
+                        .into_iter()
+                        .try_for_each(|part| self.undo_rules(forward, part, index, out, took).map(|_| ()))?;
                     return Ok(true);
                 }
             }
@@ -88,12 +93,13 @@ impl Registry {
         forward: &'a Forward,
         mut event: Event,
         out: &mut Vec<Event>,
+        took: &mut Option<&mut Took>,
     ) -> Result<bool, Failure<'a>> {
         let (start, mut touched) = (out.len(), false);
         while let Some((index, step)) = self.step_for(&event)? {
             touched = true;
             let new = event.clone();
-            self.run(step, event, out)?;
+            self.run(step, event, out, took)?;
             let upcaster = &forward.registry.upcasters[forward.steps[index]];
             if upcaster.is_exact_back() {
                 let lift = |event: Event, out: &mut Vec<Event>| forward.registry.run_step_for(event, out);
@@ -107,7 +113,7 @@ impl Registry {
                 Some(single) => event = single,
                 None => {
                     let parts: Vec<Event> = out.drain(start..).collect();
-                    parts.into_iter().try_for_each(|part| self.undo_steps(forward, part, out).map(|_| ()))?;
+                    parts.into_iter().try_for_each(|part| self.undo_steps(forward, part, out, took).map(|_| ()))?;
                     return Ok(true);
                 }
             }
@@ -128,13 +134,13 @@ impl Registry {
 
     fn is_dropped_by(&self, step: &Compiled, event: &Event) -> bool {
         let mut out = Vec::new();
-        self.run(step, event.clone(), &mut out).is_ok() && out.is_empty()
+        self.run(step, event.clone(), &mut out, &mut None).is_ok() && out.is_empty()
     }
 
     /// Runs the upcaster that takes an event; one that none takes stays what it is.
     fn run_step_for(&self, event: Event, out: &mut Vec<Event>) -> Result<(), Failure<'_>> {
         match self.step_for(&event)? {
-            Some((_, step)) => self.run(step, event, out),
+            Some((_, step)) => self.run(step, event, out, &mut None),
             None => {
                 out.push(event);
                 Ok(())
@@ -145,7 +151,7 @@ impl Registry {
     /// Runs a general rule, if it takes the event; otherwise that stays what it is.
     fn run_if_taken<'a>(&'a self, rule: &'a Compiled, event: Event, out: &mut Vec<Event>) -> Result<(), Failure<'a>> {
         if rule.may_take(&event) && rule.guard_holds(&event)? {
-            return self.run(rule, event, out);
+            return self.run(rule, event, out, &mut None);
         }
         out.push(event);
         Ok(())
@@ -180,7 +186,7 @@ impl Registry {
             return Err(Reason::new("the rule's way back does not take the event"));
         };
         let (new, start) = (event.clone(), out.len());
-        self.run(step, event, out).map_err(unnamed)?;
+        self.run(step, event, out, &mut None).map_err(unnamed)?;
         if rule.is_exact_back() {
             let lift = |event: Event, out: &mut Vec<Event>| self.run_if_taken(rule, event, out);
             let is_dropped = |other: &Event| match taking(other) {
@@ -250,7 +256,12 @@ fn first_other(new: &Event, again: &Event) -> Option<String> {
         return Some("it is in another stream".to_owned());
     }
     let of_data = payload_differs(&new.data, &again.data).map(|what| format!("in its data, {what}"));
-    of_data.or_else(|| payload_differs(&new.metadata, &again.metadata).map(|what| format!("in its metadata, {what}")))
+    let of_metadata = || payload_differs(&new.metadata, &again.metadata).map(|what| format!("in its metadata, {what}"));
+    let of_attributes = || {
+        let [new, again] = [new, again].map(|event| Payload::new(event.attributes.clone(), ContentType::Json));
+        payload_differs(&new, &again).map(|what| format!("in its attributes, {what}"))
+    };
+    of_data.or_else(of_metadata).or_else(of_attributes)
 }
 
 fn payload_differs(new: &Payload, again: &Payload) -> Option<String> {

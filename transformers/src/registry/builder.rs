@@ -141,6 +141,8 @@ fn assemble(builder: RegistryBuilder, proved: Proved) -> Registry {
             text: upcaster.text,
             down: upcaster.down,
             fingerprint: fingerprint.finish(),
+            number: upcasters.len(),
+            takes_nothing: upcaster.takes_nothing,
         });
     }
     let retired: Vec<EventType> = builder
@@ -149,7 +151,9 @@ fn assemble(builder: RegistryBuilder, proved: Proved) -> Registry {
         .filter(|declared| declared.current.is_none())
         .filter_map(|declared| EventType::new(declared.event_type.as_str()).ok())
         .collect();
-    let rules: Vec<Compiled> = builder.rules.into_iter().map(compile_rule).collect();
+    let first = upcasters.len();
+    let rules: Vec<Compiled> =
+        builder.rules.into_iter().zip(first..).map(|(rule, number)| compile_rule(rule, number)).collect();
     let (stateful, stateful_places): (Vec<_>, Vec<_>) = builder.stateful.into_iter().unzip();
     let reads = builder.reads.into_iter().filter_map(|(event_type, version, place)| {
         Some((EventType::new(event_type).ok()?, (SchemaVersion::new(version)?, place)))
@@ -179,7 +183,7 @@ fn assemble(builder: RegistryBuilder, proved: Proved) -> Registry {
     }
 }
 
-fn compile_rule(rule: Rule) -> Compiled {
+fn compile_rule(rule: Rule, number: usize) -> Compiled {
     let fingerprint = rule.matches.fingerprint(Fingerprint::of("rule").field(&rule.fingerprint));
     Compiled {
         label: format!("{} ({})", rule.name, rule.place),
@@ -194,6 +198,8 @@ fn compile_rule(rule: Rule) -> Compiled {
         body: rule.body,
         text: rule.text,
         down: rule.down,
+        number,
+        takes_nothing: rule.takes_nothing,
     }
 }
 

@@ -15,6 +15,19 @@ pub struct Coverage {
     /// The names of the general rules that may take what comes out, in order. Whether one does may depend on the
     /// stream's category and on what is in the event.
     pub rules: Vec<String>,
+    /// The stateful rules that make one event of what comes out and others, as far as general rules leave its type alone.
+    pub merges: Vec<MergedInto>,
+}
+
+/// What a stateful rule makes of several events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MergedInto {
+    /// The rule's name.
+    pub rule: String,
+    /// What it takes.
+    pub from: Schema,
+    /// What it makes of it.
+    pub into: Schema,
 }
 
 /// What the upcasters do with a type and version.
@@ -47,11 +60,13 @@ impl Registry {
         let schema = Schema { event_type: event_type.clone(), version };
         let entry = self.types.get(event_type);
         if let Some(uncovered) = self.uncovered_in(entry, version) {
-            return Coverage { outcome: Outcome::Uncovered(uncovered), rules: self.rules_for(&[schema]) };
+            let ends = [schema];
+            let (rules, merges) = (self.rules_for(&ends), self.merges_of(&ends));
+            return Coverage { outcome: Outcome::Uncovered(uncovered), rules, merges };
         }
         let (steps, ends) = self.chain(schema);
         let outcome = if steps.is_empty() { Outcome::Current } else { Outcome::Lifted(steps) };
-        Coverage { outcome, rules: self.rules_for(&ends) }
+        Coverage { outcome, rules: self.rules_for(&ends), merges: self.merges_of(&ends) }
     }
 
     /// The steps from a schema on, and where they end.
@@ -79,6 +94,16 @@ impl Registry {
             }
         }
         (steps, ends)
+    }
+
+    fn merges_of(&self, schemas: &[Schema]) -> Vec<MergedInto> {
+        let merged = |schema: &Schema| {
+            self.stateful.iter().find_map(|rule| {
+                let into = rule.makes_of(&schema.event_type, schema.version)?;
+                Some(MergedInto { rule: rule.name().to_owned(), from: schema.clone(), into })
+            })
+        };
+        schemas.iter().filter_map(merged).collect()
     }
 
     fn rules_for(&self, schemas: &[Schema]) -> Vec<String> {

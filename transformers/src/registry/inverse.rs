@@ -11,6 +11,7 @@ use eventlift_language::{Fingerprint, Place, Reason};
 use super::again::Forward;
 use super::builder::index;
 use super::lift::{Compiled, Registry};
+use super::took::TakesNothing;
 use crate::rule::Matches;
 use crate::transformer::Shape;
 use crate::upcaster::{Guard, Schema};
@@ -349,6 +350,8 @@ impl Compiled {
             text: None,
             down: Down::missing(Reason::new("it is a way back itself")),
             fingerprint: fingerprint.finish(),
+            number: self.number,
+            takes_nothing: TakesNothing::Meant,
         }
     }
 

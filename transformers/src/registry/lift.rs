@@ -8,6 +8,7 @@ use eventlift_language::{Place, Reason};
 
 use super::again::Forward;
 use super::builder::RegistryBuilder;
+use super::took::{Taker, TakesNothing, Took};
 use crate::rule::Matches;
 use crate::schema::JsonSchema;
 use crate::transformer::{Shape, StatefulTransformer, TransformError};
@@ -77,6 +78,9 @@ pub(super) struct Compiled {
     pub(super) down: Down,
     pub(super) fingerprint: String,
     pub(super) text: Option<String>,
+    /// Its number among the upcasters and general rules of a registry.
+    pub(super) number: usize,
+    pub(super) takes_nothing: TakesNothing,
 }
 
 /// A rule as its definition file says it.
@@ -129,6 +133,40 @@ impl Registry {
     ///
     /// [`EventId::of_part`]: eventlift_events::EventId::of_part
     pub fn lift(&self, event: Event, out: &mut Vec<Event>) -> Result<Lift, TransformError> {
+        self.lift_into(event, out, &mut None)
+    }
+
+    /// The same, and notes which rules took the event.
+    pub fn lift_counting(&self, event: Event, out: &mut Vec<Event>, took: &mut Took) -> Result<Lift, TransformError> {
+        let lifted = self.lift_into(event, out, &mut Some(&mut *took));
+        took.settle(lifted.is_ok());
+        lifted
+    }
+
+    /// How many events each upcaster and general rule took, by name; those that took none are left out.
+    pub fn took<'r>(&'r self, took: &'r Took) -> impl Iterator<Item = (&'r str, u64)> {
+        let rules = self.upcasters.iter().chain(&self.rules);
+        rules.map(move |rule| (&*rule.name, took.of(rule.number))).filter(|(_, events)| *events > 0)
+    }
+
+    /// Every rule that takes events: upcasters, general rules, then stateful transformers.
+    pub fn takers(&self) -> impl Iterator<Item = Taker<'_>> {
+        let rules = self.upcasters.iter().chain(&self.rules);
+        let rules = rules.map(|rule| Taker { name: &rule.name, place: &rule.place, takes_nothing: rule.takes_nothing });
+        let stateful = self.stateful.iter().zip(&self.stateful_places).map(|(transformer, place)| Taker {
+            name: transformer.name(),
+            place,
+            takes_nothing: if transformer.may_match_nothing() { TakesNothing::Meant } else { TakesNothing::Said },
+        });
+        rules.chain(stateful)
+    }
+
+    fn lift_into(
+        &self,
+        event: Event,
+        out: &mut Vec<Event>,
+        took: &mut Option<&mut Took>,
+    ) -> Result<Lift, TransformError> {
         let entry = self.types.get(&event.event_type);
         let uncovered = self.uncovered_in(entry, event.version);
         let has_steps = uncovered.is_none() && entry.is_some_and(|entry| !entry.steps_from(event.version).is_empty());
@@ -140,9 +178,9 @@ impl Registry {
         let original = event.clone();
         let start = out.len();
         let outcome = match (&self.forward, has_steps) {
-            (Some(forward), _) => self.descend(forward, event, out),
-            (None, true) => self.climb(event, out).map(|()| true),
-            (None, false) => self.apply_rules(event, 0, out),
+            (Some(forward), _) => self.descend(forward, event, out, took),
+            (None, true) => self.climb(event, out, took).map(|()| true),
+            (None, false) => self.apply_rules(event, 0, out, took),
         };
         match outcome {
             Ok(touched) => {
@@ -244,19 +282,19 @@ impl Registry {
     }
 
     /// Follows the upcasters of an event and then applies the general rules. The proofs bound the depth.
-    fn climb(&self, mut event: Event, out: &mut Vec<Event>) -> Result<(), Failure<'_>> {
+    fn climb(&self, mut event: Event, out: &mut Vec<Event>, took: &mut Option<&mut Took>) -> Result<(), Failure<'_>> {
         let start = out.len();
         while let Some((_, step)) = self.step_for(&event)? {
-            self.run(step, event, out)?;
+            self.run(step, event, out, took)?;
             match pop_single(out, start) {
                 Some(single) => event = single,
                 None => {
                     let parts: Vec<Event> = out.drain(start..).collect();
-                    return parts.into_iter().try_for_each(|part| self.climb(part, out));
+                    return parts.into_iter().try_for_each(|part| self.climb(part, out, took));
                 }
             }
         }
-        self.apply_rules(event, 0, out).map(|_| ())
+        self.apply_rules(event, 0, out, took).map(|_| ())
     }
 
     /// The upcaster that takes an event, with its index.
@@ -272,17 +310,23 @@ impl Registry {
     }
 
     /// Applies the general rules from `first` on. Whether any took the event.
-    fn apply_rules(&self, mut event: Event, first: usize, out: &mut Vec<Event>) -> Result<bool, Failure<'_>> {
+    fn apply_rules(
+        &self,
+        mut event: Event,
+        first: usize,
+        out: &mut Vec<Event>,
+        took: &mut Option<&mut Took>,
+    ) -> Result<bool, Failure<'_>> {
         let start = out.len();
         let mut next = first;
         while let Some((index, rule)) = self.rule_for(&event, next)? {
-            self.run(rule, event, out)?;
+            self.run(rule, event, out, took)?;
             next = index + 1;
             match pop_single(out, start) {
                 Some(single) => event = single,
                 None => {
                     let parts: Vec<Event> = out.drain(start..).collect();
-                    parts.into_iter().try_for_each(|part| self.apply_rules(part, next, out).map(|_| ()))?;
+                    parts.into_iter().try_for_each(|part| self.apply_rules(part, next, out, took).map(|_| ()))?;
                     return Ok(true);
                 }
             }
@@ -292,9 +336,18 @@ impl Registry {
     }
 
     /// Runs a rule, and checks what it yields against the JSON Schemas.
-    pub(super) fn run<'a>(&'a self, rule: &'a Compiled, event: Event, out: &mut Vec<Event>) -> Result<(), Failure<'a>> {
+    pub(super) fn run<'a>(
+        &'a self,
+        rule: &'a Compiled,
+        event: Event,
+        out: &mut Vec<Event>,
+        took: &mut Option<&mut Took>,
+    ) -> Result<(), Failure<'a>> {
         let start = out.len();
         rule.run(event, out)?;
+        if let Some(took) = took {
+            took.note(rule.number);
+        }
         if self.schemas.is_empty() {
             return Ok(());
         }
@@ -317,7 +370,7 @@ impl Registry {
             return Err(Reason::new("the rule does not take the event"));
         }
         let (original, start) = (event.clone(), out.len());
-        self.run(rule, event, out).map_err(|(_, reason)| reason)?;
+        self.run(rule, event, out, &mut None).map_err(|(_, reason)| reason)?;
         restore_envelopes(&original, &mut out[start..]);
         Ok(())
     }

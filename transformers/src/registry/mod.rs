@@ -6,9 +6,11 @@ mod coverage;
 mod inverse;
 mod lift;
 mod proofs;
+mod took;
 mod towards;
 
 pub use builder::{RegistryBuilder, RegistryErrors};
-pub use coverage::{Coverage, Outcome, Step};
+pub use coverage::{Coverage, MergedInto, Outcome, Step};
 pub use inverse::{NoWayBack, NotInvertible};
 pub use lift::{Lift, Registry, RuleText, Uncovered};
+pub use took::{Taker, TakesNothing, Took};

@@ -13,10 +13,13 @@ use sqlx::postgres::PgConnection;
 
 use super::pool::{Pool, close};
 use super::record;
+use crate::stores::{Claim, Holder};
 
 pub(super) const ACTION: &str = "hold a projection in";
-/// How long the session of a process that was killed may take to end.
+/// How long a session of this process that was cut off may take to end.
 const LINGERING: Duration = Duration::from_secs(2);
+/// How long one may that shows no process that lives: the server finds out within about a minute that a machine is gone.
+const PATIENCE: Duration = Duration::from_secs(90);
 /// How long dropping a hold waits for the server at most.
 const LETTING_GO: Duration = Duration::from_secs(2);
 
@@ -116,35 +119,63 @@ async fn take(pool: &Pool, projection: &str) -> Result<(PgConnection, i64), Stor
     let key = lock_key(&pool.config.schema, projection);
     let begun = tokio::time::Instant::now();
     let mut refused = None;
-    loop {
-        let taken: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
+    let number = loop {
+        let (taken, number): (bool, i32) = sqlx::query_as("SELECT pg_try_advisory_lock($1), pg_backend_pid()")
             .bind(key)
             .fetch_one(&mut connection)
             .await
             .map_err(failed)?;
         if taken {
-            break;
+            break number;
         }
-        // Somebody who is well is not going to end within a moment; a session without its client is.
-        if begun.elapsed() >= LINGERING {
-            let holder = holder(&mut connection, key).await.map_err(failed)?;
-            refused = Some(holder.unwrap_or_else(|| "a session that has just ended".to_owned()));
-            break;
+        let holder = holder(&mut connection, key).await.map_err(failed)?;
+        let session = holder.as_ref().map(|(session, _)| *session);
+        let known = record::holder(&mut connection, &pool.config.schema, projection).await;
+        let known = known.filter(|known| known.session.is_some() && known.session == session);
+        let patience = match known.as_ref().map(|known| (known.is_alive(), known.is_this_process())) {
+            Some((_, true)) => LINGERING,
+            // Whoever is well is not going to end within a moment.
+            Some((Some(true), false)) => Duration::ZERO,
+            Some((Some(false), _)) => {
+                // Without the right to, it is waited for.
+                let _ = end(&mut connection, key, session).await;
+                PATIENCE
+            }
+            // On another machine, or of an earlier version.
+            Some((None, _)) | None => LINGERING,
+        };
+        if begun.elapsed() >= patience {
+            let holder = holder.map_or_else(|| "a session that has just ended".to_owned(), |(_, holder)| holder);
+            refused = Some(match known {
+                Some(known) => format!("{holder}; {known}"),
+                None => holder,
+            });
+            break number;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    };
     if let Some(holder) = refused {
         close(connection).await;
         return Err(StoreError::new(ACTION, &pool.display, StoreErrorKind::Locked(holder))
             .at(format_args!("projection {projection}"))
             .hint("wait until that run ends, or stop it"));
     }
-    let epoch = record::next_epoch(&mut connection, &pool.config.schema, projection).await.map_err(failed)?;
+    let holder = Holder { session: Some(number), ..Holder::this(&Claim::default()) };
+    let epoch = record::next_epoch(&mut connection, &pool.config.schema, projection, &holder).await.map_err(failed)?;
     Ok((connection, epoch))
 }
 
-/// Who has a lock: `process 4711, eventlift from 10.0.0.7`.
-async fn holder(connection: &mut PgConnection, key: i64) -> Result<Option<String>, sqlx::Error> {
+/// Ends the session that has a lock, if it is still this one.
+async fn end(connection: &mut PgConnection, key: i64, session: Option<i32>) -> Result<(), sqlx::Error> {
+    let sql = "SELECT pg_terminate_backend(l.pid) FROM pg_locks l
+               WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.pid = $2
+                 AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                 AND l.classid::bigint = (($1 >> 32) & 4294967295) AND l.objid::bigint = ($1 & 4294967295)";
+    sqlx::query(sql).bind(key).bind(session).execute(connection).await.map(|_| ())
+}
+
+/// Who has a lock: the server's process, and `process 4711, eventlift from 10.0.0.7`.
+async fn holder(connection: &mut PgConnection, key: i64) -> Result<Option<(i32, String)>, sqlx::Error> {
     let sql = "SELECT l.pid, coalesce(nullif(a.application_name, ''), a.usename, 'unknown') AS application,
                       coalesce(host(a.client_addr), 'this host') AS host
                FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
@@ -154,7 +185,7 @@ async fn holder(connection: &mut PgConnection, key: i64) -> Result<Option<String
     let Some(row) = sqlx::query(sql).bind(key).fetch_optional(connection).await? else { return Ok(None) };
     let (pid, application, host): (i32, String, String) =
         (row.try_get("pid")?, row.try_get("application")?, row.try_get("host")?);
-    Ok(Some(format!("server process {pid}, {application} from {host}")))
+    Ok(Some((pid, format!("server process {pid}, {application} from {host}"))))
 }
 
 /// Whether somebody has a projection now.

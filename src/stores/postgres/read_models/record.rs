@@ -7,6 +7,7 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::refusal::{Failure, Refusal};
 use super::schema::ledger;
+use crate::stores::Holder;
 
 const COLUMNS: &str =
     "generation, source, fingerprint, parts, tables, checkpoint, events, is_complete, begun_at, updated_at";
@@ -108,17 +109,28 @@ pub(super) async fn fence(
     }
 }
 
-/// Raises a projection's epoch, and returns it.
+/// Raises a projection's epoch for a holder, who is remembered, and returns it.
 pub(super) async fn next_epoch(
     connection: &mut PgConnection,
     schema: &str,
     projection: &str,
+    holder: &Holder,
 ) -> Result<i64, sqlx::Error> {
     let sql = format!(
-        "INSERT INTO {} AS g VALUES ($1, 0, 1) ON CONFLICT (projection) DO UPDATE SET epoch = g.epoch + 1 RETURNING epoch",
+        "INSERT INTO {} AS g (projection, last, epoch, holder) VALUES ($1, 0, 1, $2)
+         ON CONFLICT (projection) DO UPDATE SET epoch = g.epoch + 1, holder = $2 RETURNING epoch",
         ledger(schema, "generations")
     );
-    sqlx::query_scalar(AssertSqlSafe(sql)).bind(projection).fetch_one(connection).await
+    sqlx::query_scalar(AssertSqlSafe(sql)).bind(projection).bind(holder.written()).fetch_one(connection).await
+}
+
+/// Who took a projection last, as far as that can be read.
+pub(super) async fn holder(connection: &mut PgConnection, schema: &str, projection: &str) -> Option<Holder> {
+    // Through the row as a whole: an earlier version's has no such column.
+    let sql = format!("SELECT to_jsonb(g) ->> 'holder' FROM {} g WHERE projection = $1", ledger(schema, "generations"));
+    let written = sqlx::query_scalar(AssertSqlSafe(sql)).bind(projection).fetch_optional(connection).await;
+    let written: Option<String> = written.ok().flatten().flatten();
+    written.map(|text| Holder::parse(&text))
 }
 
 /// Records a build that was changed, in place of what was recorded of it.

@@ -3,15 +3,19 @@
 use super::super::migrations::{Component, Migration};
 use super::super::relation::Relation;
 
+/// The version of the tables that has everything a look reads.
+pub(super) const READABLE: i32 = 1;
+
 /// `tables` and `parts` are JSON; times are microseconds since 1970. A generation's quarantine is numbered as it came.
 /// `changed_by` is the transaction that changed the build last, `last_load` the hash of the rows that were loaded last.
 /// Whoever takes a projection raises its `epoch`.
 pub(super) const READ_MODELS: Component = Component {
     name: "read_models",
-    migrations: &[Migration {
-        version: 1,
-        name: "ledger",
-        sql: r#"
+    migrations: &[
+        Migration {
+            version: 1,
+            name: "ledger",
+            sql: r#"
 CREATE TABLE {schema}.eventlift_projections (
     projection  text COLLATE "C" NOT NULL,
     side        text NOT NULL CHECK (side IN ('live', 'shadow', 'previous')),
@@ -61,7 +65,16 @@ CREATE TABLE {schema}.eventlift_rebuilds (
     rows       bigint NOT NULL
 );
 "#,
-    }],
+        },
+        Migration {
+            version: 2,
+            name: "holder",
+            sql: r#"
+ALTER TABLE {schema}.eventlift_generations ADD COLUMN holder text;
+COMMENT ON COLUMN {schema}.eventlift_generations.holder IS 'who took the projection last; they have it as long as their session has the lock';
+"#,
+        },
+    ],
 };
 
 /// A table of the ledger, as SQL takes it.

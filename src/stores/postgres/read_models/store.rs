@@ -15,11 +15,11 @@ use sqlx::{Executor, Row as _};
 use super::super::config::PostgresReadModelConfig;
 use super::super::connection::connect;
 use super::super::failure::store_error;
-use super::super::migrations::{is_current, migrate};
+use super::super::migrations::{is_readable, migrate};
 use super::hold::{self, Epochs};
 use super::pool::Pool;
 use super::refusal::Failure;
-use super::schema::READ_MODELS;
+use super::schema::{READ_MODELS, READABLE};
 use super::swap::Direction;
 use super::{fill, ledger, record, swap};
 
@@ -55,7 +55,7 @@ impl PostgresReadModels {
         let identity = who(&mut connection, &config).await?;
         let set = connection.execute("SET default_transaction_read_only = on").await;
         set.map_err(|error| store_error("open", &display, error))?;
-        if !is_current(&mut connection, &config.schema, &READ_MODELS, &display).await? {
+        if !is_readable(&mut connection, &config.schema, &READ_MODELS, READABLE, &display).await? {
             return Ok(None);
         }
         Ok(Some(Self::with(config, identity, true, connection)))

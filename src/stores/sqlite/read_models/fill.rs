@@ -1,13 +1,16 @@
 //! Filling builds: begin, load, complete, step; and reading their rows.
 
 use eventlift_events::{Position, Timestamp};
-use eventlift_projections::{Build, Index, Origin, Quarantined, Row, RowKey, RowUpdate, Side, Step, Table, Value};
+use eventlift_projections::{
+    Build, ColumnType, Index, Origin, Quarantined, Row, RowKey, RowUpdate, Side, Step, Table, Value,
+};
 use rusqlite::{CachedStatement, Connection, ErrorCode, Statement};
 
+use super::numbers::{digits_name, numeric_columns, value_of_digits};
 use super::record::{self, complete_build, place};
 use super::refusal::{Failure, Refusal};
-use super::tables::{self, all_columns, column_list, name_on, quoted};
-use super::values::{bind, bind_row, read};
+use super::tables::{self, column_list, name_on, quoted, read_columns, stored_columns};
+use super::values::{bind, bind_digits, bind_row, read_row};
 use super::{ledger, values};
 
 /// Begins a shadow build with empty tables.
@@ -21,6 +24,7 @@ pub(super) fn begin(
         return Err(Refusal::unsupported(problem).at(projection).into());
     }
     refuse_clashes(declared)?;
+    declared.iter().try_for_each(refuse_names_of_digits)?;
     refuse_owned(connection, projection, declared)?;
     discard(connection, projection)?;
     refuse_foreign(connection, projection, declared)?;
@@ -52,6 +56,20 @@ fn refuse_clashes(declared: &[Table]) -> Result<(), Failure> {
         if let Some(other) = clashing {
             let message = format!("`{}` and `{}` would meet while one of them is built", other.name, table.name);
             return Err(Refusal::unsupported(message).hint("give one of the tables another name").into());
+        }
+    }
+    Ok(())
+}
+
+/// Fails where a column has the name that another one's digits need.
+fn refuse_names_of_digits(table: &Table) -> Result<(), Failure> {
+    for (_, column) in numeric_columns(table) {
+        let name = digits_name(column);
+        if table.columns.iter().any(|other| other.name.eq_ignore_ascii_case(&name)) {
+            let message =
+                format!("the digits of `{}` are kept in a column `{name}`, which is declared too", column.name);
+            let refusal = Refusal::unsupported(message).at(format_args!("table {}", table.name));
+            return Err(refusal.hint("give one of the columns another name").into());
         }
     }
     Ok(())
@@ -150,9 +168,10 @@ fn not_inserted(table: &Table, row: &Row, error: rusqlite::Error) -> Failure {
 }
 
 fn insert_into(side: Side, table: &Table) -> String {
-    let parameters: Vec<String> = (1..=table.columns.len()).map(|number| format!("?{number}")).collect();
+    let columns: Vec<String> = stored_columns(table).iter().map(|name| quoted(name)).collect();
+    let parameters: Vec<String> = (1..=columns.len()).map(|number| format!("?{number}")).collect();
     let name = quoted(&name_on(side, &table.name));
-    format!("INSERT INTO {name} ({}) VALUES ({})", all_columns(table), parameters.join(", "))
+    format!("INSERT INTO {name} ({}) VALUES ({})", columns.join(", "), parameters.join(", "))
 }
 
 /// Ends the loading of the shadow build.
@@ -237,9 +256,11 @@ pub(super) fn update(
 }
 
 fn upsert_into(side: Side, table: &Table) -> String {
-    let others: Vec<String> = (0..table.columns.len())
-        .filter(|place| !table.key.contains(place))
-        .map(|place| quoted(&table.columns[place].name))
+    let others: Vec<String> = stored_columns(table)
+        .iter()
+        .enumerate()
+        .filter(|(place, _)| !table.key.contains(place))
+        .map(|(_, name)| quoted(name))
         .map(|name| format!("{name} = excluded.{name}"))
         .collect();
     let action = if others.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", others.join(", ")) };
@@ -273,12 +294,23 @@ fn is_taken(
     index: &Index,
     values: &[&Value],
 ) -> Result<bool, Failure> {
-    let sql =
-        format!("SELECT 1 FROM {} WHERE {}", quoted(&name_on(side, &table.name)), columns_are(table, &index.columns));
+    let equal = |(number, place): (usize, &usize)| {
+        let column = &table.columns[*place];
+        let value = match column.column_type {
+            ColumnType::Numeric => value_of_digits(column),
+            _ => quoted(&column.name),
+        };
+        format!("{value} = ?{}", number + 1)
+    };
+    let equal: Vec<String> = index.columns.iter().enumerate().map(equal).collect();
+    let sql = format!("SELECT 1 FROM {} WHERE {}", quoted(&name_on(side, &table.name)), equal.join(" AND "));
     let mut statement = connection.prepare(&sql)?;
     let mut text = String::new();
     for (number, (place, value)) in index.columns.iter().zip(values).enumerate() {
-        bind(&mut statement, number + 1, &table.columns[*place], value, &mut text)?;
+        match value {
+            Value::Numeric(digits) => bind_digits(&mut statement, number + 1, digits.shortest(), &mut text)?,
+            value => bind(&mut statement, number + 1, &table.columns[*place], value, &mut text)?,
+        }
     }
     Ok(statement.raw_query().next()?.is_some())
 }
@@ -352,16 +384,14 @@ pub(super) fn scan(
 }
 
 fn select_from(side: Side, table: &Table) -> String {
-    format!("SELECT {} FROM {}", all_columns(table), quoted(&name_on(side, &table.name)))
+    format!("SELECT {} FROM {}", read_columns(table), quoted(&name_on(side, &table.name)))
 }
 
 fn read_rows(select: &mut CachedStatement<'_>, table: &Table) -> Result<Vec<Row>, Failure> {
     let mut found = Vec::new();
     let mut rows = select.raw_query();
     while let Some(row) = rows.next()? {
-        let value = |(number, column)| read(column, row.get_ref(number)?);
-        let values: Result<Box<[Value]>, Failure> = table.columns.iter().enumerate().map(value).collect();
-        found.push(Row(values?));
+        found.push(Row(read_row(table, row)?));
     }
     Ok(found)
 }

@@ -6,7 +6,7 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::refusal::{Failure, Refusal};
-use super::schema;
+use super::{schema, tables};
 
 const COLUMNS: &str =
     "generation, source, fingerprint, parts, tables, checkpoint, events, is_complete, begun_at, updated_at";
@@ -18,8 +18,27 @@ pub(super) fn builds(connection: &Connection, projection: &str) -> Result<Builds
     }
     let sql = format!("SELECT {COLUMNS} FROM eventlift_projections WHERE projection = ?1 AND side = ?2");
     let mut statement = connection.prepare_cached(&sql)?;
-    let mut of = |side: Side| statement.query_row(params![projection, side.as_str()], build_of).optional();
+    let mut of = |side: Side| -> Result<Option<Build>, Failure> {
+        let found = statement.query_row(params![projection, side.as_str()], build_of).optional()?;
+        found.map(|build| with_its_form(connection, side, build)).transpose()
+    };
     Ok(Builds { live: of(Side::Live)?, shadow: of(Side::Shadow)?, previous: of(Side::Previous)? })
+}
+
+/// What a build is made of beside its origin, where it has the tables of an earlier version.
+const NUMBERS_AS_TEXT: &str = "keeping exact numbers as text";
+
+/// A build with tables as an earlier version made them has another origin than one that would be made now, so that it is
+/// built anew wherever one would be.
+fn with_its_form(connection: &Connection, side: Side, mut build: Build) -> Result<Build, Failure> {
+    for table in &build.tables {
+        let is_known = build.origin.parts.iter().any(|(name, _)| name == NUMBERS_AS_TEXT);
+        if !is_known && tables::has_numbers_as_text(connection, side, table)? {
+            build.origin.parts.push((NUMBERS_AS_TEXT.to_owned(), "1".to_owned()));
+            build.origin.fingerprint.push_str(" numbers as text");
+        }
+    }
+    Ok(build)
 }
 
 /// A build that must be there.

@@ -18,6 +18,7 @@ use super::super::reader::blocking;
 use super::refusal::Failure;
 use super::{fill, ledger as read_model_ledger, record, schema, swap};
 use crate::ledger;
+use crate::stores::Claim;
 use crate::stores::local_file::{self, WriterLock, behind_links};
 
 /// How long a call waits for another writer's transaction.
@@ -234,10 +235,11 @@ impl Hold for FileHold {}
 
 /// Takes the lock of a projection. Whoever asks whether it is held has it for an instant, which is no reason to fail.
 fn take(path: &Path) -> Result<WriterLock, StoreErrorKind> {
-    match WriterLock::take(path) {
+    let claim = Claim::default();
+    match WriterLock::take(path, &claim) {
         Err(StoreErrorKind::Locked(_)) => {
             std::thread::sleep(Duration::from_millis(20));
-            WriterLock::take(path)
+            WriterLock::take(path, &claim)
         }
         other => other,
     }

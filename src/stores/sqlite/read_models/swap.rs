@@ -38,7 +38,7 @@ fn undo_one(connection: &Connection, projection: &str) -> Result<(), Failure> {
         Failure::Refused(refusal) => refusal.hint("there is one only behind a swap, and until it is dropped").into(),
         other => other,
     })?;
-    previous.tables.iter().try_for_each(|table| tables::verify(connection, Side::Previous, table))?;
+    previous.tables.iter().try_for_each(|table| tables::verify_any(connection, Side::Previous, table))?;
     // Out of the way of the live build, which takes these names.
     for table in &previous.tables {
         tables::rename(connection, &name_on(Side::Previous, &table.name), &aside(table))?;

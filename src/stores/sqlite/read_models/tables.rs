@@ -3,6 +3,7 @@
 use eventlift_projections::{Column, ColumnType, Index, Side, Table, Value};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
+use super::numbers::{digits_name, numeric_columns, value_of_digits};
 use super::refusal::{Failure, Refusal};
 use super::values::{read, sql_type};
 
@@ -29,9 +30,21 @@ pub(super) fn column_list(table: &Table, places: &[usize]) -> String {
     names.join(", ")
 }
 
-/// All columns of a table, likewise.
-pub(super) fn all_columns(table: &Table) -> String {
-    column_list(table, &(0..table.columns.len()).collect::<Vec<_>>())
+/// The names of all columns that a table has in the database: those that it declares, and the digits of exact numbers.
+pub(super) fn stored_columns(table: &Table) -> Vec<String> {
+    let declared = table.columns.iter().map(|column| column.name.clone());
+    declared.chain(numeric_columns(table).map(|(_, column)| digits_name(column))).collect()
+}
+
+/// What is selected to read rows: all columns that a table declares, exact numbers as their digits; then what SQLite
+/// compares of those.
+pub(super) fn read_columns(table: &Table) -> String {
+    let declared = table.columns.iter().map(|column| match column.column_type {
+        ColumnType::Numeric => digits_name(column),
+        _ => column.name.clone(),
+    });
+    let names = declared.chain(numeric_columns(table).map(|(_, column)| column.name.clone()));
+    names.map(|name| quoted(&name)).collect::<Vec<_>>().join(", ")
 }
 
 /// Creates an empty table of a build, without its indexes.
@@ -40,7 +53,8 @@ pub(super) fn create(connection: &Connection, side: Side, table: &Table) -> Resu
         let null = if table.key.contains(&place) { " NOT NULL" } else { "" };
         format!("{} {}{null}", quoted(&column.name), sql_type(column.column_type))
     };
-    let columns: Vec<String> = table.columns.iter().enumerate().map(column).collect();
+    let digits = numeric_columns(table).map(|(_, column)| format!("{} TEXT", quoted(&digits_name(column))));
+    let columns: Vec<String> = table.columns.iter().enumerate().map(column).chain(digits).collect();
     // Large rows make the tree of a key deep; beside it they don't.
     let has_json = table.columns.iter().any(|column| column.column_type == ColumnType::Json);
     let options = if has_json { "STRICT" } else { "STRICT, WITHOUT ROWID" };
@@ -73,22 +87,46 @@ pub(super) fn rename(connection: &Connection, from: &str, to: &str) -> Result<()
     Ok(connection.execute_batch(&format!("ALTER TABLE {} RENAME TO {}", quoted(from), quoted(to)))?)
 }
 
-/// Fails unless a table of a build is there with the columns and the key that it was made with.
+/// Fails unless a table of a build is there with the columns and the key that it was made with, as they are made now.
 pub(super) fn verify(connection: &Connection, side: Side, table: &Table) -> Result<(), Failure> {
+    if has_numbers_as_text(connection, side, table)? {
+        let message = "its exact numbers are text, which sorts as text: an earlier version of eventlift has built it";
+        let refusal = Refusal::unsupported(message).at(format_args!("table {}", name_on(side, &table.name)));
+        return Err(refusal.hint("`eventlift rebuild` builds it anew, with numbers").into());
+    }
+    verify_any(connection, side, table)
+}
+
+/// The same of a table that may be made as it was made once.
+pub(super) fn verify_any(connection: &Connection, side: Side, table: &Table) -> Result<(), Failure> {
     let name = name_on(side, &table.name);
     if let Some(kind) = kind_of(connection, &name)?.filter(|kind| kind != "table") {
         let message = format!("the table `{name}` was changed by something else: there is a {kind} in its place");
         return Err(Refusal::unexpected(message).hint(format_args!("drop the {kind}, then rebuild")).into());
     }
-    let mut statement = connection.prepare_cached("SELECT name, type, pk FROM pragma_table_xinfo(?1)")?;
-    let found = statement.query_map([&name], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-    let found: Vec<(String, String, i64)> = found.collect::<Result<_, _>>()?;
-    let Some(difference) = difference(table, &found) else { return Ok(()) };
+    let found = columns_of(connection, &name)?;
+    let as_text = has_numbers_as_text(connection, side, table)?;
+    let Some(difference) = difference(table, &found, as_text) else { return Ok(()) };
     let message = format!("the table `{name}` was changed by something else: {difference}");
     Err(Refusal::unexpected(message).hint("`eventlift rebuild` builds it anew; what else writes to its tables?").into())
 }
 
-fn difference(table: &Table, found: &[(String, String, i64)]) -> Option<String> {
+/// Whether a table was built when exact numbers were kept as nothing but text.
+pub(super) fn has_numbers_as_text(connection: &Connection, side: Side, table: &Table) -> Result<bool, Failure> {
+    let Some((place, column)) = numeric_columns(table).next() else { return Ok(false) };
+    let found = columns_of(connection, &name_on(side, &table.name))?;
+    let is_text = found.get(place).is_some_and(|(name, column_type, _)| *name == column.name && column_type == "TEXT");
+    Ok(is_text && found.len() == table.columns.len())
+}
+
+/// The columns of a table: name, type, place in the key from 1.
+fn columns_of(connection: &Connection, name: &str) -> Result<Vec<(String, String, i64)>, Failure> {
+    let mut statement = connection.prepare_cached("SELECT name, type, pk FROM pragma_table_xinfo(?1)")?;
+    let found = statement.query_map([name], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
+fn difference(table: &Table, found: &[(String, String, i64)], numbers_as_text: bool) -> Option<String> {
     if found.is_empty() {
         return Some("it is gone".to_owned());
     }
@@ -96,7 +134,9 @@ fn difference(table: &Table, found: &[(String, String, i64)]) -> Option<String> 
         let Some((name, column_type, key)) = found.get(place) else {
             return Some(format!("the column `{}` is gone", column.name));
         };
-        let (expected, in_key) = (sql_type(column.column_type), table.key.iter().position(|key| *key == place));
+        let is_text = numbers_as_text && column.column_type == ColumnType::Numeric;
+        let expected = if is_text { "TEXT" } else { sql_type(column.column_type) };
+        let in_key = table.key.iter().position(|key| *key == place);
         if *name != column.name {
             return Some(format!("column {} is `{name}`, not `{}`", place + 1, column.name));
         }
@@ -107,7 +147,15 @@ fn difference(table: &Table, found: &[(String, String, i64)]) -> Option<String> 
             return Some(format!("the key is another one (column `{name}`)"));
         }
     }
-    found.get(table.columns.len()).map(|(name, ..)| format!("the column `{name}` was added"))
+    let digits = numeric_columns(table).filter(|_| !numbers_as_text).map(|(_, column)| digits_name(column));
+    let mut others = found[table.columns.len()..].iter();
+    for expected in digits {
+        match others.next() {
+            Some((name, column_type, 0)) if *name == expected && column_type == "TEXT" => {}
+            _ => return Some(format!("the column `{expected}` is gone, or another one")),
+        }
+    }
+    others.next().map(|(name, ..)| format!("the column `{name}` was added"))
 }
 
 /// The name of an index, which it keeps wherever its table goes.
@@ -128,7 +176,7 @@ pub(super) fn create_indexes(connection: &Connection, table: &Table, generation:
             if index.unique { "UNIQUE " } else { "" },
             quoted(&index_name(table, generation, number)),
             quoted(&name_on(Side::Shadow, &table.name)),
-            column_list(table, &index.columns),
+            indexed(table, index),
         );
         match connection.execute_batch(&sql) {
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
@@ -145,15 +193,35 @@ pub(super) fn create_indexes(connection: &Connection, table: &Table, generation:
     Ok(())
 }
 
+/// What an index is of. Two exact numbers are the same in a unique index when all their digits are.
+fn indexed(table: &Table, index: &Index) -> String {
+    let mut parts: Vec<String> = index.columns.iter().map(|place| quoted(&table.columns[*place].name)).collect();
+    if index.unique {
+        let exact = index.columns.iter().map(|place| &table.columns[*place]);
+        let exact = exact.filter(|column| column.column_type == ColumnType::Numeric);
+        parts.extend(exact.map(value_of_digits));
+    }
+    parts.join(", ")
+}
+
 /// The first values that two rows of a shadow table have in an index.
 fn repeated(connection: &Connection, table: &Table, index: &Index) -> Result<Vec<Value>, Failure> {
-    let columns = column_list(table, &index.columns);
-    let present: Vec<String> =
-        index.columns.iter().map(|place| format!("{} IS NOT NULL", quoted(&table.columns[*place].name))).collect();
+    let columns = index.columns.iter().map(|place| &table.columns[*place]);
+    let shown = columns.clone().map(|column| match column.column_type {
+        ColumnType::Numeric => format!("min({})", quoted(&digits_name(column))),
+        _ => quoted(&column.name),
+    });
+    let compared = columns.clone().map(|column| match column.column_type {
+        ColumnType::Numeric => value_of_digits(column),
+        _ => quoted(&column.name),
+    });
+    let present = columns.map(|column| format!("{} IS NOT NULL", quoted(&column.name)));
     let sql = format!(
-        "SELECT {columns} FROM {} WHERE {} GROUP BY {columns} HAVING count(*) > 1 LIMIT 1",
+        "SELECT {} FROM {} WHERE {} GROUP BY {} HAVING count(*) > 1 LIMIT 1",
+        shown.collect::<Vec<_>>().join(", "),
         quoted(&name_on(Side::Shadow, &table.name)),
-        present.join(" AND "),
+        present.collect::<Vec<_>>().join(" AND "),
+        compared.collect::<Vec<_>>().join(", "),
     );
     let mut statement = connection.prepare(&sql)?;
     let mut rows = statement.query(params![])?;

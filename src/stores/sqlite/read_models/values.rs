@@ -7,17 +7,21 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Statement, ToSql};
 use uuid::Uuid;
 
+use super::numbers::{Compared, digits_name, numeric_columns};
 use super::refusal::{Failure, Refusal};
 
 /// The type of a column in a STRICT table.
 pub(super) fn sql_type(column_type: ColumnType) -> &'static str {
     match column_type {
         ColumnType::Integer | ColumnType::Boolean => "INTEGER",
-        ColumnType::Text | ColumnType::Numeric | ColumnType::Time | ColumnType::Uuid | ColumnType::Json => "TEXT",
+        // An integer or a double.
+        ColumnType::Numeric => "ANY",
+        ColumnType::Text | ColumnType::Time | ColumnType::Uuid | ColumnType::Json => "TEXT",
     }
 }
 
-/// Binds the values of a row, all of its table's columns from parameter 1 on. `text` is room to write in.
+/// Binds the values of a row, all of its table's columns from parameter 1 on, and behind them the digits of its exact
+/// numbers. `text` is room to write in.
 pub(super) fn bind_row(
     statement: &mut Statement<'_>,
     table: &Table,
@@ -31,19 +35,33 @@ pub(super) fn bind_row(
     for (place, (column, value)) in table.columns.iter().zip(values).enumerate() {
         bind(statement, place + 1, column, value, text)?;
     }
+    for (number, (place, column)) in numeric_columns(table).enumerate() {
+        let parameter = table.columns.len() + number + 1;
+        match &values[place] {
+            Value::Numeric(digits) => bind_digits(statement, parameter, **digits, text)?,
+            value => bind(statement, parameter, column, value, text)?,
+        }
+    }
     for place in &table.key {
         let (column, value) = (&table.columns[*place], &values[*place]);
-        let refused = match value {
-            Value::Null => Refusal::bad_input(format_args!("the key column `{}` is null", column.name)),
-            // Times as text sort as times do, down to the year 0.
-            Value::Time(moment) if moment.micros() < YEAR_0 => {
-                Refusal::unsupported(format_args!("the key column `{}` holds {moment}, before the year 0", column.name))
-            }
-            _ => continue,
-        };
-        return Err(refused.at(format_args!("table {}", table.name)).into());
+        if value.is_null() {
+            let refusal = Refusal::bad_input(format_args!("the key column `{}` is null", column.name));
+            return Err(refusal.at(format_args!("table {}", table.name)).into());
+        }
     }
     Ok(())
+}
+
+/// Binds all digits of an exact number.
+pub(super) fn bind_digits(
+    statement: &mut Statement<'_>,
+    parameter: usize,
+    number: Numeric,
+    text: &mut String,
+) -> Result<(), Failure> {
+    text.clear();
+    write!(text, "{number}").map_err(|_| Refusal::bad_input("a number can't be written"))?;
+    Ok(statement.raw_bind_parameter(parameter, text.as_str())?)
 }
 
 /// 0000-01-01T00:00:00Z.
@@ -68,10 +86,14 @@ pub(super) fn bind(
         Value::Integer(value) => put(value)?,
         Value::Boolean(value) => put(value)?,
         Value::Uuid(uuid) => put(&&*uuid.hyphenated().encode_lower(&mut [0; uuid::fmt::Hyphenated::LENGTH]))?,
-        Value::Numeric(number) => {
-            text.clear();
-            write!(text, "{number}").map_err(|_| Refusal::bad_input("a number can't be written"))?;
-            put(&text.as_str())?;
+        Value::Numeric(number) => match Compared::of(**number) {
+            Compared::Integer(number) => put(&number)?,
+            Compared::Real(number) => put(&number)?,
+        },
+        // Times as text sort as times do, down to the year 0.
+        Value::Time(moment) if moment.micros() < YEAR_0 => {
+            let message = format!("the column `{}` holds {moment}, before the year 0", column.name);
+            return Err(Refusal::unsupported(message).into());
         }
         Value::Time(moment) => {
             text.clear();
@@ -102,7 +124,29 @@ fn to_six_decimals(text: &mut String) {
     text.push('Z');
 }
 
-/// The value in a column.
+/// The row that a query answered with: all of its table's columns, those of exact numbers as their digits, and behind
+/// them what SQLite compares of these.
+pub(super) fn read_row(table: &Table, row: &rusqlite::Row<'_>) -> Result<Box<[Value]>, Failure> {
+    let value = |(number, column)| read(column, row.get_ref(number)?);
+    let values: Box<[Value]> = table.columns.iter().enumerate().map(value).collect::<Result<_, Failure>>()?;
+    for (number, (place, column)) in numeric_columns(table).enumerate() {
+        let agrees = match (&values[place], row.get_ref(table.columns.len() + number)?) {
+            (Value::Null, ValueRef::Null) => true,
+            (Value::Numeric(number), ValueRef::Integer(found)) => Compared::of(**number) == Compared::Integer(found),
+            (Value::Numeric(number), ValueRef::Real(found)) => Compared::of(**number) == Compared::Real(found),
+            _ => false,
+        };
+        if !agrees {
+            let message =
+                format!("the columns `{}` and `{}` of a row hold different numbers", column.name, digits_name(column));
+            let refusal = Refusal::unexpected(message).at(format_args!("table {}", table.name));
+            return Err(refusal.hint("something else has written to the table: rebuild the projection").into());
+        }
+    }
+    Ok(values)
+}
+
+/// The value in a column; of an exact number its digits.
 pub(super) fn read(column: &Column, found: ValueRef<'_>) -> Result<Value, Failure> {
     let value = match (column.column_type, found) {
         (_, ValueRef::Null) => Some(Value::Null),

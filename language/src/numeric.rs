@@ -60,6 +60,28 @@ impl Numeric {
         whole(self).cmp(&whole(other)).then_with(|| fraction(self).cmp(&fraction(other)))
     }
 
+    /// The largest whole number that is not above it.
+    pub const fn floor(self) -> i128 {
+        self.digits.div_euclid(power(self.decimals))
+    }
+
+    /// Whether nothing but zeros stands behind the point.
+    pub const fn is_whole(self) -> bool {
+        self.digits % power(self.decimals) == 0
+    }
+
+    /// The nearest double. Of two numbers, the larger one never has the smaller double.
+    pub fn nearest_double(self) -> f64 {
+        /// Whole numbers below it, and powers of ten up to this one, are doubles, so that dividing rounds once.
+        const EXACT: u128 = 1 << 53;
+        const EXACT_POWER: u32 = 22;
+        if self.digits.unsigned_abs() <= EXACT && self.decimals <= EXACT_POWER {
+            return self.digits as f64 / power(self.decimals) as f64;
+        }
+        // Digits and a point always parse.
+        self.to_string().parse().unwrap_or(f64::NAN)
+    }
+
     fn of(digits: i128, decimals: u32) -> Option<Self> {
         (digits.unsigned_abs() < power(MOST_DIGITS).unsigned_abs()).then_some(Self { digits, decimals })
     }
@@ -172,5 +194,37 @@ mod tests {
             assert_eq!(numeric(pair[0]).compare(numeric(pair[1])), Ordering::Less, "{pair:?}");
         }
         assert_eq!(numeric("10.1").compare(numeric("10.100")), Ordering::Equal);
+    }
+
+    #[test]
+    fn doubles_are_the_nearest() {
+        for text in [
+            "0",
+            "10.10",
+            "-0.1",
+            "1178.76",
+            "9007199254740992",
+            "9007199254740993",
+            "0.1000000000000000055511151231257827",
+            "99999999999999999999999999999999999999",
+            "0.00000000000000000000000000000000000001",
+            "-123456789.123456789123456789",
+            "0.3",
+            "2.675",
+            "1.005",
+            "9007199254740991.5",
+        ] {
+            assert_eq!(numeric(text).nearest_double(), text.parse::<f64>().unwrap(), "{text}");
+        }
+        for (text, floor, is_whole) in [
+            ("1.5", 1, false),
+            ("-1.5", -2, false),
+            ("-2.00", -2, true),
+            ("0", 0, true),
+            ("-0.1", -1, false),
+            ("7", 7, true),
+        ] {
+            assert_eq!((numeric(text).floor(), numeric(text).is_whole()), (floor, is_whole), "{text}");
+        }
     }
 }

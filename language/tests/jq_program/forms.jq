@@ -1,0 +1,1080 @@
+# Filters that are run by jq and by eventlift. One filter a line; `$a` and `$b` are further values beside the input.
+# "[any]" and the like say which inputs the filters below get. "later:" marks what jq 1.6 does not have, or does
+# otherwise than the versions since: jq 1.6 is not asked. "earlier:" marks what was taken out since.
+
+[any]
+.
+..
+[..]
+.a
+.a?
+."a"
+."a".b?
+.["a"]
+.["a"]?
+.a.b
+.a[0]
+.a[]?
+.[]
+.[]?
+.[0]
+.[-1]
+.[-2]?
+.[5]
+.[1e3]?
+.[1:]
+.[:1]
+.[-2:]
+.[1:3]
+.[:-1]
+.[-1:1]
+.[null:2]
+.[1:null]
+.[1.2:2.7]
+.[-1.5:]
+.[:1e10]
+.["a","b"]?
+.[0,1]?
+.[.[0]?]?
+..|numbers
+..|strings
+[.[]?]
+{a}?
+{a:1}
+{a:.}
+{a:(1,2),b:(3,4)}
+{(.a?|tostring):1}
+{"x\(1)":.}
+{("a","b"):(1,2)}
+{"a b"}?
+{a:1} + (objects // {})
+[.]
+[.,1]
+[.[]?|.]
+"\(.)"
+"a\(.)b\(1+2)"
+"\(1,2) \(3,4)"
+@text
+@json
+@text "x\(.)"
+@json "x\(.)"
+@html
+@html "<\(.)>"
+@uri "?q=\(.)"
+@csv
+@tsv
+@csv "\([.,1])"
+@tsv "\([.,1]?)"
+@sh
+@sh "echo \(.)"
+@base64
+@base64 "\(.)="
+later: @base64d
+@base32
+-.
+-(.[]?)
+. + 1
+. - 1
+. * 2
+. / 2
+. % 2
+later: . * -1
+later: . * 0
+later: . * 0.5
+later: . * 1.5
+1 - .
+1 / .
+. + null
+null + .
+. + .
+. - .
+. == .
+. < .
+. <= .
+. != null
+. > 0
+. and true
+. or false
+not
+[.[]?|not]
+length
+utf8bytelength
+keys
+keys_unsorted
+values
+nulls
+booleans
+numbers
+strings
+arrays
+objects
+iterables
+scalars
+type
+has("a")
+has(0)
+map(.)
+map(.,.)
+map(empty)
+map(.+1)
+map_values(.)
+map_values(.+1)
+map_values(empty)
+later: map_values(.,1)
+later: map_values(select(. != 1))
+path(.a)
+path(.[0])
+path(..)
+path(.[]?)
+path(.a[0].b)?
+path(.a|select(. == 1)?)?
+path(.[1:])
+path(.a // .b)?
+path(first(.[]?))
+path(if .a? then .a else .b end)?
+path(getpath(["a","b"]))?
+[paths]
+[paths(type == "number")]
+del(.a)
+del(.a?)
+del(.[0])
+del(.[0]?)
+del(.[0,1])
+del(.[1,0])
+del(.[-1])
+del(.[]?)
+del(.[1:])
+del(.[:1],.[0])
+del(.a,.b)
+del(.a.b)
+del(.[5])
+del(.[]?|select(. == 1))
+del(..|select(. == 1))
+del(.)
+del(.a[0]?)
+del(empty)
+delpaths([["a"]])
+delpaths([[0],[1]])
+delpaths([["a","b"],["a"]])
+delpaths([])
+delpaths([[]])
+delpaths([["a","b","c"]])
+to_entries
+later: to_entries|from_entries
+from_entries
+with_entries(.)
+with_entries(.value |= tostring)
+with_entries(select(.key != "a"))
+with_entries(.key |= "x\(.)")
+with_entries(empty)
+select(.)
+select(. == 1)
+[.[]?|select(. > 0)]
+empty
+[empty]
+error
+later: error(null)
+later: try error catch .
+later: try error(null) catch .
+try error("x") catch .
+try error({a:1}) catch .a
+try error catch [.]
+.a?
+(.a)?
+try .a catch "no"
+[.[]?|try (1/.) catch "e"]
+[.[]|(1/.)?]
+add
+later: add(.[]?)
+any
+all
+any(. > 1)
+all(. > 1)
+any(.[]?; . == 1)
+all(.[]?; . == 1)
+any(empty;.)
+flatten
+flatten(0)
+flatten(1)
+flatten(-1)
+floor
+sqrt
+ceil
+round
+fabs
+later: abs
+later: have_literal_numbers
+later: have_decnum | type
+pow(.;2)
+pow(2;.)
+[pow(2,3;1,2)]
+log
+exp
+log2
+log10
+exp2
+exp10
+trunc
+significand
+logb
+gamma
+lgamma
+tgamma
+lgamma_r
+frexp
+modf
+ldexp(.;2)
+scalb(.;1)
+scalbln(.;1)
+nearbyint
+rint
+cbrt
+sin
+cos
+tan
+asin
+acos
+atan
+sinh
+cosh
+tanh
+asinh
+acosh
+atanh
+atan2(.;1)
+fmin(.;1)
+fmax(.;1)
+fmod(.;3)
+fma(.;2;1)
+hypot(.;1)?
+copysign(.;-1)
+drem(.;3)
+nextafter(.;1)
+nexttoward(.;1)
+expm1
+log1p
+j0
+j1
+y0
+y1
+ldexp(.;1,2)
+tostring
+tonumber?
+later: tonumber
+later: toboolean?
+tojson
+fromjson?
+tojson|fromjson
+type
+infinite
+-infinite
+nan|isnan
+isinfinite
+isnan
+isnormal
+[.,nan]|sort
+[nan]|sort
+[nan] == [nan]
+nan == nan
+nan < nan
+nan > nan
+nan < .
+[nan,1,nan]|unique|length
+[infinite,-infinite,1]|sort|.[1]
+sort
+sort_by(.)
+sort_by(.a)?
+sort_by(.a?,.b?)
+sort_by(-.)
+group_by(.)
+group_by(.a?)
+group_by(type)
+min
+max
+min_by(.a?)
+max_by(.a?)
+min_by(type)
+max_by(type)
+unique
+unique_by(type)
+unique_by(length?)
+reverse
+contains("a")
+contains(["a"])
+contains({a:1})
+contains(1)
+inside("abc")
+inside([1,2,3])
+startswith("a")
+endswith("b")
+later: ltrimstr("a")
+later: rtrimstr("a")
+later: trimstr("a")
+later: trim
+later: ltrim
+later: rtrim
+combinations
+[combinations]
+[.,.]|combinations?
+[combinations(2)]
+[limit(5;combinations(2))]
+later: ltrimstr(1)
+explode
+explode|implode
+implode?
+split("a")
+split("")
+split(", ")
+split("a";null)
+later: split("a";"g")
+split(1)?
+join(",")
+join("")
+later: join(1)?
+join(null)?
+ascii_downcase
+ascii_upcase
+[recurse]
+[recurse(.[]?)]
+[recurse(.[]?; . != 1)]
+[recurse(if type == "number" and . < 3 then .+1 else empty end)]
+env|type
+[while(type == "number" and . < 100; .*2+1)]
+[repeat(if type == "number" and . < 100 then .*2+1 else empty end)]
+until(type != "number" or . > 100; .*2+1)
+[range(5)]
+[range(2;4)]
+[range(0;10;3)]
+[range(0;-5;-2)]
+[range(5;0)]
+[range(0;1;0.3)]
+later: [range(0;3;0)]
+[range(.)]?
+[limit(3;range(.;1))]
+[range(0,1;3,4)]
+[range(0;1,2;1,2)]
+[limit(3;.[]?)]
+later: [limit(0;1,2)]
+later: [limit(-1;1,2)]
+[limit(1;1,error("x"))]
+[limit(1,2;1,2,3)]
+[first(range(10))]
+[first(empty)]
+[first,last]
+first
+last
+nth(1)
+nth(-1)
+[nth(1;.[]?)]
+later: [nth(5;.[]?)]
+later: [nth(0,1;1,2,3)]
+later: nth(-1;1)
+later: [last(.[]?)]
+[last(range(3))]
+later: [last(empty)]
+[isempty(empty)]
+later: isempty(error("x"))
+isempty(.[]?)
+later: [skip(1;.[]?)]
+later: [skip(-1;1)]
+later: [skip(0;1,2)]
+[splits("a")]?
+[.[]?|tostring]
+todate
+fromdate
+now|type
+gmtime
+mktime
+todateiso8601
+fromdateiso8601
+strftime("%Y-%m-%dT%H:%M:%SZ")
+strftime("%A, %B %d, %Y")
+strftime("%j %U %w %e %I %p %y %Z")
+strptime("%Y-%m-%dT%H:%M:%SZ")
+strptime("%Y-%m-%d")
+gmtime|todate
+gmtime|mktime
+test("a")
+test("A";"i")
+test("a.c";"x")
+test(["a","i"])
+[match("a")]
+[match("a";"g")]
+[match("(?<x>a)(?<y>z)?";"g")]
+[match("")]
+later: [match("";"g")]
+[match("a|")]
+later: [match("a*";"g")]
+[match("(a)|(b)";"g")]
+[match(["a","g"])]
+capture("(?<x>a)(?<y>z)?")
+capture("(?<x>.)(?<n>\\d+)?")
+later: [capture("(?<x>[a-z])";"g")]
+[scan("a")]
+later: [scan("A";"i")]
+[scan("(a)(z)?")]
+[scan("[a-z]+")]
+[scan("\\d+")]
+[scan("\\w")]
+[scan("\\b")]?|length|. > 0
+[scan("$")]|length
+[scan(".")]
+sub("a";"b")
+sub("(?<x>a)";"<\(.x)>")
+later: sub("(?<x>a)(?<y>z)?";"<\(.x)\(.y)>")
+later: [sub("(?<x>a)";"1","2")]
+sub("^";">")
+sub("$";"<")
+sub("";"x")
+sub("a";"b";"g")
+sub("A";"b";"gi")
+gsub("a";"b")
+gsub("[aeiou]";"<\(.)>")?|type
+gsub("(?<x>[a-z])";"\(.x)\(.x)")
+later: gsub("";"-")
+later: gsub("^";">")
+later: gsub("$";"<")
+later: gsub("a*";"x")
+later: [gsub("a";"b","c")]
+gsub("\\s+";"")
+gsub("\\p{L}";"L")
+gsub("[^a-z]";"")
+ascii_downcase?
+later: [splits("a*")]
+[splits(", *";null)]
+later: [splits("A";"gi")]
+.a // "d"
+.a? // "d"
+(.a,.b)? // 1
+empty // 1
+(null,1,false,2) // 3
+(false,null) // 3
+[.[]? // "x"]
+first(.[]?) // "none"
+error("x") // 1
+(1,error("x")) // 2
+(null,error("x"),1) // 2
+.a and .b
+(true,false) and (true,false)
+(true,false) or (true,false)
+[(true,null) | not]
+if . then 1 else 2 end
+if .a? then 1 elif .b? then 2 else 3 end
+if (true,false) then 1 else 2 end
+later: if . then 1 end
+later: if empty then 1 else 2 end
+[(1,2)+(10,20)]
+[(1,2)*(3,4)]
+[(1,2)-(10,20)]
+[(1,2) < (0,1.5,3)]
+[(1,2) == (1,2)]
+[[1,2][0,1]]
+[[1,2,3][0,1:2,3]]
+reduce .[]? as $x (0; . + 1)
+reduce .[]? as $x (null; $x)
+reduce .[]? as [$x,$y] ([]; . + [$x])
+reduce range(3) as $x (0; 1,2)
+reduce range(3) as $x (0; . + $x, . + 10)
+later: reduce range(3) as $x (0; empty)
+later: reduce range(3) as $x (0; if $x == 1 then empty else .+1 end)
+reduce range(3) as $x ((0,10); . + $x)
+reduce empty as $x (5; 6)
+[foreach .[]? as $x (0; . + 1)]
+[foreach .[]? as $x (0; . + 1; [$x,.])]
+[foreach range(3) as $x (0; .+$x, .+10)]
+later: [foreach range(4) as $x (0; if $x == 1 then empty else .+1 end; [$x,.])]
+[foreach range(3) as $x ((0,10); .+$x)]
+[foreach range(3) as $x (0; .+$x; ., -.)]
+[foreach (1,2) as $x (0; .+$x, .*$x; [$x,.], 0)]
+[limit(3; foreach range(10) as $x (0; .+$x, .+1))]
+. as $x | $x
+. as [$x] | $x
+. as [$x,[$y]] | [$x,$y]
+. as {a:$x} | $x
+. as {$a} | $a
+. as {$a:[$x]} | [$a,$x]
+. as {"a":$x} | $x
+. as {("a","b"):$x} | $x
+.[]? as [$x,$y] | {$x,$y}
+later: . as [$x] ?// $x | [$x]
+later: . as [$x] ?// {a:$x} ?// $y | [$x,$y]
+later: [.[]? as [$x] ?// $x | $x]
+later: [[[1]],[2]] | [.[] as [$a] ?// [$b] | if $a != null then error("e") else [$a,$b] end]
+later: . as {$a} ?// [$a] | $a
+later: . as $x ?// [$x] | if ($x|type) == "array" then error("no") else $x end
+later: [[3]] | .[] as [$a] ?// [$b] | if $a != null then error("err: \($a)") else {$a,$b} end
+later: reduce .[]? as [$x] ?// $x (0; . + 1)
+label $out | 1, break $out, 2
+[label $out | foreach .[]? as $x (0; .+1; if . > 1 then ., break $out else . end)]
+[label $a | label $b | 1, break $a, 2]
+first(label $out | (1, break $out))
+[.[]? | label $f | if . == 1 then break $f else . end]
+def f: . ; f
+def f(g): g | g; f([.])
+def f($x; $y): [$x,$y]; f(1,2;3,4)
+def f(x; y): [x,y]; f(1,2;3)
+def f: def g: 3; g; f
+def f($x): $x + 1; f(1)
+def fac: if . <= 1 then 1 else . * (. - 1 | fac) end; 5 | fac
+def f($a): a; f(3)
+def f(g): def g: 5; g; f(1)
+[.[]? as $x | $x, 1]
+input_line_number|type
+$__loc__
+{a:$__loc__.line}
+"\($__loc__)"
+$ENV|type
+splits("a")
+later: getpath(["a"])
+getpath([])
+later: getpath(["a","b"])
+getpath(["a",0,"b"])?
+later: [getpath(["a"],["b"])]?
+setpath([];1)
+setpath(["a"];1)
+setpath(["a","b"];1)
+setpath([0];1)
+setpath([2];1)
+setpath([-1];1)
+setpath(["a",0];1)
+setpath([[0]];1)?
+setpath([{"start":1,"end":2}];[9])
+.a = 1
+.a.b = 1
+.[0] = 1
+.[2] = 1
+.[-1] = 1
+.[-5] = 1
+.[1:2] = [7,8,9]
+.[:1] = []
+.[5:] = [1]
+.[0:1] = 5
+.[]? = 1
+.a = (1,2)
+(.a,.b) = 5
+(.a,.b) = (5,6)
+.a[1] = 1
+.a["b"] = 1
+.["a","b"] = 1
+.[0,1] = 9
+.a[1:2] = [1]
+. = 1
+.a |= 1
+.a |= . + 1
+.a.b |= 1
+.[0] |= 5
+.[2] |= 5
+.[-1] |= 5
+later: .[0] |= empty
+later: .a |= empty
+later: .[]? |= empty
+later: (.[]? | select(. == 1)) |= empty
+later: .[0,1] |= empty
+later: .[]? |= (.,1)
+.a |= (.,5)
+.[]? |= tostring
+.. |= .
+later: .. |= (numbers |= . + 1)
+.. |= if type == "number" then . + 1 else . end
+later: .. |= (if type == "array" then length else . end)
+.[1:] |= map(.)
+.[1:3] |= reverse
+(.a,.b) |= [.]
+(.a,.a) |= [.]
+(.[]?|numbers) |= .+1
+(first(.[]?)) |= 9
+(if .a? then .a else .b? end) |= 1
+(.a // .b)? |= 1
+(.a?) |= 3
+(try .a catch .b) |= 3
+getpath(["a","b"]) |= 3
+getpath(["a","b"]) = 3
+.a += 1
+.a -= 1
+.a *= 2
+.a /= 2
+.a %= 2
+.[]? += 1
+.a += (1,2)
+.a += .b
+(.a,.b) += 1
+.[0] += 1
+.a //= 1
+.[]? //= 0
+.a //= (1,2)
+.b //= .a
+.a.b //= 1
+later: .[0:2] += [1]
+.[0] += null
+.a |= (.b = 1)
+.a = .b
+.a = (.b,.c)
+.a |= (.x // 3)
+.[]?.a? |= 1
+to_entries?|map(.key)
+paths(..)
+[paths(arrays)]
+later: pick(.a)
+later: pick(.a.b)
+later: pick(.[1])
+later: pick(.[-1])
+later: pick(.a,.b)
+later: pick(first(.[]?))
+later: debug(1)?|type
+tostream
+[tostream]
+fromstream(tostream)
+[fromstream(1|truncate_stream([[0],1],[[1,0],2],[[1,0]],[[1]]))]
+[1|truncate_stream([[0],1],[[1,0],2],[[1,0]],[[1]])]
+later: [.[]?|(1|truncate_stream([[0],1],[[1,0],2],[[1,0]],[[1]]))]
+[limit(3; tostream)]
+IN(1,2)
+IN(.[]?; 1)
+[.[]?|IN(1,"a")]
+INDEX(.a?)
+INDEX(.[]?; tostring)
+INDEX(type)
+[limit(2;INDEX(.[]?;.a?))]
+JOIN({"1":1}; tostring)
+[JOIN({"1":1}; .[]?; tostring)]
+[JOIN({"1":1}; .[]?; tostring; add)]
+ascii_downcase
+transpose
+in({"a":1})
+in([1,2])
+walk(.)
+walk(if type == "number" then .+1 else . end)
+walk(if type == "array" then sort else . end)
+walk(if type == "object" then del(.a) else . end)
+later: walk(select(. != 1))
+later: walk(numbers |= -.)
+later: [walk(.,1)]
+env.PAGER|type
+halt_error
+input
+getpath(["a"])?
+ltrimstr("x")?|type
+bsearch(1)
+bsearch("a")
+[.[]?]|sort|bsearch(1)
+later: getpath(1)?
+splits(1)?
+get_search_list|type
+input_filename
+indices(1)
+indices("a")
+indices([1])
+indices("")
+later: indices([])
+index("a")
+rindex("a")
+index(",")
+later: index("")
+rindex("")
+indices("aa")
+indices([1,1])
+index(1)
+.[[1]]
+.["a":]?
+tojson|length
+@json "v: \([.,"x"])"
+error(.)?
+[.[]?|error]?
+later: try error(.) catch .
+(.[]?|.a)?
+..|.a?
+[..|scalars]
+[.[]?|arrays,objects]
+error({})?
+later: limit(2;.[]?)
+[limit(2;repeat(1))]
+@base32d
+later: @urid
+later: ltrimstr("a")|type
+later: have_decnum|not|type
+later: getpath(["a","b","c"])?
+later: abs?
+later: [.[]?|ltrimstr("a")?]
+later: trim?
+splits("a";"g")?
+min_by(.)
+max_by(.)
+tojson == (tojson|fromjson|tojson)
+[.[]?]|length
+map(type)
+map(length)?
+map(tojson)
+map(tostring)
+map(ascii_downcase)?
+map(has("a"))?
+map(keys)?
+map(add)?
+(.a,.b,.c)?
+[.a?,.b?]|@csv
+[.a?,.b?]|@tsv
+[.a?,.b?]|@sh
+{a,b}?
+{a:.a?,b:(.b? // 0)}
+[.[]?|{k:.,v:1}]|from_entries
+[.[]?|{name:.,Value:1}]|from_entries
+later: [.[]?|{K:.,V:1}]|from_entries
+[{name:"a",value:1},{Name:"b",Value:2},{key:"c"},{Key:"d",value:false},{key:null,value:3},{key:false}]|from_entries
+[{key:1,value:2},{key:true,value:3}]|from_entries
+later: [{k:"a",v:1}]|from_entries
+getpath(["x","y"]) as $y | $y
+[splits("a")?]
+ltrimstr("a")?, rtrimstr("b")?
+limit(1; .[]?)
+[.[]?|numbers]|add / length
+[.[]?|numbers]|sort|.[length/2|floor]
+[.[]?|.. ]|length
+# comment at the end
+. # a comment
+.a as $x | .b as $y | [$x,$y]
+. as [$a,$b,{c:$c}] | [$a,$b,$c]
+[.[]?|[.]|.[0]]
+reduce (.[]?|numbers) as $n ([]; [$n] + .)
+[limit(3;range(10))] | .[1:] | first
+"abc" | .[1:2]
+"aéb€c" | [.[1:2], .[-2:], length, utf8bytelength, index("b"), indices("€")]
+[1,2,3] | .[1:] = ["x"] | .[0]
+[3,1,2]|sort_by(.)|first
+"1,2" | split(",") | map(tonumber) | add
+[1,null,"a",true,{"b":2},[3]]|sort
+{"b":1,"a":{"d":1,"c":2}} | [keys, keys_unsorted, (to_entries|map(.key)), tojson]
+{"a":1} * {"a":{"b":2}} * {"a":{"c":3}}
+{"a":{"b":1}} * {"a":null}
+{"a":[1]} * {"a":[2]}
+"x" * 0
+later: "x" * 0.5
+later: "abc" * 1.7
+later: "ab" * 3
+"a,b, c" / ","
+"a,b" / ", "
+"abc" / ""
+"" / ""
+"" / ","
+[1,2,1,3] - [1]
+[1,[2]] - [[2]]
+10 / 3
+1 / 3
+7 % 3, -7 % 3, 7 % -3, -7 % -3
+5.9 % 2.1
+later: 5 % 0.5
+later: 1e19 % 7
+later: nan % 2
+later: (5 % infinite), (5 % -infinite)
+0.1 + 0.2
+1e3
+1.5e-3
+100000000000000
+3.0, 3.10, 1e2
+later: -0
+-1
+[.1, 1.]
+1 as $x | 2 as $y | [$x,$y,$x]
+[1,2,3] as [$a] | $a
+{} | .a.b.c
+{} | .a[0].b
+{} | .["a"]?.b
+null | .[0], .a, .[1:2]
+[[1,2],[3,4]] | transpose
+[[1],[2,3]] | transpose
+[] | transpose, add, min, max, first, last, any, all, join(","), flatten, sort, unique, length, to_entries, reverse, implode
+{} | add, length, keys, to_entries, map_values(1), any, all
+"" | length, explode, split(","), ascii_downcase, test(""), tojson, @base64, @uri, @html, @sh
+later: "" | [match("";"g")|.offset], [splits("")], ltrimstr(""), trim
+"test" | ltrimstr("te"), rtrimstr("st"), ltrimstr("x"), startswith("te"), endswith("x"), ltrimstr("test"), rtrimstr("")
+"a\tb\n\\\"'" | @sh, @json, @csv "\([.])", @tsv "\([.])", @html, @uri, @base64, @base32
+"\u0000\u001f\u007f\u0080é€😀" | @json, length, utf8bytelength, explode, @base64, @base32, ascii_downcase
+later: "\u0000\u001f\u007f\u0080é€😀" | @uri
+"\ud83d\ude00" | explode, length
+[65,233,8364,128512] | implode
+later: "YWJj", "YWI=", "YWI", "YQ", "", "====", "YW Jj" | try @base64d catch "error"
+"MFRGG===", "", "MFRGG" | try @base32d catch "error"
+"a b%20c+d&é/?=" | @uri
+later: "a%20b%2Bc%C3%A9", "%", "%zz", "%E9" | try @urid catch "error"
+"2015-03-05T23:51:47Z" | fromdate, strptime("%Y-%m-%dT%H:%M:%SZ"), (strptime("%Y-%m-%dT%H:%M:%SZ")|mktime)
+"2015-03-05T23:51:47.123Z" | try fromdate catch "error"
+"10:20:30" | strptime("%H:%M:%S")?|type
+1425599621, 1425599621.678, 0, -1, -1.5, 253402300799 | todate
+later: 1425599621.678 | gmtime
+1425599621 | gmtime, (gmtime|mktime), (gmtime|todate), strftime("%c"), strftime("%D %T %F %R"), strftime("%s")?
+[2015,2,5,23,51,47,4,63] | todate, mktime, strftime("%Y")
+later: [2015,2,5,23,51,47.9,4,63] | todate, mktime
+[2024,1,30,25,61,61,0,0] | try mktime catch "error"
+[2024,13,1] | try mktime catch "error"
+"Thu, 05 Mar 2015 23:51:47 +0000" | strptime("%a, %d %b %Y %H:%M:%S %z")|mktime
+"2015 64" | strptime("%Y %j")|mktime
+[1,[2,[3,[4]]]] | flatten, flatten(1), flatten(2), flatten(0)
+[[1,2],[3]] | [combinations]
+[0,1] | [combinations(2)]
+[{"a":1,"b":2},{"a":1,"b":3},{"a":0}] | group_by(.a), unique_by(.a), min_by(.b), max_by(.b), sort_by(.a,.b), sort_by(.b)
+[1,1.0,"1",null,[1],{"a":1}] | unique, group_by(.)
+["b","a","ab","B","é","","😀","\uffff"] | sort
+[{"b":1},{"a":2},{"a":1,"b":0},{}] | sort
+[[1,2],[1],[],[0,5]] | sort, min, max
+"foo bar foo" | [match("foo";"g")|.offset], [scan("o+")], sub("foo";"x"), gsub("foo";"x"), [splits(" +")], test("BAR";"i"), capture("(?<a>f)(?<b>o+)")
+"xyz" | [match("(?<a>x)(?<n>q)?(z)?")]
+later: "xyz" | [match("";"g")|.offset]
+"aXbxc" | [splits("x";"i")], ascii_upcase, split("x";"i"), gsub("x";"";"i")
+"line1\nline2\n" | [scan("^l")], [scan("2$")], test("line1.line2"), test("line1.line2";"s"), test("line1.line2";"p"), test("LINE1.LINE2";"ip"), [scan(".+")]
+"éa" | test("É";"i"), test("\\w"), [match("a").offset], [scan("\\p{L}")], test("^\\w+$"), test("[[:alpha:]]{2}"), gsub("\\W";"")
+"123 abc ٣" | [scan("\\d+")], [scan("[0-9]+")], [scan("\\s")], [scan("\\S+")]
+"foobar" | test("foo(?=bar)"), test("foo(?!bar)"), [match("(?<=foo)bar").offset], [scan("(o)\\1")]
+"abc" | [match("(b)(c)(d)?").captures[].string], [match("B").offset]?, [scan("c")], test("\\Aabc\\z"), test("a b c";"x"), [match("a|ab|abc";"l").string]?
+later: "aab" | [match("a*?";"gn").string]
+"ab12" | [scan("([a-z]+)([0-9]+)")], capture("(?<l>[a-z]+)(?<d>\\d+)"), sub("(?<l>[a-z]+)(?<d>\\d+)";"\(.d)\(.l)"), [scan("(?<n>\\d)")]
+"aaa" | sub("a";"b";"g"), [match("aa";"g").offset], gsub("aa";"b"), indices("aa"), index("a"), rindex("a")
+later: "abab" | [sub("(?<x>a)";"\(.x)1","\(.x)2";"g")], gsub("(?<x>b)";.x|ascii_upcase)
+later: "x" | test("[") // "none"
+[.[]?|strings|test("^[A-Za-z0-9_]+$")]
+@json "a\(1+1)b\("x")"
+@uri "x=\("a b")&y=\(1)"
+@html "\("<&>")<b>"
+@sh "echo \("a'b") \([1,"x y"])"
+@base64 "\("hi")!"
+@csv "\([1,"a,b",null,false]);"
+later: @base64d "\("aGk=")!"
+[1,2,3] | IN(2), IN([1,2,3]), (.[]|IN(2,3))
+[{"id":1,"n":"a"},{"id":2,"n":"b"}] | INDEX(.id), INDEX(.[];.n)
+{"a":[1,{"b":2}]} | [tostream], [paths(scalars)], (. as $x|[paths]|map(. as $p|$x|getpath($p))), delpaths([["a",0],["a",1,"b"]])
+fromstream(([1,2]|tostream),({"a":1}|tostream))
+[limit(3;.[]?)], first(range(5;10)), [range(3)][1:], nth(2;range(10)), until(true;1)
+[1,2,3,4] | .[1:3] = ["x"], .[1:3] |= map(.*10), .[-1:] = [], del(.[1:3]), del(.[0],.[2]), del(.[-1,0]), to_entries
+{"a":1,"b":2} | with_entries(.value += 1), map_values(.+1), (to_entries|map(.value)), del(.a), has("a"), (keys|map(in({"a":1}))), add, any, length
+{"a":[{"b":1},{"b":2}]} | .a[].b, [.a[]|.b], (.a[]|select(.b == 2)), (.a|map(.b)|add), (.a[0].b = 5), (.a |= map(.b)), (.a[].b |= .+1), del(.a[0]), del(.a[].b), [..|numbers], [paths]
+[1,2]|map(select(. > 1)), map(if . > 1 then "x" else . end), (.[0],.[1]) , .[1:][0]
+[.[]?|tojson|fromjson]
+input_line_number
+
+earlier: [leaf_paths]
+earlier: recurse_down
+format("json"), format("text"), format("base64")
+
+[text]
+fromjson?
+try fromjson catch "error"
+later: tonumber
+later: try tonumber catch "error"
+@html
+@sh
+@base64
+@base32
+later: @uri
+later: @urid
+later: try @base64d catch "error"
+ascii_downcase
+ascii_upcase
+explode
+[.[]?]
+.[1:]
+.[:-1]
+.[1:2]
+length
+utf8bytelength
+later: trim
+later: ltrim, rtrim
+later: trimstr("a")
+later: toboolean
+tojson
+split(",")
+split("")
+split("a")
+split(", *";null)
+[splits("[, ]+")]
+later: [match("";"g")|[.offset,.length,.string]]
+[match("a";"g")|[.offset,.length,.string]]
+[match("(a)?(b)";"g")|[.offset,.captures]]
+[match("(?<x>a)?(?<y>[0-9])";"g")]
+capture("(?<x>a)?(?<y>.)")
+[scan("(a)?(.)")]
+later: [scan("[A-Z]";null)]?
+sub("(?<x>.)(?<y>z)?$";"\(.x)\(.y|type)")
+gsub("(?<x>[a-z])";"<\(.x)>")
+gsub("[^[:alnum:]]";"_")
+later: gsub("\\b";"|")
+gsub("\\s";"_")
+gsub("(?<d>\\d)";"\(.d|tonumber+1)")
+test("^.$")
+test("\\d")
+test("^\\s*$")
+test("a";"x"), test("A";"i"), test("É";"i")
+startswith("a"), endswith("1"), ltrimstr("a"), rtrimstr("1")
+indices("a"), index("a"), rindex("a"), indices(", ")
+. * 2
+later: . * 0
+. / ","
+. / ""
+. + "x"
+. < "b"
+try strptime("%Y-%m-%dT%H:%M:%SZ") catch "error"
+try fromdate catch "error"
+try (strptime("%Y-%m-%d")|mktime) catch "error"
+try (strptime("%d/%m/%Y %H:%M")|todate) catch "error"
+contains("a"), inside("abc")
+has(0)?
+@text, @json
+[.,"b","B"]|sort
+{(.):1}
+.[.:]?
+implode?
+join(",")?
+@csv "\([.])", @tsv "\([.])"
+test("a"; "q")?
+later: ltrimstr("a"), rtrimstr("1")
+
+[number]
+. + 1, . - 1, . * 2, . / 2, . / 3, -., . % 3, . % -3
+later: . % 2.5
+later: 7 % .
+later: 7.9 % .
+floor, ceil, round, fabs, sqrt, trunc, significand, logb, frexp, modf, exp10, cbrt, rint, nearbyint
+gamma, lgamma, tgamma, lgamma_r
+drem(.;3), ldexp(.;3), scalb(.;2), scalbln(.;2), nearbyint
+pow(.;2), pow(.;0.5), pow(2;.), pow(.;-1), log, log2, log10, exp, exp2
+sin, cos, atan, tanh, asinh
+isnan, isinfinite, isnormal
+type, tojson|type
+. == 1, . < 1, . >= 0, . == -0
+[., 1, "a", null] | sort
+[limit(4;range(.))]
+[limit(4;range(0;.))]
+[limit(4;range(0;10;.))]|length
+later: [limit(.;1,2,3)]
+later: [skip(.;1,2,3)]
+later: [nth(.;10,20,30)]?
+[1,2,3][.:]?
+[1,2,3][:.]?
+later: [1,2,3][.]
+later: "abc"[.:]
+later: "abc"[:.]
+later: ([1,2,3] | .[.[1]] = 9)
+later: . as $i | [1,2,3] | .[$i:] = ["x"]
+later: . as $i | try ([1,2,3] | .[$i] = 9) catch "error"
+later: . as $i | [1,2,3] | del(.[$i])
+[[1],2] | flatten
+later: . as $d | [[[1]]] | try flatten($d) catch "error"
+later: "ab" * .
+later: try implode catch "error"
+later: try ([.]|implode) catch "error"
+later: try todate catch "error"
+later: try gmtime catch "error"
+later: try (gmtime|mktime) catch "error"
+later: try strftime("%Y-%j %H:%M:%S %a %b") catch "error"
+later: . as $n | [1,2,3] | has($n)
+later: . as $n | [1,2,3] | index($n), indices($n)
+later: . as $n | try ({} | setpath(["a",$n];1)) catch "error"
+later: . as $n | [1,2,3] | getpath([$n])
+later: tostring | tonumber
+later: @text == tostring, @json == tojson
+later: [.] | @csv, @tsv, @sh
+ldexp(1;.)
+[.,2] | min, max, add, sort
+later: bsearch(1)?
+later: [1,2,3] | bsearch(2)
+later: splits("a")?
+later: tojson | fromjson
+
+[pair]
+. + $a
+. - $a
+. * $a
+. / $a
+later: . % $a
+. == $a
+. != $a
+. < $a
+. <= $a
+. > $a
+. >= $a
+. and $a
+. or $a
+. // $a
+[., $a] | sort
+[., $a] | sort_by(.)
+[., $a] | group_by(.)
+[., $a] | unique
+[., $a] | min, max
+[., $a] | add
+later: [., $a] | join("-")
+[., $a] | flatten
+later: [., $a] | tojson
+later: [.,$a] | @csv
+later: [.,$a] | @tsv
+later: [.,$a] | @sh
+contains($a)
+inside($a)
+has($a)
+in($a)
+index($a)
+rindex($a)
+indices($a)
+later: startswith($a)
+endswith($a)
+later: ltrimstr($a)
+later: rtrimstr($a)
+later: trimstr($a)
+split($a)
+later: join($a)
+later: .[$a]
+later: .[$a]?
+later: .[$a:]?
+later: .[:$a]?
+later: try (.[$a] = 1) catch "error"
+later: try (.[$a] |= 1) catch "error"
+later: try (.[$a:] = [1]) catch "error"
+later: try setpath([$a];1) catch "error"
+later: try setpath($a;1) catch "error"
+later: try getpath($a) catch "error"
+later: try getpath([$a]) catch "error"
+later: try delpaths([[$a]]) catch "error"
+later: try delpaths($a) catch "error"
+later: try del(.[$a]) catch "error"
+{a:.} * {a:$a}
+{a:.} + {a:$a}
+{(tostring):$a}?
+later: [limit(3;range(.;$a))]
+later: [limit(3;range(.;$a;1))]
+later: [range(0;5;$a)]?|length
+IN($a)
+IN($a[]?)
+[.[]?|IN($a[]?)]
+later: bsearch($a)
+flatten($a)?
+later: test($a)?
+later: splits($a)?
+combinations?
+later: try error($a) catch .
+later: . as [$x] ?// $x | [$x,$a]
+pow(.;$a)
+atan2(.;$a)
+fmin(.;$a), fmax(.;$a)
+fmod(.;$a)
+later: ldexp(.;$a)
+later: strftime($a)?
+later: strptime($a)?
+later: JOIN($a; tostring)?
+later: INDEX($a[]?; tostring)
+later: [.,$a]|transpose?
+later: [.,$a]|implode?
+later: getpath(["a",$a])?
+later: . as $x | try ($a | has($x)) catch "error"
+later: ltrimstr($a)|type
+later: .a = $a
+later: .a += $a
+later: .a //= $a
+later: .[0] = $a
+later: .[0:1] = $a
+later: .[]? |= $a
+later: .[]? += $a
+later: map(. == $a)
+later: to_entries?|map(select(.value == $a))
+later: [paths(. == $a)]
+later: del(.[]?|select(. == $a))
+later: walk(if . == $a then "hit" else . end)
+later: try ([limit($a; 1,2,3)]) catch "error"
+later: try ([skip($a; 1,2,3)]) catch "error"
+later: try ([nth($a; 1,2,3)]) catch "error"
+later: try ([first(nth($a; 1,2,3))]) catch "error"
+later: try nth($a) catch "error"

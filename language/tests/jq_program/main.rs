@@ -1,0 +1,163 @@
+//! Every filter and form of jq's manual, run by jq and by eventlift on the same inputs.
+//!
+//! What comes out is the same, or eventlift fails and says why. Numbers are compared as jq can hold them.
+#![cfg(feature = "jq")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helpers of tests are not tests to clippy
+
+mod compared;
+mod inputs;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use eventlift_language::{JqFilter, JqInput};
+use serde_json::Value;
+
+/// The program of the tests' machine; an environment variable names another one.
+fn jq() -> Command {
+    Command::new(std::env::var_os("EVENTLIFT_TEST_JQ").unwrap_or_else(|| "jq".into()))
+}
+
+/// Whether the installed program is later than jq 1.6.
+fn is_later() -> bool {
+    let version = jq().arg("--version").output().expect("these tests call jq: install it, apt-get install jq");
+    !String::from_utf8_lossy(&version.stdout).contains("1.6")
+}
+
+/// The filters of each section.
+fn forms() -> BTreeMap<String, Vec<String>> {
+    let table = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/jq_program/forms.jq")).unwrap();
+    let is_later = is_later();
+    let mut forms: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut section = String::new();
+    for line in table.lines().filter(|line| !line.is_empty() && !line.starts_with("# ")) {
+        if let "[any]" | "[text]" | "[number]" | "[pair]" = line {
+            section = line.trim_matches(['[', ']']).to_owned();
+            continue;
+        }
+        let (form, is_asked) = match line.split_once(": ") {
+            Some(("later", form)) => (form, is_later),
+            Some(("earlier", form)) => (form, !is_later),
+            _ => (line, true),
+        };
+        if is_asked {
+            forms.entry(section.clone()).or_default().push(form.to_owned());
+        }
+    }
+    forms
+}
+
+/// What jq makes of every input: an array with one `{v: […]}` or `{e: …}` for each form.
+fn by_jq(forms: &[&str], inputs: &[String]) -> Vec<Value> {
+    let mut program = ".a as $a | .b as $b | .x | [\n".to_owned();
+    for (i, form) in forms.iter().enumerate() {
+        let comma = if i == 0 { "" } else { "," };
+        writeln!(program, "{comma} ([try {{v: [{form}\n]}} catch {{e: .}}] | .[0])").unwrap();
+    }
+    program.push(']');
+    let mut file = tempfile();
+    file.1.write_all(program.as_bytes()).unwrap();
+    let mut jq = jq();
+    jq.arg("-c").arg("-f").arg(&file.0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = jq.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let text = inputs.join("\n");
+    let writer = std::thread::spawn(move || stdin.write_all(text.as_bytes()));
+    let output = child.wait_with_output().unwrap();
+    drop(writer.join().unwrap());
+    std::fs::remove_file(&file.0).unwrap();
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let results: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(
+        output.status.success() && results.len() == inputs.len(),
+        "jq stopped after {} of {} inputs, at {:?}: {}",
+        results.len(),
+        inputs.len(),
+        inputs.get(results.len()),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    results
+}
+
+fn tempfile() -> (std::path::PathBuf, std::fs::File) {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let name = format!("eventlift-jq-{}-{}.jq", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let path = std::env::temp_dir().join(name);
+    let file = std::fs::File::create(&path).unwrap();
+    (path, file)
+}
+
+fn by_eventlift(filter: &JqFilter, input: &str) -> Result<Value, String> {
+    let input: BTreeMap<&str, Box<serde_json::value::RawValue>> = serde_json::from_str(input).unwrap();
+    let inputs: Vec<(&str, JqInput<'_>)> = input.iter().map(|(key, raw)| (*key, JqInput::Json(raw.get()))).collect();
+    let results = filter.evaluate(&inputs, 1).map_err(|reason| reason.to_string())?;
+    Ok(serde_json::from_str(&results[0]).unwrap())
+}
+
+#[test]
+fn what_jq_yields_is_what_eventlift_yields() {
+    let mut differences = String::new();
+    let mut compared = 0;
+    for (section, forms) in forms() {
+        let inputs = inputs::of(&section);
+        let mut filters = Vec::new();
+        for form in &forms {
+            match JqFilter::compile(&format!(".a as $a | .b as $b | .x | [{form}\n]")) {
+                Ok(filter) => filters.push((form.as_str(), filter)),
+                Err(error) if error.message.contains("is refused") || error.message.contains("eventlift has not") => {}
+                Err(error) => writeln!(differences, "{form}\n    does not compile: {error}").unwrap(),
+            }
+        }
+        let names: Vec<&str> = filters.iter().map(|(form, _)| *form).collect();
+        let results = by_jq(&names, &inputs);
+        for (at, (form, filter)) in filters.iter().enumerate() {
+            let mut examples = Vec::new();
+            for (input, expected) in inputs.iter().zip(&results) {
+                let expected = &expected[at];
+                let found = by_eventlift(filter, input);
+                compared += 1;
+                if !compared::agree(form, expected, &found) {
+                    examples.push(format!("    {input}\n      jq: {expected}\n      eventlift: {found:?}\n"));
+                }
+            }
+            if !examples.is_empty() {
+                let shown: String = examples.iter().take(3).map(String::as_str).collect();
+                writeln!(differences, "{form}  ({} of {})\n{shown}", examples.len(), inputs.len()).unwrap();
+            }
+        }
+    }
+    assert!(compared > 10_000, "{compared} results were compared");
+    assert!(differences.is_empty(), "{differences}");
+}
+
+/// The names and numbers of arguments of everything that jq has built in.
+fn builtins() -> Vec<(String, usize)> {
+    let output = jq().args(["-n", "[builtins] | flatten"]).output().unwrap();
+    let names: Vec<String> = serde_json::from_slice(&output.stdout).unwrap();
+    let split = |name: &String| {
+        let (name, arity) = name.split_once('/').unwrap();
+        (name.to_owned(), arity.parse().unwrap())
+    };
+    names.iter().map(split).filter(|(name, _)| !name.starts_with('_')).collect()
+}
+
+#[test]
+fn every_filter_of_jq_is_there_or_named() {
+    let table = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/definitions.md")).unwrap();
+    let builtins = builtins();
+    assert!(builtins.len() > 150, "{builtins:?}");
+    let mut left_out = Vec::new();
+    for (name, arity) in builtins {
+        let args = vec!["."; arity].join("; ");
+        let source = if arity == 0 { name.clone() } else { format!("{name}({args})") };
+        let Err(error) = JqFilter::compile(&source) else { continue };
+        let is_named = error.message.contains("is refused") || error.message.contains("eventlift has not");
+        if !is_named || error.hint.is_none() || !table.contains(&format!("`{name}`")) {
+            left_out.push(format!("{source}: {error}"));
+        }
+    }
+    assert!(left_out.is_empty(), "neither there nor named, or not in docs/definitions.md: {left_out:#?}");
+}

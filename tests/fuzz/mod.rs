@@ -1,0 +1,58 @@
+//! Fuzzing: whatever comes in, nothing panics, nothing hangs, and where there is a reference, nothing differs from it.
+//!
+//! A target takes any bytes. Every run of the suite replays the corpus (`corpus/TARGET/`) and a few thousand inputs made
+//! of it, the same each time; `cargo xtask fuzz MINUTES` goes on with others. What a target makes of an input decides
+//! whether others are made of that one: those that end in a way not seen before are kept while it runs.
+
+mod definitions;
+mod engine;
+mod event_file;
+mod jq;
+mod json_editing;
+mod ledger;
+
+use engine::Target;
+
+/// Every target there is.
+const TARGETS: [Target; 5] =
+    [definitions::TARGET, event_file::TARGET, jq::TARGET, json_editing::TARGET, ledger::TARGET];
+
+fn replay(target: &Target) {
+    engine::replay(target);
+    engine::run_some(target, target.always);
+}
+
+#[test]
+fn definitions_of_any_kind_are_read_or_refused() {
+    replay(&definitions::TARGET);
+}
+
+#[test]
+fn files_of_events_of_any_kind_are_read_or_refused() {
+    replay(&event_file::TARGET);
+}
+
+#[test]
+fn filters_in_jq_of_any_kind_yield_json_or_fail() {
+    replay(&jq::TARGET);
+}
+
+#[test]
+fn editing_json_is_what_editing_its_value_is() {
+    replay(&json_editing::TARGET);
+}
+
+#[test]
+fn ledgers_with_any_rows_are_read_or_refused() {
+    replay(&ledger::TARGET);
+}
+
+/// Run by `cargo xtask fuzz`.
+#[test]
+#[ignore = "takes as long as it is told to"]
+fn fuzz_for_a_while() {
+    let seconds = std::env::var("EVENTLIFT_FUZZ_SECONDS").map_or(60, |seconds| seconds.parse().unwrap());
+    let each = std::time::Duration::from_secs(seconds) / TARGETS.len() as u32;
+    let failed: Vec<String> = TARGETS.iter().filter_map(|target| engine::run_for(target, each).err()).collect();
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
