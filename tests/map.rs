@@ -275,7 +275,9 @@ fn what_was_released_behind_the_others_is_found_there_and_skips_nothing() {
     let back = project.run("map", ["position", "--back", "2", "3", "4", "5", "6"]).succeeds();
     assert_eq!(back, "2 → 2\n3 → no event of the run is there\n4 → 4\n5 → 5\n6 → 3\n");
     project.write("positions.csv", "at\n1\n2\n3\n4\n5\n");
-    let checkpoints = project.run("map", ["checkpoints", "--file", "positions.csv", "--column", "at"]).succeeds();
+    let file = project.path("positions.csv");
+    let file = file.to_str().unwrap();
+    let checkpoints = project.run("map", ["checkpoints", "--file", file, "--column", "at"]).succeeds();
     assert_eq!(checkpoints, "at\n1\n2\n2\n4\n6\n");
     let revisions = project.run("map", ["revision", "s-3", "0"]).succeeds();
     assert!(revisions.contains("s-3 revision 0 (position 6, A)"), "{revisions}");

@@ -66,6 +66,14 @@ impl EventReader for Limited {
         self.source.compared(events);
     }
 
+    fn grows_at_its_end(&self) -> bool {
+        self.source.grows_at_its_end()
+    }
+
+    fn taken_as(&self) -> Vec<String> {
+        self.source.taken_as()
+    }
+
     fn left_out(&self) -> Vec<LeftOut> {
         self.source.left_out()
     }

@@ -101,10 +101,12 @@ impl PositionRecorder {
         self.became(*last, target, 1);
     }
 
-    /// The next event became nothing by itself.
-    pub(super) fn left_nothing(&mut self) {
+    /// An event became nothing by itself. What was merged in its place is what it became, and a range goes on behind that.
+    pub(super) fn left_nothing(&mut self, source: Position) {
         self.say_what_stayed();
-        self.interrupt();
+        if self.end != Some(source) {
+            self.interrupt();
+        }
     }
 
     /// The next events are not consecutive with those before: what is between became nothing, or nothing yet.

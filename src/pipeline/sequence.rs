@@ -405,7 +405,7 @@ impl Sequencer {
     /// Maps an event's position to those of what it became by itself.
     fn map_own(&mut self, origin: &Origin, first_target: Position, own: usize) {
         match own {
-            0 => self.map.left_nothing(),
+            0 => self.map.left_nothing(origin.position),
             1 if self.numbering == Numbering::Kept => self.map_kept(origin.position, first_target),
             own => self.map.became(origin.position, first_target, own as u64),
         }

@@ -22,6 +22,7 @@ fn push(out: &mut String, value: &DeValue<'_>) -> Result<(), Reason> {
         DeValue::String(text) => out.push_str(&json::encode(text)),
         DeValue::Integer(number) => match i128::from_str_radix(number.as_str(), number.radix()) {
             Ok(number) => out.push_str(&number.to_string()),
+            Err(_) if number.radix() == 10 => out.push_str(number.as_str().trim_start_matches('+')),
             Err(_) => return Err(Reason::new(format_args!("{} is too large a number", number.as_str()))),
         },
         DeValue::Float(number) => {

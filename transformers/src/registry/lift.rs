@@ -145,13 +145,13 @@ impl Registry {
 
     /// How many events each upcaster and general rule took, by name; those that took none are left out.
     pub fn took<'r>(&'r self, took: &'r Took) -> impl Iterator<Item = (&'r str, u64)> {
-        let rules = self.upcasters.iter().chain(self.rules.iter());
+        let rules = self.upcasters.iter().chain(&*self.rules);
         rules.map(move |rule| (&*rule.name, took.of(rule.number))).filter(|(_, events)| *events > 0)
     }
 
     /// Every rule that takes events: upcasters, general rules, then stateful transformers.
     pub fn takers(&self) -> impl Iterator<Item = Taker<'_>> {
-        let rules = self.upcasters.iter().chain(self.rules.iter());
+        let rules = self.upcasters.iter().chain(&*self.rules);
         let rules = rules.map(|rule| Taker { name: &rule.name, place: &rule.place, takes_nothing: rule.takes_nothing });
         let stateful = self.stateful.iter().zip(&self.stateful_places).map(|(transformer, place)| Taker {
             name: transformer.name(),
