@@ -44,7 +44,7 @@ fn run(input: &[u8]) -> Result<String, String> {
         Ok(definitions) => definitions,
         Err(errors) => {
             // Each problem has a place inside the text.
-            let lines = text.lines().count() + 1;
+            let lines = u32::try_from(text.lines().count() + 1).unwrap_or(u32::MAX);
             return match errors.0.iter().find(|problem| problem.place.line > lines) {
                 Some(problem) => Err(format!("a problem outside of the text: {problem}")),
                 None => Ok(errors.0.first().map(ToString::to_string).unwrap_or_default()),

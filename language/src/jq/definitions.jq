@@ -77,7 +77,6 @@ def nth($n; f):
   elif $n < 0 then error("nth doesn't support negative indices")
   else first(_skip($n | floor; f)) end;
 
-def indices($part): _indices($part);
 def index($part): indices($part) | .[0];
 def rindex($part): indices($part) | .[-1:][0];
 def in(xs): . as $x | xs | has($x);

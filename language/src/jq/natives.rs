@@ -134,7 +134,7 @@ fn own() -> Box<[Filter<RunPtr<Data>>]> {
             })
         }),
         ("has", v(1), |cv| unary(cv, |value, key| has(&value, &key))),
-        ("!indices", v(1), |cv| unary(cv, |value, part| indices(&value, &part))),
+        ("indices", v(1), |cv| unary(cv, |value, part| indices(&value, &part))),
         ("!nan", v(0), |_| bome(Ok(Value::from(f64::NAN)))),
         ("!infinite", v(0), |_| bome(Ok(Value::from(f64::INFINITY)))),
         ("!tonumber", v(0), |cv| bome(text::to_number(&cv.1))),

@@ -321,7 +321,7 @@ combinations
 later: ltrimstr(1)
 explode
 explode|implode
-implode?
+later: implode?
 split("a")
 split("")
 split(", ")
@@ -340,7 +340,6 @@ ascii_upcase
 [recurse(if type == "number" and . < 3 then .+1 else empty end)]
 env|type
 [while(type == "number" and . < 100; .*2+1)]
-[repeat(if type == "number" and . < 100 then .*2+1 else empty end)]
 until(type != "number" or . > 100; .*2+1)
 [range(5)]
 [range(2;4)]
@@ -349,7 +348,7 @@ until(type != "number" or . > 100; .*2+1)
 [range(5;0)]
 [range(0;1;0.3)]
 later: [range(0;3;0)]
-[range(.)]?
+[limit(5; range(.))]?
 [limit(3;range(.;1))]
 [range(0,1;3,4)]
 [range(0;1,2;1,2)]
@@ -416,7 +415,7 @@ later: [scan("A";"i")]
 [scan("[a-z]+")]
 [scan("\\d+")]
 [scan("\\w")]
-[scan("\\b")]?|length|. > 0
+later: [scan("\\b")]?|length|. > 0
 [scan("$")]|length
 [scan(".")]
 sub("a";"b")
@@ -650,7 +649,6 @@ later: walk(select(. != 1))
 later: walk(numbers |= -.)
 later: [walk(.,1)]
 env.PAGER|type
-halt_error
 input
 getpath(["a"])?
 ltrimstr("x")?|type
@@ -664,13 +662,13 @@ input_filename
 indices(1)
 indices("a")
 indices([1])
-indices("")
+later: indices("")
 later: indices([])
 index("a")
 rindex("a")
 index(",")
 later: index("")
-rindex("")
+later: rindex("")
 indices("aa")
 indices([1,1])
 index(1)
@@ -918,7 +916,7 @@ has(0)?
 [.,"b","B"]|sort
 {(.):1}
 .[.:]?
-implode?
+later: implode?
 join(",")?
 @csv "\([.])", @tsv "\([.])"
 test("a"; "q")?
@@ -951,11 +949,11 @@ later: "abc"[.:]
 later: "abc"[:.]
 later: ([1,2,3] | .[.[1]] = 9)
 later: . as $i | [1,2,3] | .[$i:] = ["x"]
-later: . as $i | try ([1,2,3] | .[$i] = 9) catch "error"
+later: . as $i | if $i > 1000 then 0 else try ([1,2,3] | .[$i] = 9) catch "error" end
 later: . as $i | [1,2,3] | del(.[$i])
 [[1],2] | flatten
 later: . as $d | [[[1]]] | try flatten($d) catch "error"
-later: "ab" * .
+later: if . > 1000 then 0 else "ab" * . end
 later: try implode catch "error"
 later: try ([.]|implode) catch "error"
 later: try todate catch "error"
@@ -964,7 +962,7 @@ later: try (gmtime|mktime) catch "error"
 later: try strftime("%Y-%j %H:%M:%S %a %b") catch "error"
 later: . as $n | [1,2,3] | has($n)
 later: . as $n | [1,2,3] | index($n), indices($n)
-later: . as $n | try ({} | setpath(["a",$n];1)) catch "error"
+later: . as $n | if $n > 1000 then 0 else try ({} | setpath(["a",$n];1)) catch "error" end
 later: . as $n | [1,2,3] | getpath([$n])
 later: tostring | tonumber
 later: @text == tostring, @json == tojson
@@ -979,7 +977,7 @@ later: tojson | fromjson
 [pair]
 . + $a
 . - $a
-. * $a
+if type == "string" and ($a | numbers) > 100 then 0 else . * $a end
 . / $a
 later: . % $a
 . == $a
@@ -1021,10 +1019,10 @@ later: .[$a]
 later: .[$a]?
 later: .[$a:]?
 later: .[:$a]?
-later: try (.[$a] = 1) catch "error"
-later: try (.[$a] |= 1) catch "error"
+later: if ($a | numbers) > 1000 then 0 else try (.[$a] = 1) catch "error" end
+later: if ($a | numbers) > 1000 then 0 else try (.[$a] |= 1) catch "error" end
 later: try (.[$a:] = [1]) catch "error"
-later: try setpath([$a];1) catch "error"
+later: if ($a | numbers) > 1000 then 0 else try setpath([$a];1) catch "error" end
 later: try setpath($a;1) catch "error"
 later: try getpath($a) catch "error"
 later: try getpath([$a]) catch "error"
