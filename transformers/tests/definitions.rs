@@ -89,7 +89,7 @@ attributes = [{ rename = "/tenantid", to = "/customer" }]
 [[rule.test]]
 name = "of the tenant"
 given = { type = "A", data = '{"a":1}', attributes = '{"tenant":"x", "tenantid":10.10,"n":1.0}' }
-then = { data = '{"a":1}', attributes = '{"tenant":"x", "customer":10.10,"n":1.0}' }
+then = { data = '{"a":1}', attributes = '{"tenant":"x","customer":10.10,"n":1.0}' }
 
 [[rule.test]]
 name = "of another"

@@ -226,7 +226,7 @@ impl Rewrite {
             Some(text) => read(&self.from, &text, &self.database),
             None => Err("it holds an unpaired surrogate".to_owned()),
         };
-        read.map_err(|why| Reason::new(format_args!("{place} is {}, which can't be read: {}", Shown(json), Shown(why))))
+        read.map_err(|why| Reason::new(format_args!("{place} is {}, which can't be read: {why}", Shown(json))))
     }
 
     /// A local time at its place, where what is to be written needs one.
