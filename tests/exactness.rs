@@ -111,7 +111,7 @@ fn define(project: &Project, number: usize, value: &Kept) {
     project.write(
         &format!("projections/p{number}.toml"),
         format!(
-            "projection = \"p{number}\"\n\n[table.t{number}]\nkey = \"id\"\n\
+            "projection = \"p{number}\"\nfrom = \"s{number}\"\n\n[table.t{number}]\nkey = \"id\"\n\
              columns = {{ id = \"text\", v = \"{column_type}\", c = \"{column_type}\", m = \"{column_type}\" }}\n\n\
              [[on]]\nevent = \"E{number}\"\nversion = 2\nkey = {{ event = \"id\" }}\n\
              set = {{ v = \"/v\", c = {{ value = {toml} }}, m = {{ metadata = \"/missing\", default = {toml} }} }}\n\n\
@@ -123,7 +123,7 @@ fn define(project: &Project, number: usize, value: &Kept) {
 
 fn event(number: usize, json: &str) -> String {
     format!(
-        r#"{{"specversion":"1.0","id":"e{number}","source":"/x","type":"E{number}","subject":"s-{number}","time":"2024-01-01T00:00:00Z","dataschema":"urn:schema:E{number}:1","streamrevision":0,"sequence":"{}","data":{{"v":{json}}}}}"#,
+        r#"{{"specversion":"1.0","id":"e{number}","source":"/x","type":"E{number}","subject":"s{number}-1","time":"2024-01-01T00:00:00Z","dataschema":"urn:schema:E{number}:1","streamrevision":0,"sequence":"{}","data":{{"v":{json}}}}}"#,
         number + 1
     ) + "\n"
 }

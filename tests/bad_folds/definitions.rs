@@ -43,8 +43,7 @@ fn columns() {
 #[test]
 fn a_column_of_another_type() {
     let mut bench = Bench::built(FROM_FILE);
-    let table =
-        "SELECT id, type, moves, balance__exact FROM accounts, pragma_table_info('accounts') WHERE name = 'moves'";
+    let table = "SELECT id, p.type, moves, balance__exact FROM accounts, pragma_table_info('accounts') p WHERE p.name = 'moves'";
     bench.shows(table);
     bench.write("projections/accounts.toml", ACCOUNTS.replace("moves = \"integer\"", "moves = \"numeric\""));
     bench.write("events.ndjson", good_and(&[("Moved", r#"{"id":"a","amount":1}"#)]));

@@ -131,7 +131,8 @@ fn difference(table: &Table, found: &[(String, String, i64)], numbers_as_text: b
         return Some("it is gone".to_owned());
     }
     for (place, column) in table.columns.iter().enumerate() {
-        let Some((name, column_type, key)) = found.get(place) else {
+        let there = found.get(place).filter(|_| found.iter().any(|(name, ..)| *name == column.name));
+        let Some((name, column_type, key)) = there else {
             return Some(format!("the column `{}` is gone", column.name));
         };
         let is_text = numbers_as_text && column.column_type == ColumnType::Numeric;
