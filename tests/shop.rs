@@ -194,13 +194,14 @@ fn the_documented_query_translates_every_position() {
     assert!(eventlift(folder.path(), &["migrate", "shop"]).status.success());
     let database = rusqlite::Connection::open(folder.path().join("shop/shop.db")).unwrap();
     let docs = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/stores.md")).unwrap();
-    let start = docs.find("SELECT CASE").unwrap();
+    let start = docs.find("WITH old (position)").unwrap();
     let query = docs[start..].split_inclusive(';').next().unwrap();
-    assert_eq!(query.matches("100").count(), 2, "{query}");
+    assert_eq!(query.matches("(100)").count(), 1, "{query}");
     let mut handled = 0_usize;
     for (line, old) in lines().iter().zip(1..) {
         handled += expected_of(line).len();
-        let new: isize = database.query_row(&query.replace("100", &old.to_string()), [], |row| row.get(0)).unwrap();
+        let new: isize =
+            database.query_row(&query.replace("(100)", &format!("({old})")), [], |row| row.get(0)).unwrap();
         assert_eq!(new, handled.cast_signed(), "of {old}");
     }
 }
