@@ -3,7 +3,7 @@
 use std::fmt;
 
 use eventlift_events::Timestamp;
-use eventlift_language::{Reason, Shown};
+use eventlift_language::Reason;
 use smallvec::SmallVec;
 use uuid::Uuid;
 
@@ -92,15 +92,6 @@ impl RowKey {
     /// Its bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
-    }
-
-    /// Its columns with their values, for messages.
-    pub(crate) fn shown(&self, table: &Table) -> String {
-        let values = self.values(&table.key_types()).unwrap_or_default();
-        let parts = table.key.iter().zip(&values);
-        let parts: Vec<String> =
-            parts.map(|(place, value)| format!("{} {}", table.columns[*place].name, Shown(value))).collect();
-        parts.join(", ")
     }
 
     /// The values that it was made of.
