@@ -54,7 +54,7 @@ fn forms() -> BTreeMap<String, Vec<String>> {
 const FORMS_AT_ONCE: usize = 60;
 
 /// How long one call of jq may take.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What jq makes of every input: for each, an array with one `{v: […]}` or `{e: …}` for each form.
 fn by_jq(forms: &[&str], inputs: &[String]) -> Vec<Vec<Value>> {
