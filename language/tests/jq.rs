@@ -93,6 +93,7 @@ fn a_key_that_occurs_twice_is_never_lost() {
         fails(filter, data, "occurs twice");
     }
     fails(".b = 1", r#"{"a":1,"a":2}"#, "occurs twice");
+    fails("fromjson", r#""[{\"a\":1,\"a\":2}]""#, "occurs twice");
 }
 
 #[test]
@@ -189,6 +190,9 @@ fn the_language_is_jq() {
     yields("\"x\" * 3", "1", "\"xxx\"");
     yields("\"a,b\" / \",\"", "1", "[\"a\",\"b\"]");
     yields("join(\"-\")", "[1,\"a\"]", "\"1-a\"");
+    fails("join(\"-\")", "5", "cannot use 5 as iterable");
+    yields("flatten", "[[],[[]]]", "[]");
+    yields("[.[] | isnan, isinfinite, isnormal]", "[0,1]", "[false,false,false,false,false,true]");
 }
 
 /// What jq 1.6, which the tests call, does otherwise than the versions since, or does not have.

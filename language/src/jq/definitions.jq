@@ -4,6 +4,9 @@
 def null: [][0];
 def nan: _nan;
 def infinite: _infinite;
+def isnan: _isnan;
+def isinfinite: _isinfinite;
+def isnormal: _isnormal;
 
 def abs: if type == "number" then (if . < 0 then -. else . end) else error("\(type) has no absolute value") end;
 def toarray: if type == "array" then . else [.] end;
@@ -43,15 +46,17 @@ def reverse:
   elif type == "string" then explode | _reverse | implode
   elif type == "null" then []
   else error("cannot reverse \(type)") end;
-def flatten: flatten(1e9);
 def flatten($depth):
   def _flat($left): .[] | if type == "array" and $left > 0 then _flat($left - 1) else . end;
   if $depth < 0 then error("flatten depth must not be negative") else [_flat($depth)] end;
+def flatten:
+  def _flat: .[] | if type == "array" then _flat else . end;
+  [_flat];
 def join($separator):
   reduce .[] as $item (null;
     (if . == null then "" else . + $separator end)
     + ($item | if type == "boolean" or type == "number" then tostring else . // "" end)
-  ) // "";
+  ) | . // "";
 def combinations:
   def _each: if length == 0 then [] else .[0][] as $first | (.[1:] | _each) as $rest | [$first] + $rest end;
   _each;
