@@ -240,7 +240,7 @@ fn updates_look_at_all_paths_first() {
     yields(".a[1].b = 1", "{}", r#"{"a":[null,{"b":1}]}"#);
     yields(".[1:] = [9]", "[1,2,3]", "[1,9]");
     yields("[.[] |= (., .)]", "[1,2]", "[[1,2]]");
-    fails(".. |= (if type == \"array\" then length else . end)", "[1,[2]]", "cannot index");
+    fails(".. |= (if type == \"array\" then length else . end)", "[1,[2]]", "cannot update 0 of 2");
     fails(".[-3] = 1", "[1]", "out of bounds");
     fails(".[1e18] = 1", "[]", "out of bounds");
     fails(".[300000000] = 1", "[]", "ran away");
@@ -299,7 +299,7 @@ fn regular_expressions_are_those_of_jq() {
     fails("test(\"a\"; \"q\")", "\"a\"", "no flag");
     fails("test(\"[\")", "\"a\"", "not a regular expression");
     // Searching takes steps, and gives up.
-    fails("test(\"(?=(a+)+$)(x)\\\\2\")", &format!("\"{}b\"", "a".repeat(60)), "regular expression failed");
+    fails("test(\"^(a|a)*\\\\1c\")", &format!("\"{}b\"", "a".repeat(60)), "regular expression failed");
 }
 
 #[test]

@@ -38,9 +38,7 @@ def from_entries:
     (if has("value") then .value elif has("v") then .v else .Value end)
   }));
 def with_entries(f): to_entries | map(f) | from_entries;
-def walk(f):
-  def w: if type == "object" then map_values(w) elif type == "array" then map(w) else . end | f;
-  w;
+def walk(f): _walk(f);
 def reverse:
   if type == "array" then _reverse
   elif type == "string" then explode | _reverse | implode

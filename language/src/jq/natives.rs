@@ -64,6 +64,7 @@ pub(super) const PRIVATE: &[&str] = &[
     "!tsv",
     "!uri",
     "!urid",
+    "!walk",
 ];
 
 /// The private name that stands for a name in our own definitions, if one does.
