@@ -74,12 +74,16 @@ fn update(mut cv: Cv<'_, Data>) -> ValX<'_, Value> {
     let paths = collected(&mut cv)?;
     let mut value = cv.1;
     let mut deleted = Vec::new();
+    // What no later path looks at is handed over, so that it need not be copied to be changed.
+    let is_only = paths.len() == 1;
     for path in paths {
+        let is_handed_over = is_only && !matches!(path.last(), Some(Value::Obj(_)));
         let mut is_deleted = false;
         value = paths::change(value, &path, &mut |old| {
-            let Some(new) = filter.run((context.clone(), old.clone())).next() else {
+            let kept = if is_handed_over { Value::Null } else { old.clone() };
+            let Some(new) = filter.run((context.clone(), old)).next() else {
                 is_deleted = true;
-                return Ok(old);
+                return Ok(kept);
             };
             new
         })?;
