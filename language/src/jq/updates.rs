@@ -136,10 +136,7 @@ fn walk(mut cv: Cv<'_, Data>) -> ValXs<'_, Value> {
 }
 
 /// What a filter makes of a value whose parts it was run on before: all outputs in arrays, the first in objects.
-fn walked<'a>(
-    value: Value,
-    filter: &dyn Fn(Value) -> ValX<'a, Vec<Value>, Value>,
-) -> ValX<'a, Vec<Value>, Value> {
+fn walked<'a>(value: Value, filter: &dyn Fn(Value) -> ValX<'a, Vec<Value>, Value>) -> ValX<'a, Vec<Value>, Value> {
     if !budget::enter() {
         return Err(budget::exhausted().into());
     }
