@@ -93,6 +93,7 @@ fn a_key_that_occurs_twice_is_never_lost() {
         fails(filter, data, "occurs twice");
     }
     fails(".b = 1", r#"{"a":1,"a":2}"#, "occurs twice");
+    fails("fromjson", r#""[{\"a\":1,\"a\":2}]""#, "occurs twice");
 }
 
 #[test]
@@ -189,6 +190,9 @@ fn the_language_is_jq() {
     yields("\"x\" * 3", "1", "\"xxx\"");
     yields("\"a,b\" / \",\"", "1", "[\"a\",\"b\"]");
     yields("join(\"-\")", "[1,\"a\"]", "\"1-a\"");
+    fails("join(\"-\")", "5", "cannot use 5 as iterable");
+    yields("flatten", "[[],[[]]]", "[]");
+    yields("[.[] | isnan, isinfinite, isnormal]", "[0,1]", "[false,false,false,false,false,true]");
 }
 
 /// What jq 1.6, which the tests call, does otherwise than the versions since, or does not have.
@@ -236,7 +240,7 @@ fn updates_look_at_all_paths_first() {
     yields(".a[1].b = 1", "{}", r#"{"a":[null,{"b":1}]}"#);
     yields(".[1:] = [9]", "[1,2,3]", "[1,9]");
     yields("[.[] |= (., .)]", "[1,2]", "[[1,2]]");
-    fails(".. |= (if type == \"array\" then length else . end)", "[1,[2]]", "cannot index");
+    fails(".. |= (if type == \"array\" then length else . end)", "[1,[2]]", "cannot update 0 of 2");
     fails(".[-3] = 1", "[1]", "out of bounds");
     fails(".[1e18] = 1", "[]", "out of bounds");
     fails(".[300000000] = 1", "[]", "ran away");
@@ -295,7 +299,7 @@ fn regular_expressions_are_those_of_jq() {
     fails("test(\"a\"; \"q\")", "\"a\"", "no flag");
     fails("test(\"[\")", "\"a\"", "not a regular expression");
     // Searching takes steps, and gives up.
-    fails("test(\"(?=(a+)+$)(x)\\\\2\")", &format!("\"{}b\"", "a".repeat(60)), "regular expression failed");
+    fails("test(\"^(a|a)*\\\\1c\")", &format!("\"{}b\"", "a".repeat(60)), "regular expression failed");
 }
 
 #[test]

@@ -4,6 +4,9 @@
 def null: [][0];
 def nan: _nan;
 def infinite: _infinite;
+def isnan: _isnan;
+def isinfinite: _isinfinite;
+def isnormal: _isnormal;
 
 def abs: if type == "number" then (if . < 0 then -. else . end) else error("\(type) has no absolute value") end;
 def toarray: if type == "array" then . else [.] end;
@@ -35,23 +38,23 @@ def from_entries:
     (if has("value") then .value elif has("v") then .v else .Value end)
   }));
 def with_entries(f): to_entries | map(f) | from_entries;
-def walk(f):
-  def w: if type == "object" then map_values(w) elif type == "array" then map(w) else . end | f;
-  w;
+def walk(f): _walk(f);
 def reverse:
   if type == "array" then _reverse
   elif type == "string" then explode | _reverse | implode
   elif type == "null" then []
   else error("cannot reverse \(type)") end;
-def flatten: flatten(1e9);
 def flatten($depth):
   def _flat($left): .[] | if type == "array" and $left > 0 then _flat($left - 1) else . end;
   if $depth < 0 then error("flatten depth must not be negative") else [_flat($depth)] end;
+def flatten:
+  def _flat: .[] | if type == "array" then _flat else . end;
+  [_flat];
 def join($separator):
   reduce .[] as $item (null;
     (if . == null then "" else . + $separator end)
     + ($item | if type == "boolean" or type == "number" then tostring else . // "" end)
-  ) // "";
+  ) | . // "";
 def combinations:
   def _each: if length == 0 then [] else .[0][] as $first | (.[1:] | _each) as $rest | [$first] + $rest end;
   _each;

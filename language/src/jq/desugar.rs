@@ -447,6 +447,7 @@ fn attempted<'s>(left: Term<&'s str>, several: bool) -> Term<&'s str> {
     if !several {
         return left;
     }
-    let nothing = each(Term::Obj(Vec::new()));
+    // Nothing, also as a path.
+    let nothing = bind(each(Term::Obj(Vec::new())), VALUE, Term::Id);
     pipe(left, Term::IfThenElse(vec![(Term::Id, Term::Id)], Some(Box::new(nothing))))
 }

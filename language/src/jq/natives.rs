@@ -46,6 +46,9 @@ pub(super) const PRIVATE: &[&str] = &[
     "!groups",
     "!indices",
     "!infinite",
+    "!isinfinite",
+    "!isnan",
+    "!isnormal",
     "!limit",
     "!ltrimstr",
     "!match",
@@ -61,6 +64,7 @@ pub(super) const PRIVATE: &[&str] = &[
     "!tsv",
     "!uri",
     "!urid",
+    "!walk",
 ];
 
 /// The private name that stands for a name in our own definitions, if one does.
@@ -137,6 +141,9 @@ fn own() -> Box<[Filter<RunPtr<Data>>]> {
         ("indices", v(1), |cv| unary(cv, |value, part| indices(&value, &part))),
         ("!nan", v(0), |_| bome(Ok(Value::from(f64::NAN)))),
         ("!infinite", v(0), |_| bome(Ok(Value::from(f64::INFINITY)))),
+        ("!isnan", v(0), |cv| bome(is_such(&cv.1, f64::is_nan))),
+        ("!isinfinite", v(0), |cv| bome(is_such(&cv.1, f64::is_infinite))),
+        ("!isnormal", v(0), |cv| bome(is_such(&cv.1, f64::is_normal))),
         ("!tonumber", v(0), |cv| bome(text::to_number(&cv.1))),
         ("!ltrimstr", v(1), |cv| unary(cv, |value, part| Ok(text::trimmed(value, &part, true)))),
         ("!rtrimstr", v(1), |cv| unary(cv, |value, part| Ok(text::trimmed(value, &part, false)))),
@@ -203,7 +210,27 @@ fn from_json(value: &Value) -> ValR<Value> {
         return Err(budget::exhausted());
     }
     let copy = Bytes::copy_from_slice(&text.bytes);
-    read::json(&copy, None, budget::MAX_DEPTH, "the text").map_err(|reason| Error::str(reason.message))
+    let read = read::json(&copy, None, budget::MAX_DEPTH, "the text").map_err(|reason| Error::str(reason.message))?;
+    if has_duplicates(&read) {
+        return Err(Error::str("a key occurs twice in an object of the text: jq keeps the last, eventlift loses none"));
+    }
+    Ok(read)
+}
+
+/// Whether a key occurs twice in an object anywhere inside.
+fn has_duplicates(value: &Value) -> bool {
+    match value {
+        Value::Arr(array) => array.items().iter().any(has_duplicates),
+        Value::Obj(object) => object.has_duplicates() || object.map().values().any(has_duplicates),
+        _ => false,
+    }
+}
+
+fn is_such(value: &Value, test: fn(f64) -> bool) -> ValR<Value> {
+    match value {
+        Value::Num(num) => Ok(Value::from(test(num_as_f64(num)))),
+        _ => Err(Error::typ(value.clone(), "number")),
+    }
 }
 
 fn length(value: &Value) -> ValR<Value> {

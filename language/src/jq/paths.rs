@@ -110,19 +110,21 @@ fn change_inside<E: From<Error<Value>>>(
             Ok(Value::object(Map::from_iter([(Key(key.clone()), new)])))
         }
         (Value::Obj(mut object), Value::Str(key)) => {
+            let at = object.map().get_index_of(&key.bytes[..]);
             let mut old = Value::Null;
-            if object.map().contains_key(&key.bytes[..]) {
+            if let Some(at) = at {
                 Object::edit(&mut object, |map| {
-                    if let Some(place) = map.get_mut(&key.bytes[..]) {
-                        old = std::mem::replace(place, Value::Null);
-                    }
+                    old = std::mem::replace(&mut map[at], Value::Null);
                     0
                 });
             }
             let new = change_inside(old, rest, change)?;
             Object::edit(&mut object, |map| {
                 let depth = new.depth();
-                map.insert(Key(key.clone()), new);
+                match at {
+                    Some(at) => map[at] = new,
+                    None => drop(map.insert(Key(key.clone()), new)),
+                }
                 depth
             });
             Ok(Value::Obj(object))

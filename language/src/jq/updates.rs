@@ -8,7 +8,10 @@ use super::budget;
 use super::desugar::{ASSIGN, NEXT_STATE, UPDATE};
 use super::natives::Data;
 use super::paths;
-use super::value::Value;
+use super::value::{Array, Map, Value};
+
+/// `walk(f)`, which would take much stack if it were written in jq.
+const WALK: &str = "!walk";
 
 /// The filters that updates are made of.
 pub(super) fn all() -> Vec<Fun<Data>> {
@@ -40,6 +43,7 @@ pub(super) fn all() -> Vec<Fun<Data>> {
             }),
         ),
         ("setpath", v(2), Native::<Data>::new(set)),
+        (WALK, one(), Native::<Data>::new(walk)),
         ("delpaths", v(1), Native::<Data>::new(delete)),
     ]
 }
@@ -70,12 +74,16 @@ fn update(mut cv: Cv<'_, Data>) -> ValX<'_, Value> {
     let paths = collected(&mut cv)?;
     let mut value = cv.1;
     let mut deleted = Vec::new();
+    // What no later path looks at is handed over, so that it need not be copied to be changed.
+    let is_only = paths.len() == 1;
     for path in paths {
+        let is_handed_over = is_only && !matches!(path.last(), Some(Value::Obj(_)));
         let mut is_deleted = false;
         value = paths::change(value, &path, &mut |old| {
-            let Some(new) = filter.run((context.clone(), old.clone())).next() else {
+            let kept = if is_handed_over { Value::Null } else { old.clone() };
+            let Some(new) = filter.run((context.clone(), old)).next() else {
                 is_deleted = true;
-                return Ok(old);
+                return Ok(kept);
             };
             new
         })?;
@@ -117,6 +125,43 @@ fn assign(mut cv: Cv<'_, Data>) -> ValXs<'_, Value> {
 fn next_state(mut cv: Cv<'_, Data>) -> ValXs<'_, Value> {
     let (filter, context) = cv.0.pop_fun();
     box_once(filter.run((context, cv.1)).try_fold(Value::Null, |_, value| value))
+}
+
+fn walk(mut cv: Cv<'_, Data>) -> ValXs<'_, Value> {
+    let (filter, context) = cv.0.pop_fun();
+    match walked(cv.1, &|value| filter.run((context.clone(), value)).collect()) {
+        Ok(values) => Box::new(values.into_iter().map(Ok)),
+        Err(error) => box_once(Err(error)),
+    }
+}
+
+/// What a filter makes of a value whose parts it was run on before: all outputs in arrays, the first in objects.
+fn walked<'a>(value: Value, filter: &dyn Fn(Value) -> ValX<'a, Vec<Value>, Value>) -> ValX<'a, Vec<Value>, Value> {
+    if !budget::enter() {
+        return Err(budget::exhausted().into());
+    }
+    match value {
+        Value::Arr(array) => {
+            let mut items = Vec::new();
+            for item in Array::into_items(array) {
+                items.append(&mut walked(item, filter)?);
+            }
+            filter(Value::array(items))
+        }
+        Value::Obj(object) => {
+            if object.has_duplicates() {
+                budget::note_opened_duplicates();
+            }
+            let mut map = Map::default();
+            for (key, value) in object.map().clone() {
+                if let Some(first) = walked(value, filter)?.into_iter().next() {
+                    map.insert(key, first);
+                }
+            }
+            filter(Value::object(map))
+        }
+        value => filter(value),
+    }
 }
 
 fn get(mut cv: Cv<'_, Data>) -> ValXs<'_, Value> {

@@ -337,10 +337,10 @@ ascii_upcase
 [recurse]
 [recurse(.[]?)]
 [recurse(.[]?; . != 1)]
-[recurse(if type == "number" and . < 3 then .+1 else empty end)]
+[recurse(if type == "number" and . < 3 and . > -100 then .+1 else empty end)]
 env|type
-[while(type == "number" and . < 100; .*2+1)]
-until(type != "number" or . > 100; .*2+1)
+[while(type == "number" and . < 100 and . > -1; .*2+1)]
+until(type != "number" or . > 100 or . < 0; .*2+1)
 [range(5)]
 [range(2;4)]
 [range(0;10;3)]
@@ -379,16 +379,16 @@ later: [skip(-1;1)]
 later: [skip(0;1,2)]
 [splits("a")]?
 [.[]?|tostring]
-todate
+if type == "number" and fabs > 1e12 then 0 else todate end
 fromdate
 now|type
 gmtime
 mktime
-todateiso8601
+if type == "number" and fabs > 1e12 then 0 else todateiso8601 end
 fromdateiso8601
-strftime("%Y-%m-%dT%H:%M:%SZ")
-strftime("%A, %B %d, %Y")
-strftime("%j %U %w %e %I %p %y %Z")
+if type == "number" and fabs > 1e12 then 0 else strftime("%Y-%m-%dT%H:%M:%SZ") end
+if type == "number" and fabs > 1e12 then 0 else strftime("%A, %B %d, %Y") end
+if type == "number" and fabs > 1e12 then 0 else strftime("%j %U %w %e %I %p %y %Z") end
 strptime("%Y-%m-%dT%H:%M:%SZ")
 strptime("%Y-%m-%d")
 gmtime|todate
@@ -977,7 +977,7 @@ later: tojson | fromjson
 [pair]
 . + $a
 . - $a
-if type == "string" and ($a | numbers) > 100 then 0 else . * $a end
+if ([., $a] | map(type) | sort) == ["number", "string"] and ([., $a | numbers] | max) > 100 then 0 else . * $a end
 . / $a
 later: . % $a
 . == $a
@@ -1005,9 +1005,9 @@ contains($a)
 inside($a)
 has($a)
 in($a)
-index($a)
-rindex($a)
-indices($a)
+if $a == "" then 0 else index($a) end
+if $a == "" then 0 else rindex($a) end
+if $a == "" then 0 else indices($a) end
 later: startswith($a)
 endswith($a)
 later: ltrimstr($a)

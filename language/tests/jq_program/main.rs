@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use eventlift_language::{JqFilter, JqInput};
 use serde_json::Value;
@@ -49,8 +50,24 @@ fn forms() -> BTreeMap<String, Vec<String>> {
     forms
 }
 
-/// What jq makes of every input: an array with one `{v: […]}` or `{e: …}` for each form.
-fn by_jq(forms: &[&str], inputs: &[String]) -> Vec<Value> {
+/// Forms that one program of jq holds: jq refuses longer ones.
+const FORMS_AT_ONCE: usize = 60;
+
+/// How long one call of jq may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What jq makes of every input: for each, an array with one `{v: […]}` or `{e: …}` for each form.
+fn by_jq(forms: &[&str], inputs: &[String]) -> Vec<Vec<Value>> {
+    let mut results = vec![Vec::new(); inputs.len()];
+    for forms in forms.chunks(FORMS_AT_ONCE) {
+        for (all, some) in results.iter_mut().zip(by_one_call_of_jq(forms, inputs)) {
+            all.extend(some);
+        }
+    }
+    results
+}
+
+fn by_one_call_of_jq(forms: &[&str], inputs: &[String]) -> Vec<Vec<Value>> {
     let mut program = ".a as $a | .b as $b | .x | [\n".to_owned();
     for (i, form) in forms.iter().enumerate() {
         let comma = if i == 0 { "" } else { "," };
@@ -65,20 +82,39 @@ fn by_jq(forms: &[&str], inputs: &[String]) -> Vec<Value> {
     let mut stdin = child.stdin.take().unwrap();
     let text = inputs.join("\n");
     let writer = std::thread::spawn(move || stdin.write_all(text.as_bytes()));
-    let output = child.wait_with_output().unwrap();
+    let (stdout, stderr) = (reader(child.stdout.take().unwrap()), reader(child.stderr.take().unwrap()));
+    let started = Instant::now();
+    let mut status = None;
+    while status.is_none() && started.elapsed() < PATIENCE {
+        status = child.try_wait().unwrap();
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    if status.is_none() {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
     drop(writer.join().unwrap());
     std::fs::remove_file(&file.0).unwrap();
-    let lines = String::from_utf8(output.stdout).unwrap();
-    let results: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines = stdout.join().unwrap();
+    let results: Vec<Vec<Value>> = lines.lines().map_while(|line| serde_json::from_str(line).ok()).collect();
     assert!(
-        output.status.success() && results.len() == inputs.len(),
-        "jq stopped after {} of {} inputs, at {:?}: {}",
+        status.is_some_and(|status| status.success()) && results.len() == inputs.len(),
+        "jq {} after {} of {} inputs, at {:?}, with the forms {forms:#?}: {}",
+        if status.is_some() { "stopped" } else { "hung" },
         results.len(),
         inputs.len(),
         inputs.get(results.len()),
-        String::from_utf8_lossy(&output.stderr)
+        stderr.join().unwrap()
     );
     results
+}
+
+fn reader(mut from: impl std::io::Read + Send + 'static) -> std::thread::JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut text = String::new();
+        from.read_to_string(&mut text).unwrap();
+        text
+    })
 }
 
 fn tempfile() -> (std::path::PathBuf, std::fs::File) {
