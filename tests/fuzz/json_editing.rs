@@ -61,7 +61,7 @@ fn run(input: &[u8]) -> Result<String, String> {
         Ok(found) => found.map(std::borrow::Cow::into_owned),
         Err(reason) => return Ok(reason.message),
     };
-    let plain = !pointer.has_wildcard() && !pointer.as_str().ends_with("/-");
+    let plain = !pointer.has_wildcard() && !pointer.as_str().contains("/-");
     if plain && has_no_twins(json) {
         let expected = reference.pointer(pointer.as_str());
         let read = found.as_deref().map(serde_json::from_str::<Value>).transpose();

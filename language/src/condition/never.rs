@@ -86,9 +86,9 @@ fn envelope(clauses: &[&Clause]) -> Option<String> {
 }
 
 /// Whether there are lists, and nothing is in each of them and fits.
-fn none_in_all<T: PartialEq, N: ?Sized>(lists: &[&Vec<T>], fits: impl Fn(&N) -> bool) -> bool
+fn none_in_all<T, N: ?Sized>(lists: &[&Vec<T>], fits: impl Fn(&N) -> bool) -> bool
 where
-    T: std::borrow::Borrow<N>,
+    T: PartialEq + std::borrow::Borrow<N>,
 {
     let Some((first, others)) = lists.split_first() else { return false };
     !first.iter().any(|one| others.iter().all(|list| list.contains(one)) && fits(one.borrow()))
@@ -131,8 +131,11 @@ fn field(checks: &[&Check]) -> Option<String> {
     bounds(checks)
 }
 
+/// A bound, and whether it is itself within.
+type End<'c> = Option<(&'c Decimal, bool)>;
+
 fn bounds(checks: &[&Check]) -> Option<String> {
-    let (mut lowest, mut highest): (Option<(&Decimal, bool)>, Option<(&Decimal, bool)>) = (None, None);
+    let (mut lowest, mut highest): (End<'_>, End<'_>) = (None, None);
     for check in checks {
         let Check::Compares(bound, orders) = check else { continue };
         let including = orders.contains(&Ordering::Equal);

@@ -60,7 +60,7 @@ fn joined<'s>(first: Token<&'s str>, second: Token<&'s str>) -> Token<&'s str> {
     Token("[", Tok::Block(items))
 }
 
-fn inside<'s>(token: Tok<&'s str>) -> Tok<&'s str> {
+fn inside(token: Tok<&str>) -> Tok<&str> {
     match token {
         Tok::Block(tokens) => Tok::Block(marked(tokens)),
         Tok::Str(parts) => Tok::Str(

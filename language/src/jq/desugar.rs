@@ -149,11 +149,11 @@ fn pipe<'s>(left: Term<&'s str>, right: Term<&'s str>) -> Term<&'s str> {
     binary(left, BinaryOp::Pipe(None), right)
 }
 
-fn each<'s>(term: Term<&'s str>) -> Term<&'s str> {
+fn each(term: Term<&str>) -> Term<&str> {
     Term::Path(Box::new(term), Path(vec![(Part::Range(None, None), Opt::Essential)]))
 }
 
-fn array<'s>(items: Term<&'s str>) -> Term<&'s str> {
+fn array(items: Term<&str>) -> Term<&str> {
     Term::Arr(Some(Box::new(items)))
 }
 
@@ -439,7 +439,7 @@ impl<'s> Desugar<'s> {
 }
 
 /// What stands left of `//`: an error there is the end of it, and of its paths only those of true values count.
-fn attempted<'s>(left: Term<&'s str>, several: bool) -> Term<&'s str> {
+fn attempted(left: Term<&str>, several: bool) -> Term<&str> {
     let left = match left {
         Term::Id | Term::Num(_) | Term::Var(_) => return left,
         left => Term::TryCatch(Box::new(left), None),

@@ -255,7 +255,7 @@ fn delete_steps(value: Value, steps: &[&Value]) -> ValR<Value> {
                 }
             }
             ranges.sort_unstable();
-            if !budget::afford(len * size_of::<Value>()) {
+            if !budget::afford(size_of_val(array.items())) {
                 return Err(budget::exhausted());
             }
             Array::edit(&mut array, |items| {

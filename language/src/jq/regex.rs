@@ -17,8 +17,11 @@ const MAX_KEPT: usize = 32;
 /// Steps of backtracking, after which a search fails.
 const MAX_BACKTRACKING: usize = 200_000;
 
+/// A pattern, its flags, and what they were compiled to.
+type Compiled = (Rc<Text>, String, Rc<Regex>);
+
 thread_local! {
-    static KEPT: RefCell<Vec<(Rc<Text>, String, Rc<Regex>)>> = const { RefCell::new(Vec::new()) };
+    static KEPT: RefCell<Vec<Compiled>> = const { RefCell::new(Vec::new()) };
 }
 
 #[derive(Debug, Default, Clone, Copy)]
