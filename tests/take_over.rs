@@ -104,7 +104,7 @@ pub(crate) fn late(project: &Project) {
     let said = assert_code(&output, 0);
     assert!(said.contains(&format!("process {}, `a test` by ", std::process::id())), "{said}");
     assert!(said.contains("asked to let go"), "{said}");
-    assert!(!block_on(target.standing_request()).unwrap().is_some());
+    assert!(block_on(target.standing_request()).unwrap().is_none());
 }
 
 /// Whoever has the target never lets go of it, and does not get on.

@@ -171,10 +171,8 @@ impl<'a> Waiting<'a> {
         match holder.is_alive() {
             Some(false) => self.end(&holder).await,
             // A connection of this process that is being closed, or that it has lost.
-            Some(true) if holder.is_this_process() => {
-                if self.begun.elapsed() >= LOOK_CLOSER_EVERY {
-                    self.end(&holder).await;
-                }
+            Some(true) if holder.is_this_process() && self.begun.elapsed() >= LOOK_CLOSER_EVERY => {
+                self.end(&holder).await;
             }
             Some(true) if self.how.manner == Manner::LeaveAlone => return Err(self.refused()),
             _ => {}

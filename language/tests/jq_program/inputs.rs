@@ -192,8 +192,9 @@ impl Random {
             _ => {
                 let entries: Vec<String> = ["a", "b", "c", "key", "value", "é"]
                     .iter()
-                    .filter_map(|key| {
-                        (self.below(2) == 0).then(|| format!("\"{key}\":{}", self.value(some, depth - 1)))
+                    .filter_map(|key| match self.below(2) {
+                        0 => Some(format!("\"{key}\":{}", self.value(some, depth - 1))),
+                        _ => None,
                     })
                     .collect();
                 format!("{{{}}}", entries.join(","))

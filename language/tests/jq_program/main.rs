@@ -92,8 +92,8 @@ fn by_one_call_of_jq(forms: &[&str], inputs: &[String]) -> Vec<Vec<Value>> {
     }
     if status.is_none() {
         child.kill().unwrap();
-        child.wait().unwrap();
     }
+    child.wait().unwrap();
     drop(writer.join().unwrap());
     std::fs::remove_file(&file.0).unwrap();
     let lines = stdout.join().unwrap();

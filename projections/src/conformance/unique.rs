@@ -79,7 +79,7 @@ pub async fn equal_numbers_are_the_same_in_a_unique_index(store: &dyn ReadModels
         let added = crate::store::RowUpdate { row: Some(row("z", same)?), ..put("z", 0) };
         refused("a number that is there", store.step(Side::Live, "p", &step(10, 11, vec![added])).await)?;
         has(&*store, Side::Live, "p", 0, &rows).await?;
-        let begun = store.begin("p", &origin("f"), &[prices.clone()]).await?;
+        let begun = store.begin("p", &origin("f"), std::slice::from_ref(&prices)).await?;
         store
             .load("p", 0, vec![rows[0].clone(), rows[3].clone(), rows[4].clone(), rows[5].clone(), row("z", same)?])
             .await?;

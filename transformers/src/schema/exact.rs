@@ -170,8 +170,8 @@ impl ExactValidator {
         let dialect = schema.get("$schema").cloned();
         let mut options = jsonschema::options();
         for keyword in COMPARING {
-            options =
-                options.with_keyword(keyword, move |schema, value, _: Location| Comparing::new(keyword, schema, value));
+            options = options
+                .with_keyword(keyword, move |schema, value, _: Location| Comparing::compile(keyword, schema, value));
         }
         for keyword in ABOUT_TEXT {
             let dialect = dialect.clone();
@@ -301,7 +301,7 @@ struct Comparing {
 }
 
 impl Comparing {
-    fn new<'a>(
+    fn compile<'a>(
         keyword: &'static str,
         schema: &'a Map<String, Value>,
         value: &'a Value,
