@@ -401,6 +401,7 @@ impl StoreConfig {
     }
 
     /// As a source whose streams may have gaps: a file that does not say so itself is read with them.
+    #[allow(irrefutable_let_patterns, reason = "files may be the only stores there are")]
     pub(crate) fn allow_gaps(&mut self) {
         #[cfg(feature = "file")]
         if let Self::File(config) = self {
@@ -410,6 +411,7 @@ impl StoreConfig {
 
     /// Whether gaps in its streams are read.
     #[cfg(test)]
+    #[allow(irrefutable_let_patterns, reason = "files may be the only stores there are")]
     pub(crate) fn allows_gaps(&self) -> bool {
         #[cfg(feature = "file")]
         if let Self::File(config) = self {
