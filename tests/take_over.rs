@@ -119,10 +119,24 @@ pub(crate) fn never(project: &Project) {
     drop(held);
 }
 
+/// Stops a process where it locks nobody out of its target: in the middle of a transaction, a file could not be read.
+fn stop_between_transactions(project: &Project, child: &Child) {
+    let target = target(project);
+    let is_read = async || target.ledger().await?.expect("a run has filled it").runs().await;
+    until("it was always in a transaction", || {
+        signal(child, "-STOP");
+        let is_free = block_on(is_read()).is_ok();
+        if !is_free {
+            signal(child, "-CONT");
+        }
+        is_free
+    });
+}
+
 /// A follower that answers nothing, and is killed while it is asked.
 pub(crate) fn killed(project: &Project) {
     let mut follower = follower(project);
-    signal(&follower, "-STOP");
+    stop_between_transactions(project, &follower);
     let rollback = spawn(project, "rollback", &["--yes"]);
     until("it never asked", || block_on(target(project).standing_request()).unwrap().is_some());
     follower.kill().unwrap();

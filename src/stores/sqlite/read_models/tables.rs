@@ -130,9 +130,11 @@ fn difference(table: &Table, found: &[(String, String, i64)], numbers_as_text: b
     if found.is_empty() {
         return Some("it is gone".to_owned());
     }
+    let digits = numeric_columns(table).filter(|_| !numbers_as_text).map(|(_, column)| digits_name(column));
+    let digits: Vec<String> = digits.collect();
+    let (found_digits, found): (Vec<_>, Vec<_>) = found.iter().partition(|(name, ..)| digits.contains(name));
     for (place, column) in table.columns.iter().enumerate() {
-        let there = found.get(place).filter(|_| found.iter().any(|(name, ..)| *name == column.name));
-        let Some((name, column_type, key)) = there else {
+        let Some((name, column_type, key)) = found.get(place) else {
             return Some(format!("the column `{}` is gone", column.name));
         };
         let is_text = numbers_as_text && column.column_type == ColumnType::Numeric;
@@ -148,15 +150,13 @@ fn difference(table: &Table, found: &[(String, String, i64)], numbers_as_text: b
             return Some(format!("the key is another one (column `{name}`)"));
         }
     }
-    let digits = numeric_columns(table).filter(|_| !numbers_as_text).map(|(_, column)| digits_name(column));
-    let mut others = found[table.columns.len()..].iter();
-    for expected in digits {
-        match others.next() {
-            Some((name, column_type, 0)) if *name == expected && column_type == "TEXT" => {}
+    for expected in &digits {
+        match found_digits.iter().find(|(name, ..)| name == expected) {
+            Some((_, column_type, 0)) if column_type == "TEXT" => {}
             _ => return Some(format!("the column `{expected}` is gone, or another one")),
         }
     }
-    others.next().map(|(name, ..)| format!("the column `{name}` was added"))
+    found.get(table.columns.len()).map(|(name, ..)| format!("the column `{name}` was added"))
 }
 
 /// The name of an index, which it keeps wherever its table goes.
