@@ -115,36 +115,62 @@ proptest! {
         (events, failing) in any_log(), kind in any_kind(), in_ranges in any::<bool>(), all in any::<bool>(),
         later in 0..40_usize, transaction in 1..20_usize,
     ) {
-        block_on(async {
-            let (before, after) = events.split_at(events.len() - later.min(events.len() - 1));
-            let scene = Scene::new(before, kind, in_ranges, options(5, 2, transaction)).await;
-            let bad = poison(failing.iter().copied());
-            scene.run_through(&bad).await;
-            let mut given_up = 0;
-            for stream in scene.held().await {
-                let mut writer = scene.target.writer().unwrap();
-                let run = scene.record(&writer).await;
-                let stream = StreamName::new(stream.stream).unwrap();
-                let what = Discard { stream, all, by: "a test".to_owned(), why: "poison".to_owned() };
-                given_up += discard(&mut writer, &rules(kind, &bad), &run, &what).await.unwrap();
-            }
-            scene.release_through(&poison([])).await;
-            assert_eq!(scene.held().await, []);
-            fill(&scene.source, after).await;
-            let outcome = scene.run_through(&poison([])).await;
-            assert!(outcome.done);
-            assert_eq!(outcome.counts.read, events.len() as u64);
-            let verification = scene.verified(&poison([])).await;
-            assert!(verification.agrees(), "{verification:?}");
-            if kind != Kind::Shifting {
-                assert_eq!(scene.events().await.len() as u64 + given_up, events.len() as u64);
-            }
-            let mut next: BTreeMap<StreamName, u64> = BTreeMap::new();
-            for event in scene.events().await {
-                let next = next.entry(event.stream.clone()).or_default();
-                assert_eq!(event.revision.0, *next, "{event:?}");
-                *next += 1;
-            }
-        });
+        block_on(what_is_given_up_is_missing(events, failing, kind, in_ranges, all, later, transaction));
+    }
+}
+
+/// Everything that failed is given up, or the first event of each stream that did; then the rest comes.
+async fn what_is_given_up_is_missing(
+    events: Vec<Event>,
+    failing: BTreeSet<u64>,
+    kind: Kind,
+    in_ranges: bool,
+    all: bool,
+    later: usize,
+    transaction: usize,
+) {
+    let (before, after) = events.split_at(events.len() - later.min(events.len() - 1));
+    let scene = Scene::new(before, kind, in_ranges, options(5, 2, transaction)).await;
+    let bad = poison(failing.iter().copied());
+    scene.run_through(&bad).await;
+    let mut given_up = 0;
+    for stream in scene.held().await {
+        let mut writer = scene.target.writer().unwrap();
+        let run = scene.record(&writer).await;
+        let stream = StreamName::new(stream.stream).unwrap();
+        let what = Discard { stream, all, by: "a test".to_owned(), why: "poison".to_owned() };
+        given_up += discard(&mut writer, &rules(kind, &bad), &run, &what).await.unwrap();
+    }
+    scene.release_through(&poison([])).await;
+    assert_eq!(scene.held().await, []);
+    fill(&scene.source, after).await;
+    let outcome = scene.run_through(&poison([])).await;
+    assert!(outcome.done);
+    assert_eq!(outcome.counts.read, events.len() as u64);
+    let verification = scene.verified(&poison([])).await;
+    assert!(verification.agrees(), "{verification:?}");
+    if kind != Kind::Shifting {
+        assert_eq!(scene.events().await.len() as u64 + given_up, events.len() as u64);
+    }
+    let mut next: BTreeMap<StreamName, u64> = BTreeMap::new();
+    for event in scene.events().await {
+        let next = next.entry(event.stream.clone()).or_default();
+        assert_eq!(event.revision.0, *next, "{event:?}");
+        *next += 1;
+    }
+}
+
+/// The target was empty when the only stream with events in it was released.
+#[test]
+fn what_is_released_before_anything_was_written() {
+    let at = |position: u64, stream: &str, revision: u64| {
+        rulebook::event(position, "A", stream, revision, format!("{{ \"n\" : {position}.10 }}"))
+    };
+    let mut events = vec![at(2, "s-0", 0), at(3, "s-0", 1), at(5, "s-1", 0)];
+    events.extend((6..30).map(|position| at(position, "s-0", position - 4)));
+    for kind in [Kind::Shifting, Kind::OneToOne, Kind::Stateful] {
+        for (in_ranges, all) in [(false, false), (false, true), (true, false), (true, true)] {
+            block_on(what_is_given_up_is_missing(events.clone(), [2].into(), kind, in_ranges, all, 24, 1));
+        }
     }
 }
