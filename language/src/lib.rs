@@ -40,5 +40,5 @@ pub use numeric::{InvalidNumeric, Numeric};
 pub use problem::{Place, Problem};
 pub use reader::{Reader, Table, Value};
 pub use reason::Reason;
-pub use shown::Shown;
+pub use shown::{Short, Shown, has_hidden_values, hides_values, show_values, showing_values, values_are_shown};
 pub use test_result::{TestResult, difference};

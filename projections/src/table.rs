@@ -192,7 +192,7 @@ impl Table {
     /// Says that two rows have these values in a unique index.
     pub fn same_values(&self, index: &Index, values: &[&Value]) -> String {
         let names: Vec<&str> = index.columns.iter().map(|place| &*self.columns[*place].name).collect();
-        let values: Vec<String> = values.iter().map(|value| format!("`{}`", Shown(value))).collect();
+        let values: Vec<String> = values.iter().map(|value| Shown(value).to_string()).collect();
         let values = values.join(", ");
         format!("two rows have the same values in the unique index of {}: {values}", names.join(", "))
     }

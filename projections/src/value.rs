@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use eventlift_events::Timestamp;
-use eventlift_language::{Reason, json};
+use eventlift_language::{Reason, Shown, hides_values, json};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -172,7 +172,9 @@ impl Value {
             return Ok(Self::Null);
         }
         let text = match value.starts_with('"') {
-            true => json::decode(value).ok_or_else(|| Reason::new(format_args!("{value} is no text in UTF-8")))?,
+            true => {
+                json::decode(value).ok_or_else(|| Reason::new(format_args!("{} is no text in UTF-8", Shown(value))))?
+            }
             false => value.into(),
         };
         let is_text = value.starts_with('"');
@@ -192,15 +194,19 @@ impl Value {
         match column_type {
             ColumnType::Text => Ok(Self::text(text)),
             ColumnType::Integer => integer(text).map(Self::Integer),
-            ColumnType::Numeric => Numeric::from_str(text).map(Self::numeric).map_err(Reason::new),
+            ColumnType::Numeric => {
+                Numeric::from_str(text).map(Self::numeric).map_err(|error| unfit(text, column_type, error))
+            }
             ColumnType::Boolean => text.parse().map(Self::Boolean).map_err(|_| not_of(text, column_type)),
-            ColumnType::Time => text.parse().map(Self::Time).map_err(Reason::new),
+            ColumnType::Time => text.parse().map(Self::Time).map_err(|error| unfit(text, column_type, error)),
             ColumnType::Uuid => {
                 Uuid::try_parse(text).map(Self::Uuid).map_err(|_| not_of(&format!("{text:?}"), column_type))
             }
             ColumnType::Json => match json::strict(text) {
                 Ok(value) => Ok(Self::Json(value.into())),
-                Err(error) => Err(Reason::new(format_args!("{text:?} is not JSON: {error}"))),
+                Err(error) => {
+                    Err(Reason::new(format_args!("{} is not JSON: {error}", Shown(format_args!("{text:?}")))))
+                }
             },
         }
     }
@@ -247,11 +253,12 @@ impl fmt::Display for Value {
 }
 
 fn not_of(value: &str, column_type: ColumnType) -> Reason {
-    const MOST: usize = 60;
-    match value.char_indices().nth(MOST) {
-        Some((end, _)) => Reason::new(format_args!("{}… is not of the type {column_type}", &value[..end])),
-        None => Reason::new(format_args!("{value} is not of the type {column_type}")),
-    }
+    Reason::new(format_args!("{} is not of the type {column_type}", Shown(value)))
+}
+
+/// The same, with what is said of the value where values are shown.
+fn unfit(value: &str, column_type: ColumnType, error: impl fmt::Display) -> Reason {
+    if hides_values() { not_of(&json::encode(value), column_type) } else { Reason::new(error) }
 }
 
 /// A whole number, also when it is written with zeros behind the point.
@@ -260,18 +267,18 @@ fn integer(text: &str) -> Result<i64, Reason> {
         return Ok(number);
     }
     let out_of_range = || {
-        Reason::new(format_args!("{text} does not fit into an integer of 64 bits"))
+        Reason::new(format_args!("{} does not fit into an integer of 64 bits", Shown(text)))
             .hint("a column of the type numeric holds 38 digits")
     };
     let number: Numeric = match text.parse() {
         Ok(number) => number,
         Err(eventlift_language::InvalidNumeric::TooLong(_)) => return Err(out_of_range()),
-        Err(error) => return Err(Reason::new(error)),
+        Err(error) => return Err(unfit(text, ColumnType::Integer, error)),
     };
     let written = number.to_string();
     match written.split_once('.') {
         Some((whole, fraction)) if fraction.bytes().all(|b| b == b'0') => whole.parse().map_err(|_| out_of_range()),
-        Some(_) => Err(Reason::new(format_args!("{text} is not a whole number"))
+        Some(_) => Err(Reason::new(format_args!("{} is not a whole number", Shown(text)))
             .hint("a column of the type numeric holds decimals")),
         None => written.parse().map_err(|_| out_of_range()),
     }

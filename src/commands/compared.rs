@@ -4,12 +4,12 @@
 use std::fmt;
 use std::sync::Arc;
 
+use eventlift_language::{Shown, values_are_shown};
 use eventlift_projections::{Projection, ReadModelStore, Row, Table, TableKind};
 use futures_util::StreamExt;
 use serde::Serialize;
 
 use super::error::CommandError;
-use super::event_view::diff;
 use super::output::Format;
 use super::progress_line::ProgressLine;
 use super::read_models::{feed, read_models};
@@ -52,7 +52,7 @@ struct RowDifferenceView {
     expected: Option<serde_json::Map<String, serde_json::Value>>,
     found: Option<serde_json::Map<String, serde_json::Value>>,
     #[serde(skip)]
-    lines: [Option<String>; 2],
+    text: String,
 }
 
 /// Compares the live tables of every projection with a fresh fold.
@@ -180,15 +180,23 @@ impl ComparedLine {
 impl RowDifferenceView {
     fn of(difference: RowDifference) -> Self {
         let RowDifference { table, expected, found } = difference;
-        let lines = [&expected, &found].map(|row| row.as_ref().map(|row| text(&table, row)));
+        let text = difference_text(&table, expected.as_ref(), found.as_ref());
         let object = |row: Option<Row>| row.map(|row| object(&table, &row));
-        Self { expected: object(expected), found: object(found), lines, table: table.name.clone() }
+        Self { expected: object(expected), found: object(found), text, table: table.name.clone() }
     }
 }
 
-/// A row with a line for every column.
-fn text(table: &Table, row: &Row) -> String {
-    let lines = table.columns.iter().zip(&row.0).map(|(column, value)| format!("{}: {value}\n", column.name));
+/// A line for every column of a row, or of both, where what is the same stands once.
+fn difference_text(table: &Table, expected: Option<&Row>, found: Option<&Row>) -> String {
+    let line = |sign: &str, place: usize, row: &Row| {
+        format!("{sign}{}: {}\n", table.columns[place].name, Shown(&row.0[place]))
+    };
+    let lines = (0..table.columns.len()).map(|place| match (expected, found) {
+        (Some(expected), Some(found)) if expected.0[place] == found.0[place] => line("  ", place, found),
+        (Some(expected), Some(found)) => line("- ", place, expected) + &line("+ ", place, found),
+        (Some(row), None) | (None, Some(row)) => line("", place, row),
+        (None, None) => String::new(),
+    });
     lines.collect()
 }
 
@@ -196,6 +204,7 @@ fn text(table: &Table, row: &Row) -> String {
 fn object(table: &Table, row: &Row) -> serde_json::Map<String, serde_json::Value> {
     let value = |value: &eventlift_projections::Value| match value {
         eventlift_projections::Value::Null => serde_json::Value::Null,
+        value if !values_are_shown() => Shown(value).to_string().into(),
         eventlift_projections::Value::Integer(number) => (*number).into(),
         eventlift_projections::Value::Boolean(yes) => (*yes).into(),
         other => other.to_string().into(),
@@ -222,13 +231,11 @@ impl fmt::Display for ComparedLine {
             ),
         }?;
         let Some(first) = &self.first_difference else { return Ok(()) };
-        match &first.lines {
-            [Some(expected), None] => write!(f, "\nthe first: this row of {} is missing\n{expected}", first.table),
-            [None, Some(found)] => write!(f, "\nthe first: this row of {} should not be there\n{found}", first.table),
-            [Some(expected), Some(found)] => {
-                write!(f, "\nthe first, in {} (- expected, + found):\n{}", first.table, diff(expected, found))
-            }
-            [None, None] => Ok(()),
-        }
+        let what = match (&first.expected, &first.found) {
+            (Some(_), None) => format!("the first: this row of {} is missing", first.table),
+            (None, Some(_)) => format!("the first: this row of {} should not be there", first.table),
+            _ => format!("the first, in {} (- expected, + found):", first.table),
+        };
+        write!(f, "\n{what}\n{}", first.text)
     }
 }

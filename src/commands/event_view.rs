@@ -1,9 +1,10 @@
-//! An event as it is shown: one field a line.
+//! An event as it is shown: one field a line. Values are left out, unless they are to be shown.
 
 use std::fmt;
 
 use eventlift_events::{ContentType, Event, Payload};
-use serde::Serialize;
+use eventlift_language::{Shown, values_are_shown};
+use serde::{Serialize, Serializer};
 use similar::{ChangeTag, TextDiff};
 
 /// An event for people and machines. Payloads are text where they are UTF-8, otherwise only their length is told.
@@ -17,15 +18,26 @@ pub(super) struct EventView {
     event_type: String,
     version: u32,
     recorded_at: String,
+    #[serde(serialize_with = "for_machines")]
     data: String,
     /// What JSON is labelled where that is not `application/json`.
     #[serde(skip_serializing_if = "Option::is_none")]
     data_type: Option<String>,
+    #[serde(serialize_with = "for_machines")]
     metadata: String,
     /// Likewise.
     #[serde(skip_serializing_if = "Option::is_none")]
     metadata_type: Option<String>,
+    #[serde(serialize_with = "for_machines")]
     attributes: String,
+}
+
+/// A line of a view.
+struct Line {
+    /// The line, with the value whole.
+    whole: String,
+    /// The line as it is printed.
+    printed: String,
 }
 
 impl EventView {
@@ -61,44 +73,89 @@ fn label(payload: &Payload) -> Option<String> {
     is_special.then(|| payload.content_type().to_string())
 }
 
-impl fmt::Display for EventView {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "stream      {}", self.stream)?;
-        writeln!(f, "revision    {}", self.revision)?;
-        writeln!(f, "position    {}", self.position)?;
-        writeln!(f, "id          {}", self.id)?;
-        writeln!(f, "type        {} version {}", self.event_type, self.version)?;
-        writeln!(f, "recorded at {}", self.recorded_at)?;
-        if let Some(label) = &self.data_type {
-            writeln!(f, "data type   {label}")?;
-        }
-        write_long(f, "data       ", &self.data)?;
+impl EventView {
+    fn lines(&self) -> Vec<Line> {
+        let plain = |line: String| Line { printed: line.clone(), whole: line };
+        let mut lines = vec![
+            plain(format!("stream      {}", self.stream)),
+            plain(format!("revision    {}", self.revision)),
+            plain(format!("position    {}", self.position)),
+            plain(format!("id          {}", self.id)),
+            plain(format!("type        {} version {}", self.event_type, self.version)),
+            plain(format!("recorded at {}", self.recorded_at)),
+        ];
+        lines.extend(self.data_type.iter().map(|label| plain(format!("data type   {label}"))));
+        lines.extend(lines_of("data       ", &self.data));
         if !self.metadata.is_empty() {
-            if let Some(label) = &self.metadata_type {
-                writeln!(f, "metadata type {label}")?;
-            }
-            write_long(f, "metadata   ", &self.metadata)?;
+            lines.extend(self.metadata_type.iter().map(|label| plain(format!("metadata type {label}"))));
+            lines.extend(lines_of("metadata   ", &self.metadata));
         }
         if !self.attributes.is_empty() {
-            write_long(f, "attributes ", &self.attributes)?;
+            lines.extend(lines_of("attributes ", &self.attributes));
         }
-        Ok(())
+        lines
     }
 }
 
+impl fmt::Display for EventView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.lines().iter().try_for_each(|line| writeln!(f, "{}", line.printed))
+    }
+}
+
+/// The lines of two events, the ones only in the first marked `-`, the ones only in the second `+`. Without one of them, the
+/// lines of the other.
+pub(super) fn event_diff(before: Option<&EventView>, after: Option<&EventView>) -> String {
+    let lines = |view: Option<&EventView>| view.map(EventView::lines).unwrap_or_default();
+    let (before, after) = (lines(before), lines(after));
+    let whole = |lines: &'_ [Line]| lines.iter().map(|line| line.whole.clone()).collect::<Vec<_>>();
+    let (whole_before, whole_after) = (whole(&before), whole(&after));
+    let changes = TextDiff::from_slices(
+        &whole_before.iter().map(String::as_str).collect::<Vec<_>>(),
+        &whole_after.iter().map(String::as_str).collect::<Vec<_>>(),
+    );
+    let mut text = String::new();
+    for change in changes.iter_all_changes() {
+        let printed = match (change.old_index(), change.new_index()) {
+            (Some(index), _) => before.get(index),
+            (None, Some(index)) => after.get(index),
+            (None, None) => None,
+        };
+        text.extend([sign_of(change.tag()), " ", printed.map_or("", |line| &line.printed), "\n"]);
+    }
+    text
+}
+
 /// The top-level members of a JSON object on lines of their own, so that a diff shows the one that changed.
-fn write_long(f: &mut fmt::Formatter<'_>, name: &str, text: &str) -> fmt::Result {
-    use serde_json::value::RawValue;
+fn lines_of(name: &str, text: &str) -> Vec<Line> {
+    let line = |start: &str, value: &str| Line {
+        whole: format!("{start}{value}"),
+        printed: format!("{start}{}", printed(value)),
+    };
+    let members: Option<indexed::Members<'_>> = serde_json::from_str(text).ok();
+    let Some(members) = members else { return vec![line(&format!("{name} "), text)] };
+    let name = name.trim_end().to_owned();
+    let members = members.0.into_iter().map(|(key, value)| line(&format!("  {key}: "), value.get()));
+    std::iter::once(Line { printed: name.clone(), whole: name }).chain(members).collect()
+}
+
+/// A value as people see it.
+fn printed(value: &str) -> String {
     /// Longer values are cut: this is for looking, and `--json` has them whole.
     const SHOWN: usize = 300;
-    let members: Option<indexed::Members<'_>> = serde_json::from_str(text).ok();
-    let Some(members) = members else { return writeln!(f, "{name} {}", cut(text, SHOWN)) };
-    writeln!(f, "{}", name.trim_end())?;
-    for (key, value) in members.0 {
-        let value: &RawValue = value;
-        writeln!(f, "  {key}: {}", cut(value.get(), SHOWN))?;
+    if values_are_shown() { cut(value, SHOWN) } else { Shown(value).to_string() }
+}
+
+/// A payload as machines get it: whole, or an object that tells of each member what kind of value it has.
+fn for_machines<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    if text.is_empty() || values_are_shown() {
+        return serializer.serialize_str(text);
     }
-    Ok(())
+    let members: Option<indexed::Members<'_>> = serde_json::from_str(text).ok();
+    let Some(members) = members else { return serializer.serialize_str(&Shown(text).to_string()) };
+    let members = members.0.into_iter().map(|(key, value)| (key, Shown(value.get()).to_string().into()));
+    let kinds: serde_json::Map<String, serde_json::Value> = members.collect();
+    serializer.serialize_str(&serde_json::Value::Object(kinds).to_string())
 }
 
 fn cut(text: &str, length: usize) -> String {
@@ -145,14 +202,15 @@ pub(super) fn diff(before: &str, after: &str) -> String {
     let diff = TextDiff::from_lines(before, after);
     let mut text = String::new();
     for change in diff.iter_all_changes() {
-        let sign = match change.tag() {
-            ChangeTag::Delete => '-',
-            ChangeTag::Insert => '+',
-            ChangeTag::Equal => ' ',
-        };
-        text.push(sign);
-        text.push(' ');
-        text.push_str(change.value());
+        text.extend([sign_of(change.tag()), " ", change.value()]);
     }
     text
+}
+
+fn sign_of(tag: ChangeTag) -> &'static str {
+    match tag {
+        ChangeTag::Delete => "-",
+        ChangeTag::Insert => "+",
+        ChangeTag::Equal => " ",
+    }
 }

@@ -44,10 +44,13 @@ mod throttle;
 mod took;
 mod verify;
 
+use eventlift_language::{has_hidden_values, show_values};
+
 pub use arguments::{Arguments, Command, MapCommand, RunsCommand};
 pub use checks::{CheckOptions, run_checks};
 pub use control::{HandedOver, ask_to_hand_over};
 pub use error::{CommandError, ExitCode};
+use output::say_error;
 pub use output::{Format, print_error, print_report};
 
 use check::check;
@@ -73,6 +76,7 @@ use verify::verify;
 /// Runs a command and prints what came of it.
 pub async fn run(arguments: Arguments) -> ExitCode {
     let format = Format::of(arguments.json);
+    show_values(arguments.show_values);
     let outcome = match arguments.command {
         Command::Init(init_arguments) => init(&init_arguments).await.map(|r| print_report(format, &r)),
         Command::ImportReplicator(arguments) => import_replicator(&arguments).map(|r| print_report(format, &r)),
@@ -102,7 +106,11 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Quarantine(wanted) => quarantine(&wanted, format).await,
         Command::Serve(arguments) => serve(&arguments, format).await.map(|r| print_report(format, &r)),
     };
-    outcome.unwrap_or_else(|error| print_error(format, &error))
+    let code = outcome.unwrap_or_else(|error| print_error(format, &error));
+    if code != ExitCode::Done && format == Format::Text && has_hidden_values() {
+        say_error("values of events are left out; --show-values shows them");
+    }
+    code
 }
 
 /// Translates positions, and prints what came of it.

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::applied::changes_since;
 use super::arguments::RepairArguments;
 use super::error::{CommandError, ExitCode};
-use super::event_view::{EventView, diff};
+use super::event_view::{EventView, event_diff};
 use super::migrate::{migration_options, stop_on_signals};
 use super::output::{Format, Report, command};
 use super::progress_line::ProgressLine;
@@ -188,7 +188,7 @@ fn shown(difference: &pipeline::Difference) -> String {
     let view = |event: &Option<eventlift_events::Event>| event.as_ref().map(EventView::of);
     match (view(&difference.found), view(&difference.expected)) {
         (Some(found), Some(expected)) => {
-            let lines = diff(&found.to_string(), &expected.to_string());
+            let lines = event_diff(Some(&found), Some(&expected));
             format!("at position {} (- as it is, + as it would be):\n{}", found.position, lines.trim_end())
         }
         (Some(found), None) => format!("this one would not be there:\n{}", found.to_string().trim_end()),

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::arguments::RewriteArguments;
 use super::control::Listening;
 use super::error::{CommandError, ExitCode};
-use super::event_view::{EventView, diff};
+use super::event_view::{EventView, event_diff};
 use super::going_on::{going_on, went_on};
 use super::migrate::stop_on_signals;
 use super::output::{Format, Report};
@@ -408,7 +408,7 @@ impl fmt::Display for Came {
                 match first_difference.as_deref() {
                     Some(DifferenceView { expected: Some(expected), found: Some(found) }) => {
                         writeln!(f, "the first difference, at position {} (- expected, + found):", expected.position)?;
-                        writeln!(f, "{}", diff(&expected.to_string(), &found.to_string()))?;
+                        writeln!(f, "{}", event_diff(Some(expected), Some(found)))?;
                     }
                     _ => writeln!(f, "events that were rewritten are gone")?,
                 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::arguments::MigrationArguments;
 use super::compared::{ComparedLine, compare_aggregates, compare_read_models};
 use super::error::{CommandError, ExitCode};
-use super::event_view::{EventView, diff};
+use super::event_view::{EventView, event_diff};
 use super::going_on::{going_on, went_on};
 use super::migrate::{migration_options, stop_on_signals};
 use super::output::{Format, Report};
@@ -310,7 +310,7 @@ impl fmt::Display for EventsView {
             (None, Some(found)) => write!(f, "the first difference: this event should not be there\n{found}"),
             (Some(expected), Some(found)) => {
                 writeln!(f, "the first difference, at position {} (- expected, + found):", expected.position)?;
-                write!(f, "{}", diff(&expected.to_string(), &found.to_string()))
+                write!(f, "{}", event_diff(Some(expected), Some(found)))
             }
             (None, None) => Ok(()),
         }

@@ -1,5 +1,7 @@
 //! Compiles a filter's source, refusing what a rule must not do.
 
+use std::collections::HashSet;
+
 use jaq_core::load::lex::{self, Lexer, Token};
 use jaq_core::load::parse::{self, Def, Parser, Term};
 use jaq_core::load::{self, Arena, File, Loader};
@@ -32,6 +34,10 @@ pub(super) struct Compiled {
     pub(super) filter: Filter<Data>,
     /// Whether calls may pile up arguments that recurse when they are dropped.
     pub(super) has_growing_arguments: bool,
+    /// Whether it may catch an error.
+    pub(super) catches: bool,
+    /// The texts that stand in it as they are.
+    pub(super) literals: HashSet<String>,
 }
 
 /// Compiles a filter.
@@ -46,6 +52,7 @@ pub(super) fn compiled(source: &str) -> Result<Compiled, JqError> {
             return Err(error_at(source, foreach, "jq has foreach with ?//, eventlift has not".to_owned())
                 .hint("bind inside: foreach .[] as $x (0; …; $x as [$a] ?// $a | …)"));
         }
+        let (catches, literals) = (instrument::catches(&term), instrument::literals(&term));
         let term = desugar::filter(source, term);
         let too_deep = |_| {
             JqError::at(source, 0, "the filter is nested too deeply")
@@ -53,7 +60,7 @@ pub(super) fn compiled(source: &str) -> Result<Compiled, JqError> {
         };
         let has_growing_arguments = instrument::has_growing_arguments(&term);
         let body = instrument::filter(term).map_err(too_deep)?;
-        Ok(Compiled { filter: linked(source, body)?, has_growing_arguments })
+        Ok(Compiled { filter: linked(source, body)?, has_growing_arguments, catches, literals })
     })
 }
 

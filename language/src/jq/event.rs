@@ -8,6 +8,7 @@ use jaq_json::Num;
 use super::value::{Key, Map, Text, Value};
 use super::write;
 use crate::reason::Reason;
+use crate::shown::Shown;
 
 /// The keys in the order in which a filter sees them.
 const KEYS: [&str; 9] =
@@ -127,7 +128,8 @@ fn article(value: &Value) -> String {
 }
 
 fn name(value: &Value, field: &str) -> Result<String, Reason> {
-    let wrong = || Reason::new(format_args!("the jq filter yielded an event whose {field} is {}", write::shown(value)));
+    let wrong =
+        || Reason::new(format_args!("the jq filter yielded an event whose {field} is {}", Shown(write::shown(value))));
     match value {
         Value::Str(text) => String::from_utf8(text.bytes.to_vec()).map_err(|_| wrong()),
         _ => Err(wrong().hint(format_args!("{field} is text"))),
@@ -145,7 +147,7 @@ fn version(value: &Value) -> Result<SchemaVersion, Reason> {
         _ => None,
     };
     number.and_then(|number| SchemaVersion::new(u32::try_from(number).ok()?)).ok_or_else(|| {
-        Reason::new(format_args!("the jq filter yielded an event whose version is {}", write::shown(value)))
+        Reason::new(format_args!("the jq filter yielded an event whose version is {}", Shown(write::shown(value))))
             .hint("versions are numbers from 1")
     })
 }
@@ -154,6 +156,9 @@ fn read_only(key: &str, value: &Value, before: &Value) -> Result<(), Reason> {
     if value == before {
         return Ok(());
     }
-    Err(Reason::new(format_args!("the jq filter changed {key} to {}, which a rule can't change", write::shown(value)))
-        .hint(format_args!("leave {key} out; ids and revisions are given where events are numbered")))
+    Err(Reason::new(format_args!(
+        "the jq filter changed {key} to {}, which a rule can't change",
+        Shown(write::shown(value))
+    ))
+    .hint(format_args!("leave {key} out; ids and revisions are given where events are numbered")))
 }

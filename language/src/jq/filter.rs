@@ -1,5 +1,6 @@
 //! A compiled filter, and what it makes of data and events.
 
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use super::budget::{self, JqLimits};
 use super::compile;
 use super::error::JqError;
 use super::event::{self, Part, Parts};
+use super::message;
 use super::natives::Data;
 use super::read;
 use super::value::{Key, Map, Value};
@@ -24,6 +26,10 @@ pub struct JqFilter {
     filter: Filter<Data>,
     limits: JqLimits,
     has_growing_arguments: bool,
+    /// Whether it may catch an error.
+    catches: bool,
+    /// The texts that stand in it as they are.
+    literals: HashSet<String>,
 }
 
 /// An event becomes at most so many.
@@ -39,8 +45,8 @@ impl JqFilter {
 
     /// The same, with other limits.
     pub fn compile_with(source: &str, limits: JqLimits) -> Result<Self, JqError> {
-        let compiled = compile::compiled(source)?;
-        Ok(Self { filter: compiled.filter, limits, has_growing_arguments: compiled.has_growing_arguments })
+        let compile::Compiled { filter, has_growing_arguments, catches, literals } = compile::compiled(source)?;
+        Ok(Self { filter, limits, has_growing_arguments, catches, literals })
     }
 
     /// Makes other data from data, which must be JSON. The content type stays.
@@ -195,11 +201,18 @@ impl JqFilter {
 
     /// At most `max` outputs.
     fn outputs(&self, input: &Value, max: usize) -> Result<Vec<Value>, Reason> {
+        message::without_values(self.catches, || self.outputs_once(input, max))
+    }
+
+    fn outputs_once(&self, input: &Value, max: usize) -> Result<Vec<Value>, Reason> {
         // jaq is not known to panic on values of ours, but a run must survive it if it does.
         let evaluation = catch_unwind(AssertUnwindSafe(|| {
             let context = Ctx::<Data>::new(&self.filter.lut, Vars::new([]));
             let outputs = self.filter.id.run((context, input.clone()));
-            outputs.take(max).collect::<Result<Vec<_>, _>>().map_err(reason)
+            outputs
+                .take(max)
+                .collect::<Result<Vec<_>, _>>()
+                .map_err(|exception| message::reason(exception, &self.literals))
         }));
         evaluation.unwrap_or_else(|_| Err(Reason::new("the jq interpreter failed on this event")))
     }
@@ -219,21 +232,5 @@ impl JqFilter {
 impl std::fmt::Debug for JqFilter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("JqFilter").field("limits", &self.limits).finish_non_exhaustive()
-    }
-}
-
-/// What a filter failed with, as jq words it.
-fn reason(exception: jaq_core::Exn<'_, Value>) -> Reason {
-    const MAX_CHARACTERS: usize = 500;
-    let message = match exception.get_err() {
-        Ok(error) => match error.into_val() {
-            Value::Str(text) => String::from_utf8_lossy(&text.bytes).into_owned(),
-            value => write::shown(&value),
-        },
-        Err(_) => "a break left the filter".to_owned(),
-    };
-    match message.char_indices().nth(MAX_CHARACTERS) {
-        Some((end, _)) => Reason::new(format_args!("{}…", &message[..end])),
-        None => Reason::new(message),
     }
 }

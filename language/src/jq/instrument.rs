@@ -3,6 +3,8 @@
 //! That is in front of every body of a definition, since only definitions recurse, in front of every right side of a
 //! comma, and here and there in deeply nested terms. Iterating over values and calculating counts by itself.
 
+use std::collections::HashSet;
+
 use jaq_core::load::lex::StrPart;
 use jaq_core::load::parse::{BinaryOp, Def, Pattern, Term};
 use jaq_core::path::{Part, Path};
@@ -35,6 +37,28 @@ fn passes_itself_filters(def: &Def<&str>) -> bool {
         calls_itself |= matches!(term, Term::Call(name, args) if *name == def.name && args.len() == def.args.len());
     });
     calls_itself && def.args.iter().any(|arg| !arg.starts_with('$'))
+}
+
+/// Whether a filter looks at what it catches.
+pub(super) fn catches(term: &Term<&str>) -> bool {
+    let mut catches = false;
+    visit(term, &mut |term| catches |= matches!(term, Term::TryCatch(_, Some(_))));
+    catches
+}
+
+/// The texts that stand in a filter as they are.
+pub(super) fn literals(term: &Term<&str>) -> HashSet<String> {
+    let mut literals = HashSet::new();
+    visit(term, &mut |term| {
+        let Term::Str(None, parts) = term else { return };
+        let text = parts.iter().map(|part| match part {
+            StrPart::Str(text) => Some((*text).to_owned()),
+            StrPart::Char(character) => Some(character.to_string()),
+            StrPart::Term(_) => None,
+        });
+        literals.extend(text.collect::<Option<String>>());
+    });
+    literals
 }
 
 /// Visits a term and all terms inside.

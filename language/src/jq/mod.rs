@@ -23,6 +23,7 @@ mod error;
 mod event;
 mod filter;
 mod instrument;
+mod message;
 mod missing;
 mod natives;
 mod operators;

@@ -10,6 +10,7 @@ use jaq_json::Num;
 use super::budget;
 use super::decimal;
 use super::instrument::TICK;
+use super::message;
 use super::read;
 use super::refused::is_left_out_native;
 use super::regex;
@@ -121,6 +122,10 @@ fn own() -> Box<[Filter<RunPtr<Data>>]> {
                 Value::Null => Err(Error::str(format_args!("{} is needed, but missing or null", path_text())).into()),
                 value => Ok(value),
             }))
+        }),
+        ("error_empty", v(0), |cv| {
+            message::raised(&cv.1);
+            bome(Err(Error::new(cv.1)))
         }),
         ("dec_add", v(2), |cv| decimals(cv, decimal::add)),
         ("dec_sub", v(2), |cv| decimals(cv, decimal::sub)),

@@ -11,6 +11,7 @@ use jaq_core::{Error, Exn, ValR, ValX};
 use jaq_json::Num;
 
 use super::budget;
+use super::message;
 use super::paths::{self, range_of, slice_bounds};
 use super::read;
 use super::value::{Array, Key, Map, Object, Text, Value, num_as_f64};
@@ -74,7 +75,7 @@ impl FromIterator<Value> for Value {
 
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&write::shown(self))
+        message::write_value(self, f)
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use eventlift_events::{Event, Needed};
 use eventlift_language::json::{Document, Node, Pointer, bytes_of};
 use eventlift_language::problem::did_you_mean;
-use eventlift_language::{CompiledCondition, JqFilter, Reason, Shown, Subject, condition};
+use eventlift_language::{CompiledCondition, JqFilter, Reason, Short, Shown, Subject, condition};
 use smallvec::SmallVec;
 
 use super::operation::{Operation, in_column};
@@ -316,7 +316,7 @@ impl Clause {
             let name = String::from_utf8_lossy(&bytes_of(&member.key)).into_owned();
             let Some(place) = self.table.column(&name) else {
                 let hint = did_you_mean(&name, self.table.columns.iter().map(|column| column.name.as_str()));
-                return Err(Reason { hint, ..Reason::new(format_args!("there is no column {}", Shown(&member.key))) });
+                return Err(Reason { hint, ..Reason::new(format_args!("there is no column {}", Short(&member.key))) });
             };
             let column = &self.table.columns[place];
             let json = member.value.json();

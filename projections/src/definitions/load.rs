@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use eventlift_language::{Place, Problem, Reader, TestResult, problem};
+use eventlift_language::{Place, Problem, Reader, TestResult, problem, showing_values};
 
 use super::read_file::{self, Definition};
 use crate::projection::Projection;
@@ -103,7 +103,7 @@ impl Definitions {
         let tests = |definition: &Definition| {
             definition.tests.iter().map(|test| test.run(&definition.fold)).collect::<Vec<_>>()
         };
-        self.definitions.iter().flat_map(tests).collect()
+        showing_values(|| self.definitions.iter().flat_map(tests).collect())
     }
 }
 
@@ -117,7 +117,11 @@ fn read(path: &Path, text: &str, problems: &mut Vec<Problem>) -> Option<Definiti
     let mut reader = Reader::new(path.display().to_string(), text);
     let file = reader.document();
     // After a syntax error, what else seems wrong may be its consequence.
-    let definition = if reader.problems.is_empty() { read_file::definition(&mut reader, file, path) } else { None };
+    let definition = if reader.problems.is_empty() {
+        showing_values(|| read_file::definition(&mut reader, file, path))
+    } else {
+        None
+    };
     problems.append(&mut reader.problems);
     definition
 }

@@ -2,12 +2,14 @@
 
 use std::fmt;
 
+use eventlift_language::values_are_shown;
+
 use super::report::{
     Estimate, LeftOutLine, NoWayBackLine, PlanReport, ReadModelLine, ReverseView, SampleView, TargetKeeps,
     TargetTypeLine,
 };
 use crate::commands::error::ExitCode;
-use crate::commands::event_view::diff;
+use crate::commands::event_view::event_diff;
 use crate::commands::output::{Report, command};
 use crate::commands::verify::by_value_lines;
 
@@ -59,6 +61,9 @@ impl fmt::Display for PlanReport {
         self.notes.iter().try_for_each(|note| writeln!(f, "note: {note}"))?;
         self.write_read_models(f)?;
         self.write_reverse(f)?;
+        if !self.samples.is_empty() && !values_are_shown() {
+            writeln!(f, "samples, without their values (--show-values shows them):")?;
+        }
         for sample in &self.samples {
             write!(f, "\n{sample}")?;
         }
@@ -167,16 +172,16 @@ impl fmt::Display for TargetKeeps {
 
 impl fmt::Display for SampleView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let before = self.before.to_string();
+        let before = Some(&self.before);
         match &self.after[..] {
-            [] => write!(f, "event {} is dropped:\n{}", self.before.position, diff(&before, "")),
+            [] => write!(f, "event {} is dropped:\n{}", self.before.position, event_diff(before, None)),
             [after] => {
-                write!(f, "event {} (- before, + after):\n{}", self.before.position, diff(&before, &after.to_string()))
+                write!(f, "event {} (- before, + after):\n{}", self.before.position, event_diff(before, Some(after)))
             }
             parts => {
                 writeln!(f, "event {} is split into {} (- before, + after):", self.before.position, parts.len())?;
-                write!(f, "{}", diff(&before, ""))?;
-                parts.iter().try_for_each(|part| write!(f, "+\n{}", diff("", &part.to_string())))
+                write!(f, "{}", event_diff(before, None))?;
+                parts.iter().try_for_each(|part| write!(f, "+\n{}", event_diff(None, Some(part))))
             }
         }
     }

@@ -15,6 +15,7 @@ use super::failure::{Place, reported, store_error};
 use super::layout::EventsTable;
 use super::ledger::Ranges;
 use super::row_fitness::{RowFitness, keeping};
+use super::said;
 use super::session::{Fence, number_on, roll_back};
 
 /// Rows are sent in portions of about this many bytes.
@@ -396,9 +397,9 @@ impl Failed {
             return Self::Store(store_error("append to", display, error));
         }
         let (row, column) = said.r#where().map(copied_line).unwrap_or_default();
-        let message = match said.detail() {
-            Some(detail) => format!("{}: {}", said.message(), detail.trim_end_matches('.')),
-            None => said.message().to_owned(),
+        let message = match said::detail(said) {
+            Some(detail) => format!("{}: {detail}", said::message(said)),
+            None => said::message(said),
         };
         let event = row.and_then(|row| numbers.get(row)).copied();
         Self::Content { event, column, message, is_limit: code.starts_with("54") }

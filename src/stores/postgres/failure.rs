@@ -8,6 +8,7 @@ use sqlx::postgres::PgDatabaseError;
 
 use super::config::PostgresServer;
 use super::privileges::grant;
+use super::said;
 
 /// Details may hold whole rows.
 const LONGEST_DETAIL: usize = 200;
@@ -57,8 +58,8 @@ pub(super) fn store_error(action: &'static str, display: &Place, error: sqlx::Er
     if let Some(reported) = reported(&error) {
         let answer = Answer {
             code: reported.code().to_owned(),
-            message: reported.message().to_owned(),
-            detail: reported.detail().filter(|detail| detail.len() <= LONGEST_DETAIL).map(str::to_owned),
+            message: said::message(reported),
+            detail: said::detail(reported).filter(|detail| detail.len() <= LONGEST_DETAIL),
             hint: reported.hint().map(str::to_owned),
         };
         return answered(action, display, answer);

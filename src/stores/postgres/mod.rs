@@ -50,6 +50,7 @@ mod relation;
 mod removal;
 mod rewriter;
 mod row_fitness;
+mod said;
 mod seal;
 mod selection;
 mod session;

@@ -20,6 +20,7 @@ use super::layout::{self, EventsTable};
 use super::ledger::{Ranges, StoreRow};
 use super::privileges::REWRITE;
 use super::relation::Relation;
+use super::said;
 use super::session::Fence;
 use super::writer::PostgresWriter;
 
@@ -151,7 +152,7 @@ impl Rewriting {
                 return Err(self.failed(REWRITE)(error));
             }
             Err(error) => {
-                let said = reported(&error).map(|said| said.message().to_owned());
+                let said = reported(&error).map(said::message);
                 let error = self.failed(REWRITE)(error);
                 sqlx::raw_sql("ROLLBACK").execute(&mut *connection).await.map_err(self.failed(REWRITE))?;
                 let guards = self.guards(connection).await?;
@@ -332,8 +333,7 @@ impl Rewriting {
                 let select = format!("SELECT $1::text::{} IS NULL", column.as_str());
                 let tried = sqlx::query(AssertSqlSafe(select)).bind(text).execute(&mut *connection).await;
                 if let Err(refused) = tried {
-                    let problem =
-                        reported(&refused).map_or_else(|| refused.to_string(), |said| said.message().to_owned());
+                    let problem = reported(&refused).map_or_else(|| refused.to_string(), said::message);
                     return self
                         .refused(format!("PostgreSQL refuses what it would become ({problem})"))
                         .at(place(change));

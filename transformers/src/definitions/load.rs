@@ -6,7 +6,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use eventlift_language::{Given, Literal, Place, Problem, Reader, Table, TestResult, problem};
+use eventlift_language::{Given, Literal, Place, Problem, Reader, Table, TestResult, problem, showing_values};
 use toml::de::DeValue;
 
 use super::merge::{self, DefinedMerge};
@@ -111,7 +111,7 @@ impl Definitions {
             if reader.problems.is_empty() {
                 let folder = path.parent().unwrap_or(Path::new(""));
                 let files = SchemaFiles { folder, schemas: &schemas };
-                loaded.read_file(&mut reader, table, &files, keys);
+                showing_values(|| loaded.read_file(&mut reader, table, &files, keys));
             }
             reader.problems.sort();
             problems.append(&mut reader.problems);
@@ -151,7 +151,7 @@ impl Definitions {
         let (of_rules, of_files): (Vec<_>, Vec<_>) = self.cases().partition(|(_, rule)| rule.is_some());
         let run = |(test, rule): (&TestCase, Option<&Place>)| test.run(registry, rule);
         let merged = self.merges.iter().flat_map(|defined| defined.tests.iter().map(|test| test.run(&defined.merge)));
-        of_rules.into_iter().map(run).chain(merged).chain(of_files.into_iter().map(run)).collect()
+        showing_values(|| of_rules.into_iter().map(run).chain(merged).chain(of_files.into_iter().map(run)).collect())
     }
 
     /// Lifts what test cases give and lowers it again, through the rule of the test case or through everything, and
@@ -159,7 +159,8 @@ impl Definitions {
     /// back themselves, or that lead through rules whose `down` is false or lossy say nothing about that and are left
     /// out. `inverse` is the [inverse](Registry::inverse) of `registry`. In the order of [`test`](Self::test).
     pub fn test_there_and_back(&self, registry: &Registry, inverse: &Registry) -> Vec<TestResult> {
-        self.cases().filter_map(|(test, rule)| test.run_there_and_back(registry, inverse, rule)).collect()
+        let run = |(test, rule): (&TestCase, Option<&Place>)| test.run_there_and_back(registry, inverse, rule);
+        showing_values(|| self.cases().filter_map(run).collect())
     }
 
     /// Every test case, with the place of its rule if it is of one.

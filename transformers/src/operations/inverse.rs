@@ -1,7 +1,7 @@
 //! What takes an operation back: the shapes that several inverses share.
 
 use eventlift_language::json::{Node, Place, Segment, first_difference, path_text};
-use eventlift_language::{Reason, Shown};
+use eventlift_language::{Reason, Short, Shown};
 
 use crate::operations::place::{Action, Edit, Path, missing};
 
@@ -82,7 +82,7 @@ impl Action for TakeAway {
         let Some(found) = node.get(&self.path, place)?.map(|found| found.clone()) else { return Ok(false) };
         let found = found.json();
         let (given, what) = match &self.given {
-            Given::Constant(json) => (Some(json.clone()), Shown(json).to_string()),
+            Given::Constant(json) => (Some(json.clone()), Short(json).to_string()),
             Given::CopyOf(source) => {
                 let value = node.get(source, place)?.map(|value| value.json().into_owned());
                 (value, format!("the value of {}", place.within(source)))

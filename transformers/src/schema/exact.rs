@@ -4,8 +4,8 @@
 //! text in its place, in the data and in `const` and `enum`, and the keywords that tell numbers from text or compare them
 //! are our own. Only data and schemas with such a number come here.
 
-use eventlift_language::Reason;
 use eventlift_language::json::{self, Decimal};
+use eventlift_language::{Reason, Shown, hides_values};
 use jsonschema::paths::Location;
 use jsonschema::{Keyword, ValidationError, Validator};
 use serde_json::value::RawValue;
@@ -200,7 +200,10 @@ impl ExactValidator {
             return Err((String::new(), "it holds a text that is kept for numbers".to_owned()));
         }
         let data = with_marks(raw).map_err(whole)?;
-        self.0.validate(&data).map_err(|error| (error.instance_path().to_string(), unmarked(&error.to_string())))
+        self.0.validate(&data).map_err(|error| {
+            let problem = if hides_values() { error.masked().to_string() } else { error.to_string() };
+            (error.instance_path().to_string(), unmarked(&problem))
+        })
     }
 }
 
@@ -283,7 +286,7 @@ impl<'i> Keyword<'i> for Apart {
         let found = digits(instance).unwrap_or_default();
         Err(ValidationError::custom(match &self.numbers {
             Numbers::Pass => found,
-            Numbers::Typed { named, .. } => format!("{found} is not of type {named}"),
+            Numbers::Typed { named, .. } => format!("{} is not of type {named}", Shown(found)),
         }))
     }
 
@@ -323,7 +326,7 @@ impl Comparing {
         let found = digits(value)?;
         let bound = Decimal::parse(&self.bound)?;
         let Some(number) = Decimal::parse(&found) else {
-            return Some(format!("{found} has an exponent too large to compare"));
+            return Some(format!("{} has an exponent too large to compare", Shown(found)));
         };
         let order = number.cmp(&bound);
         let message = match self.keyword {
@@ -343,7 +346,7 @@ impl Comparing {
                 None => "too long to tell whether it is a multiple of",
             },
         };
-        Some(format!("{found} is {message} {}", self.bound))
+        Some(format!("{} is {message} {}", Shown(found), self.bound))
     }
 }
 

@@ -3,6 +3,7 @@
 use eventlift_events::StoreError;
 
 use super::super::failure::{Place, reported, store_error};
+use super::super::said;
 pub(super) use crate::stores::refusal::Refusal;
 
 /// Why a call fails. Its transaction is rolled back.
@@ -39,9 +40,9 @@ impl Failure {
     pub(super) fn said(&self) -> String {
         match self {
             Self::Postgres(error) => match reported(error) {
-                Some(reported) => match reported.detail() {
-                    Some(detail) => format!("{} ({})", reported.message(), detail.trim_end_matches('.')),
-                    None => reported.message().to_owned(),
+                Some(reported) => match said::detail(reported) {
+                    Some(detail) => format!("{} ({detail})", said::message(reported)),
+                    None => said::message(reported),
                 },
                 None => error.to_string(),
             },

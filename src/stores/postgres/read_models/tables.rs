@@ -7,6 +7,7 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::super::failure::reported;
 use super::super::relation::{Quoted, Relation};
+use super::super::said;
 use super::refusal::{Failure, Refusal};
 use super::values::sql_type;
 
@@ -237,7 +238,7 @@ pub(super) fn not_unique(table: &Table, generation: u64, failure: Failure) -> Fa
             None if constraint == key_name(table, generation) => "as their key".to_owned(),
             None => format!("in the unique index {constraint}"),
         };
-        let values = found.detail().unwrap_or_default().trim_end_matches('.');
+        let values = said::detail(found).unwrap_or_default();
         let message = format!("two rows have the same values {of}: {values}");
         return Refusal::bad_input(message).at(place).hint(MAKE_UNIQUE).into();
     }
