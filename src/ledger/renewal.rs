@@ -1,7 +1,7 @@
 //! Position maps of earlier versions in the form of today.
 //!
 //! They had one table, in which events that stood behind later ones were rows like the others. So rows did not ascend in
-//! the target, and where positions were kept and nothing but such events had a row, what had stayed looked dropped.
+//! the target, and where positions were kept and only what had moved had a row, what had stayed looked dropped.
 
 use rusqlite::{Connection, Result};
 
@@ -22,6 +22,34 @@ WITH kept (run, until) AS (
     WINDOW earlier AS (PARTITION BY run ORDER BY position)
 )
 INSERT OR IGNORE INTO eventlift_positions SELECT run, first, -1, length, first, -1, length FROM stayed WHERE length > 0;
+
+-- What came out of quarantine behind the others, at the very place that it had, has no row either: between the rows of the
+-- target, and behind the last one, everything has stayed that has not become something else.
+WITH kept (run) AS (
+    SELECT id FROM eventlift_runs WHERE parts LIKE '%["the numbering of events","kept"]%'
+), ranges (run, source, target, length) AS (
+    SELECT run, source_major, target_major, target_length FROM eventlift_positions JOIN kept USING (run)
+    WHERE source_minor = -1
+), covered (run, first, last) AS (
+    SELECT run, target, target + length - 1 FROM ranges
+    UNION ALL SELECT run, CAST(target AS INTEGER) + 1, CAST(target AS INTEGER) + 1
+    FROM eventlift_checkpoints JOIN kept USING (run) WHERE target IS NOT NULL
+), gaps (run, first, last) AS (
+    SELECT run, before + 1, first - 1 FROM (
+        SELECT run, first, max(last) OVER (
+            PARTITION BY run ORDER BY first ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        ) AS before
+        FROM covered
+    ) WHERE before + 1 < first
+), moved (run, gap, first, last) AS (
+    SELECT gaps.run, gaps.first, source, source + length - 1 FROM gaps JOIN ranges
+    ON ranges.run = gaps.run AND source <= gaps.last AND source + length > gaps.first
+    UNION ALL SELECT run, first, last + 1, last + 1 FROM gaps
+), stayed (run, first, last) AS (
+    SELECT run, max(gap, coalesce(lag(last) OVER (PARTITION BY run, gap ORDER BY first) + 1, gap)), first - 1 FROM moved
+)
+INSERT OR IGNORE INTO eventlift_positions
+SELECT run, first, -1, last - first + 1, first, -1, last - first + 1 FROM stayed WHERE first <= last;
 
 -- Late is what stands behind something that became of a later event.
 INSERT INTO eventlift_late

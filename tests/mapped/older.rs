@@ -9,18 +9,12 @@ use super::laws::{Plan, any_plan, block_on, config};
 use super::{Kind, Scene, TYPES, Target, event};
 
 /// What makes of a ledger what an earlier version would have written: late positions among the ranges, and no ranges of
-/// events that have stayed before anything moved. They wrote none either where an event came out of quarantine behind the
-/// others and at the very place that it had. Nothing in such a map says that it is there: that is not looked for here.
+/// events that have stayed: they wrote none also where an event came out of quarantine behind the others, at the very place
+/// that it had.
 const MAKE_OLD: &str = "
     DELETE FROM eventlift_positions
     WHERE source_major = target_major AND source_minor = -1 AND source_length = target_length
-          AND run IN (SELECT id FROM eventlift_runs WHERE parts LIKE '%\"kept\"]%')
-          AND source_major < (
-              SELECT coalesce(min(target_major), 9223372036854775807) FROM (
-                  SELECT run, source_major, target_major FROM eventlift_positions
-                  UNION ALL SELECT run, source_major, target_major FROM eventlift_late
-              ) moved WHERE moved.run = eventlift_positions.run AND moved.source_major <> moved.target_major
-          );
+          AND run IN (SELECT id FROM eventlift_runs WHERE parts LIKE '%\"kept\"]%');
     INSERT INTO eventlift_positions
     SELECT {store} run, source_major, source_minor, 1, target_major, target_minor, target_length FROM eventlift_late;
     DROP TABLE eventlift_late;

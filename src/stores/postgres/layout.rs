@@ -182,6 +182,34 @@ WITH kept (store, run, until) AS (
 )
 INSERT INTO {schema}.eventlift_positions
 SELECT store, run, first, -1, length, first, -1, length FROM stayed WHERE length > 0 ON CONFLICT DO NOTHING;
+WITH kept (store, run) AS (
+    SELECT store, id FROM {schema}.eventlift_runs WHERE parts LIKE '%["the numbering of events","kept"]%'
+), ranges (store, run, source, target, length) AS (
+    SELECT store, run, source_major, target_major, target_length FROM {schema}.eventlift_positions
+    JOIN kept USING (store, run) WHERE source_minor = -1
+), covered (store, run, first, last) AS (
+    SELECT store, run, target, target + length - 1 FROM ranges
+    UNION ALL SELECT store, run, target::bigint + 1, target::bigint + 1
+    FROM {schema}.eventlift_checkpoints JOIN kept USING (store, run) WHERE target ~ '^[0-9]+$'
+), gaps (store, run, first, last) AS (
+    SELECT store, run, before + 1, first - 1 FROM (
+        SELECT store, run, first, max(last) OVER (
+            PARTITION BY store, run ORDER BY first ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        ) AS before
+        FROM covered
+    ) c WHERE before + 1 < first
+), moved (store, run, gap, first, last) AS (
+    SELECT g.store, g.run, g.first, r.source, r.source + r.length - 1 FROM gaps g JOIN ranges r
+    ON (r.store, r.run) = (g.store, g.run) AND r.source <= g.last AND r.source + r.length > g.first
+    UNION ALL SELECT store, run, first, last + 1, last + 1 FROM gaps
+), stayed (store, run, first, last) AS (
+    SELECT store, run, greatest(gap, coalesce(lag(last) OVER (PARTITION BY store, run, gap ORDER BY first) + 1, gap)),
+           first - 1
+    FROM moved
+)
+INSERT INTO {schema}.eventlift_positions
+SELECT store, run, first, -1, last - first + 1, first, -1, last - first + 1 FROM stayed WHERE first <= last
+ON CONFLICT DO NOTHING;
 INSERT INTO {schema}.eventlift_late
 SELECT store, run, source_major, source_minor, target_major, target_minor, target_length FROM (
     SELECT *, min(target_major) OVER (
