@@ -88,6 +88,7 @@ pub mod serve;
 pub mod stores;
 
 pub use eventlift_events as events;
+pub use eventlift_language::show_values;
 pub use eventlift_projections as projections;
 pub use eventlift_transformers as transformers;
 

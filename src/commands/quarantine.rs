@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use eventlift_events::{CheckpointStore, Counts, EventWriter, RunRecord, RunState, StreamName, Timestamp};
+use eventlift_language::values_are_shown;
 use eventlift_transformers::{Lift, Registry};
 use serde::Serialize;
 
@@ -191,6 +192,9 @@ impl fmt::Display for ShowReport {
             }
             (None, Some(fails)) => writeln!(f, "\nit would fail again: {fails}")?,
             (None, None) => {}
+        }
+        if !values_are_shown() {
+            writeln!(f, "values are left out; --show-values shows them")?;
         }
         match self.rules_with_state {
             true => writeln!(f, "what rules make of it that keep state, a retry will show"),

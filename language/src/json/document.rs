@@ -71,7 +71,16 @@ impl<'a> Document<'a> {
 
     /// Shows every value a path with wildcards leads to, until told to stop.
     pub fn find(&mut self, path: &[Segment], show: &mut dyn FnMut(&Node<'a>) -> ControlFlow<()>) -> Result<(), Reason> {
-        find_in(&mut self.root, path, &Place::ROOT, show).map(|_| ())
+        find_in(&mut self.root, path, &Place::ROOT, &|_| Ok(()), show).map(|_| ())
+    }
+
+    /// The same. Fails where what the path leads through, or to, is missing, or null where it goes through all items of it.
+    pub fn find_all(
+        &mut self,
+        path: &[Segment],
+        show: &mut dyn FnMut(&Node<'a>) -> ControlFlow<()>,
+    ) -> Result<(), Reason> {
+        find_in(&mut self.root, path, &Place::ROOT, &|place| Err(place.missing()), show).map(|_| ())
     }
 }
 
@@ -79,30 +88,34 @@ fn find_in<'a>(
     node: &mut Node<'a>,
     path: &[Segment],
     place: &Place<'_>,
+    missing: &dyn Fn(&Place<'_>) -> Result<(), Reason>,
     show: &mut dyn FnMut(&Node<'a>) -> ControlFlow<()>,
 ) -> Result<ControlFlow<()>, Reason> {
     let straight = path.iter().position(|segment| *segment == Segment::Every).unwrap_or(path.len());
     let (before, rest) = path.split_at(straight);
-    let Some(node) = node.get(before, place)? else { return Ok(ControlFlow::Continue(())) };
+    let Some(node) = node.get(before, place)? else {
+        missing(&place.within(before))?;
+        return Ok(ControlFlow::Continue(()));
+    };
     let Some((_, rest)) = rest.split_first() else { return Ok(show(node)) };
     let place = place.within(before);
     node.open()?;
     match node {
         Node::Array(items) => {
             for (index, item) in items.iter_mut().enumerate() {
-                if find_in(item, rest, &place.item(index), show)?.is_break() {
+                if find_in(item, rest, &place.item(index), missing, show)?.is_break() {
                     return Ok(ControlFlow::Break(()));
                 }
             }
         }
         Node::Object(members) => {
             for Member { key, value } in members {
-                if find_in(value, rest, &place.member(key), show)?.is_break() {
+                if find_in(value, rest, &place.member(key), missing, show)?.is_break() {
                     return Ok(ControlFlow::Break(()));
                 }
             }
         }
-        other if other.is_null() => {}
+        other if other.is_null() => missing(&place)?,
         other => return Err(place.not(other, "an array or object")),
     }
     Ok(ControlFlow::Continue(()))

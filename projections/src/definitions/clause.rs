@@ -28,7 +28,7 @@ pub(super) struct Clause {
     pub(super) rows: Rows,
     pub(super) when: Option<CompiledCondition>,
     /// Where the items are that it is run for.
-    pub(super) each: Option<Pointer>,
+    pub(super) each: Option<Each>,
     pub(super) missing: Missing,
     /// In the order in which they are run.
     pub(super) operations: Box<[Operation]>,
@@ -36,6 +36,14 @@ pub(super) struct Clause {
     pub(super) clear: Box<[usize]>,
     pub(super) deletes: bool,
     pub(super) jq: Option<Box<JqFilter>>,
+}
+
+/// The items of an event.
+#[derive(Debug)]
+pub(super) struct Each {
+    pub(super) path: Pointer,
+    /// Whether an event without them has none; otherwise it can't be folded.
+    pub(super) optional: bool,
 }
 
 /// Which rows it changes.
@@ -71,7 +79,7 @@ impl Clause {
             return Needed::ALL;
         }
         if let Some(each) = &self.each {
-            needed.data = needed.data.with(each.first_key());
+            needed.data = needed.data.with(each.path.first_key());
         }
         let is_for_items = self.each.is_some();
         let Some(when) = &self.when else { return needed };
@@ -92,10 +100,19 @@ impl Clause {
     pub(super) fn project(self: &Arc<Self>, inputs: &mut Inputs<'_, '_>, changes: &mut Changes) -> Result<(), Reason> {
         let Some(each) = &self.each else { return self.project_one(inputs, changes) };
         let mut items = Vec::new();
-        inputs.view.data()?.find(each.segments(), &mut |node| {
+        let mut keep = |node: &Node<'_>| {
             items.push(node.json().into_owned());
             ControlFlow::Continue(())
-        })?;
+        };
+        let data = inputs.view.data()?;
+        match each.optional {
+            true => data.find(each.path.segments(), &mut keep)?,
+            false => data.find_all(each.path.segments(), &mut keep).map_err(|reason| Reason {
+                hint: Some("`optional = true` folds events without such items".to_owned())
+                    .filter(|_| reason.hint.is_none()),
+                ..reason
+            })?,
+        }
         for item in &items {
             let item = Item { text: item, document: Document::parse(item.as_bytes())? };
             let mut inputs = Inputs { view: &mut *inputs.view, item: Some(item) };

@@ -48,6 +48,7 @@ use crate::projection::Projection;
 /// | `table` | which, where events change several |
 /// | `key` | the values of the key's columns |
 /// | `each` | a path: the clause is run for every item it leads to |
+/// | `optional` | whether the items of `each` may be missing |
 /// | `when` | a [`Condition`](eventlift_language::Condition); with `each`, `path` is in the item |
 /// | `missing` | `"create"`, `"skip"` or `"fail"`, where the row is not there |
 /// | `set`, `first`, `last`, `add`, `subtract`, `min`, `max`, `append`, `remove` | values by column |

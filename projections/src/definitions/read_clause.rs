@@ -9,7 +9,7 @@ use eventlift_language::problem::did_you_mean;
 use eventlift_language::{Reader, Table as TomlTable, Value as TomlValue};
 use toml::de::DeValue;
 
-use super::clause::{Clause, Missing, Rows};
+use super::clause::{Clause, Each, Missing, Rows};
 use super::operation::{Operation, Verb};
 use super::read_source::{ORIGIN_KEYS, Purpose, column_named};
 use super::source::Source;
@@ -17,12 +17,12 @@ use crate::table::Table;
 use crate::value::ColumnType;
 
 const CLAUSE_KEYS: &[&str] = &[
-    "event", "version", "table", "key", "each", "when", "missing", "set", "first", "last", "add", "subtract", "min",
-    "max", "append", "remove", "clear", "delete", "jq",
+    "event", "version", "table", "key", "each", "optional", "when", "missing", "set", "first", "last", "add",
+    "subtract", "min", "max", "append", "remove", "clear", "delete", "jq",
 ];
 const STATE_CLAUSE_KEYS: &[&str] = &[
-    "event", "version", "each", "when", "missing", "set", "first", "last", "add", "subtract", "min", "max", "append",
-    "remove", "clear", "delete", "jq",
+    "event", "version", "each", "optional", "when", "missing", "set", "first", "last", "add", "subtract", "min", "max",
+    "append", "remove", "clear", "delete", "jq",
 ];
 
 /// What clauses may change.
@@ -226,13 +226,24 @@ fn read_changes<'i>(
     })
 }
 
-fn each<'i>(reader: &mut Reader<'i>, table: &mut TomlTable<'i>) -> Option<Pointer> {
-    let (pointer, span): (Pointer, _) = reader.get_spanned(table, "each")?;
+fn each<'i>(reader: &mut Reader<'i>, table: &mut TomlTable<'i>) -> Option<Each> {
+    let optional = reader.get_spanned::<bool>(table, "optional");
+    let Some((pointer, span)) = reader.get_spanned::<Pointer>(table, "each") else {
+        if let Some((_, span)) = optional {
+            let hint = "`missing` says what happens where a row is not there";
+            reader.note(
+                &span,
+                "`optional` is about the items of `each`, which is not there".to_owned(),
+                Some(hint.to_owned()),
+            );
+        }
+        return None;
+    };
     if !pointer.has_wildcard() {
         let hint = format!("\"{pointer}/*\" leads to every item");
         reader.note(&span, format!("`each`: {pointer} leads to one value"), Some(hint));
     }
-    Some(pointer)
+    Some(Each { path: pointer, optional: optional.is_some_and(|(optional, _)| optional) })
 }
 
 /// The sources of the key's columns, in the key's order.

@@ -176,8 +176,16 @@ impl Definitions {
             if let Some(event_type) = self.read_type(reader, &mut table) {
                 let current = self.types.last().and_then(|declared| declared.current).unwrap_or(1);
                 given = TestDefaults { up: Given::of(&event_type, 1), down: Given::of(&event_type, current) };
+                let first = self.rules.len();
                 for upcast in reader.tables(&mut table, "upcast") {
-                    self.rules.push(rule::upcast(reader, upcast, &event_type, keys));
+                    let span = upcast.span.clone();
+                    let upcast = rule::upcast(reader, upcast, &event_type, keys);
+                    if let Some(earlier) = self.rules[first..].iter().find(|earlier| earlier.takes_what(&upcast)) {
+                        let message =
+                            format!("[[upcast]] takes no event: its `when` is that of the one at {}", earlier.place);
+                        reader.note(&span, message, Some("they are tried in the order of the file".to_owned()));
+                    }
+                    self.rules.push(upcast);
                 }
                 self.read_schemas(reader, &mut table, &event_type, files);
                 misplaced(reader, &mut table, "rule", "put general rules into a file without `type`");

@@ -81,6 +81,16 @@ pub(super) enum Kind {
 }
 
 impl Definition {
+    /// Whether nothing is left for a later upcaster of the same type, since both have the same condition.
+    pub(super) fn takes_what(&self, later: &Self) -> bool {
+        let (Kind::Upcast { from, .. }, Kind::Upcast { from: later_from, .. }) = (&self.kind, &later.kind) else {
+            return false;
+        };
+        let (Some(guard), Some(later)) = (&self.guard, &later.guard) else { return false };
+        // What a condition compiles to is all there is to it.
+        from == later_from && format!("{guard:?}") == format!("{later:?}")
+    }
+
     /// The rule's upcaster, if it is one.
     pub(super) fn upcaster(&self) -> Option<Upcaster> {
         let Kind::Upcast { from, to } = &self.kind else { return None };
