@@ -189,7 +189,7 @@ fn event(number: u64, position: u64, (k, v): (i64, i64)) -> Event {
 }
 
 /// A log in which some events share a position, and some positions have no event.
-fn log_of(said: &[(i64, i64)]) -> Vec<Event> {
+pub(crate) fn log_of(said: &[(i64, i64)]) -> Vec<Event> {
     let mut position = 1;
     let mut events = Vec::new();
     for (number, said) in said.iter().enumerate() {
@@ -353,7 +353,7 @@ pub(crate) async fn outcome_of(folded: &Folded) -> Outcome {
     outcome
 }
 
-async fn fold(events: &[Event], batch: usize, options: &FoldOptions) -> Result<Outcome, String> {
+pub(crate) async fn fold(events: &[Event], batch: usize, options: &FoldOptions) -> Result<Outcome, String> {
     let mut fold = Fold::begin(projections(), "key", options).map_err(|error| error.to_string())?;
     push_all(&mut fold, events, batch).await.map_err(|error| error.to_string())?;
     let folded = fold.finish().await.map_err(|error| error.to_string())?;
@@ -365,7 +365,7 @@ async fn fold(events: &[Event], batch: usize, options: &FoldOptions) -> Result<O
 }
 
 /// Everything put aside after every batch; a little room; all the room there is.
-fn memories(workers: usize) -> [usize; 4] {
+pub(crate) fn memories(workers: usize) -> [usize; 4] {
     [1, 1 << 10, workers * ((128 << 10) + 3_000), usize::MAX]
 }
 

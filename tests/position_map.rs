@@ -69,7 +69,7 @@ async fn origins(new: &MemoryStore) -> Vec<(u64, u64)> {
     batches.concat().iter().map(|event| (event.position.major(), origin(event))).collect()
 }
 
-fn run_on<F: Future>(future: F) -> F::Output {
+pub(crate) fn run_on<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
@@ -118,7 +118,7 @@ async fn compare(map: &PositionMap<'_>, events: &[(u64, Vec<u64>)], sources: &[u
 }
 
 /// A record of a run that nothing but its map is asked of.
-fn record(id: RunId) -> RunRecord {
+pub(crate) fn record(id: RunId) -> RunRecord {
     RunRecord {
         id,
         state: RunState::Done,

@@ -3,13 +3,12 @@
 use std::fmt;
 
 use eventlift_events::Timestamp;
-use eventlift_language::Reason;
+use eventlift_language::{Numeric, Reason, Shown};
 use smallvec::SmallVec;
 use uuid::Uuid;
 
 use crate::table::Table;
 use crate::value::{ColumnType, Value};
-use eventlift_language::Numeric;
 
 /// A row: the values of a table's columns, in their order, those of the key among them.
 #[derive(Clone, PartialEq, Debug)]
@@ -65,7 +64,7 @@ impl RowKey {
         for value in values {
             bytes.reserve_exact(encoded_length(value));
             if value.column_type().is_some_and(|column_type| !column_type.can_be_key()) {
-                return Err(Reason::new(format_args!("{value} can't be a key")));
+                return Err(Reason::new(format_args!("{} can't be a key", Shown(value))));
             }
             encode(value, &mut bytes)?;
         }

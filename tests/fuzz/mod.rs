@@ -7,15 +7,26 @@
 mod definitions;
 mod engine;
 mod event_file;
+mod folds;
 mod jq;
 mod json_editing;
 mod ledger;
+mod positions;
+mod rows;
 
 use engine::Target;
 
 /// Every target there is.
-const TARGETS: [Target; 5] =
-    [definitions::TARGET, event_file::TARGET, jq::TARGET, json_editing::TARGET, ledger::TARGET];
+const TARGETS: [Target; 8] = [
+    definitions::TARGET,
+    event_file::TARGET,
+    folds::TARGET,
+    jq::TARGET,
+    json_editing::TARGET,
+    ledger::TARGET,
+    positions::TARGET,
+    rows::TARGET,
+];
 
 fn replay(target: &Target) {
     engine::replay(target);
@@ -45,6 +56,21 @@ fn editing_json_is_what_editing_its_value_is() {
 #[test]
 fn ledgers_with_any_rows_are_read_or_refused() {
     replay(&ledger::TARGET);
+}
+
+#[test]
+fn folds_of_any_events_come_to_what_the_trivial_fold_does() {
+    replay(&folds::TARGET);
+}
+
+#[test]
+fn position_maps_say_what_the_events_say() {
+    replay(&positions::TARGET);
+}
+
+#[test]
+fn rows_of_any_bytes_are_read_or_refused() {
+    replay(&rows::TARGET);
 }
 
 /// Run by `cargo xtask fuzz`.

@@ -2,7 +2,7 @@
 
 use eventlift_events::InvalidTimestamp;
 use eventlift_language::json::{Decimal, Kind, Node, Place, Pointer, decode, encode};
-use eventlift_language::{Condition, Reason, Shown};
+use eventlift_language::{Condition, Reason, Shown, hides_values};
 use jiff::civil::DateTime;
 use jiff::fmt::strtime::BrokenDownTime;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
@@ -201,17 +201,22 @@ enum Moment {
 impl Conversion for Rewrite {
     fn convert<'a>(&'a self, node: &Node<'a>, place: &Place<'_>) -> Result<Option<Node<'a>>, Reason> {
         let read = self.read_node(node, place)?;
-        let fail = |why: String| Reason::new(format_args!("{place} is {}: {why}", Shown(node.json())));
+        let fail = |why: String| Reason::new(format_args!("{place} is {}{}", Shown(node.json()), said(&why)));
         let moment = self
             .located(read, self.ambiguous)
             .map_err(|why| fail(why).hint("`ambiguous = \"earlier\"` or `\"later\"` takes one of the two"))?;
         let written = self.write(moment).map_err(fail)?;
         if !self.lossy && !self.reads_back(moment, &written) {
-            return Err(fail(format!("{written} would not be the same moment"))
+            return Err(fail(format!("{} would not be the same moment", Shown(&written)))
                 .hint("`lossy = true` allows what the new format can't hold to be lost"));
         }
         Ok(Some(Node::text(written)))
     }
+}
+
+/// What the library says of a date, which may quote it.
+fn said(why: &str) -> String {
+    if hides_values() { String::new() } else { format!(": {why}") }
 }
 
 impl Rewrite {
@@ -226,7 +231,9 @@ impl Rewrite {
             Some(text) => read(&self.from, &text, &self.database),
             None => Err("it holds an unpaired surrogate".to_owned()),
         };
-        read.map_err(|why| Reason::new(format_args!("{place} is {}, which can't be read: {why}", Shown(json))))
+        let unreadable =
+            |why: String| Reason::new(format_args!("{place} is {}, which can't be read{}", Shown(json), said(&why)));
+        read.map_err(unreadable)
     }
 
     /// A local time at its place, where what is to be written needs one.

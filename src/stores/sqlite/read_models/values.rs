@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use eventlift_language::Shown;
 use eventlift_projections::{Column, ColumnType, Numeric, Table, Value};
 use rusqlite::types::ValueRef;
 use rusqlite::{Statement, ToSql};
@@ -76,7 +77,8 @@ pub(super) fn bind(
     text: &mut String,
 ) -> Result<(), Failure> {
     if value.column_type().is_some_and(|column_type| column_type != column.column_type) {
-        let message = format!("the column `{}` is of the type {}, but {value} is not", column.name, column.column_type);
+        let message =
+            format!("the column `{}` is of the type {}, but {} is not", column.name, column.column_type, Shown(value));
         return Err(Refusal::bad_input(message).into());
     }
     let mut put = |value: &dyn ToSql| statement.raw_bind_parameter(parameter, value);
