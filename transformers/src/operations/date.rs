@@ -207,7 +207,8 @@ impl Conversion for Rewrite {
             .map_err(|why| fail(why).hint("`ambiguous = \"earlier\"` or `\"later\"` takes one of the two"))?;
         let written = self.write(moment).map_err(fail)?;
         if !self.lossy && !self.reads_back(moment, &written) {
-            return Err(fail(format!("{} would not be the same moment", Shown(&written)))
+            let (given, written) = (Shown(node.json()), Shown(&written));
+            return Err(Reason::new(format_args!("{place} is {given}: {written} would not be the same moment"))
                 .hint("`lossy = true` allows what the new format can't hold to be lost"));
         }
         Ok(Some(Node::text(written)))
