@@ -111,4 +111,6 @@ mod starter;
 mod take_over;
 #[cfg(all(feature = "cli", feature = "sqlite", feature = "file", unix))]
 mod throttle;
+#[cfg(all(feature = "cli", feature = "jq", feature = "sqlite", feature = "file", unix))]
+mod values;
 mod way_back;
