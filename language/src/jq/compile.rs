@@ -2,12 +2,13 @@
 
 use std::collections::HashSet;
 
-use jaq_core::load::lex::{self, Lexer, Token};
+use jaq_core::load::lex::{self, Lexer, Tok, Token};
 use jaq_core::load::parse::{self, Def, Parser, Term};
 use jaq_core::load::{self, Arena, File, Loader};
 use jaq_core::{Compiler, Filter, compile};
 
 use super::alternatives;
+use super::destructuring;
 use super::desugar;
 use super::error::JqError;
 use super::instrument;
@@ -66,7 +67,7 @@ pub(super) fn compiled(source: &str) -> Result<Compiled, JqError> {
 
 fn parsed(source: &str) -> Result<Term<&str>, JqError> {
     let tokens = Lexer::new(source).lex().map_err(|errors| lex_error(source, &errors))?;
-    let tokens = alternatives::marked(tokens);
+    let tokens = alternatives::marked(destructuring::spelled_out(tokens));
     if let Some(operator) = precedence::ambiguous(&tokens) {
         return Err(error_at(source, operator, "`//` beside an assignment is ambiguous".to_owned())
             .hint("jq reads .a = .b // 1 as (.a = .b) // 1; write .a = (.b // 1), or .a //= 1"));
@@ -108,8 +109,20 @@ fn error_at(source: &str, part: &str, message: String) -> JqError {
     JqError::at(source, offset(source, part).unwrap_or(source.len()), message)
 }
 
+/// Whether a point stands right before a part of the source.
+fn ends_with_point(source: &str, part: &str) -> bool {
+    offset(source, part).and_then(|at| source.get(..at)).is_some_and(|before| before.ends_with('.'))
+}
+
 fn lex_error(source: &str, errors: &[lex::Error<&str>]) -> JqError {
     match errors.first() {
+        Some((lex::Expect::Digit, found)) if ends_with_point(source, found) => {
+            error_at(source, found, "jq has numbers like 1., eventlift has not".to_owned()).hint("write 1.0")
+        }
+        Some((lex::Expect::Unicode, found)) if found.starts_with(['d', 'D']) => {
+            error_at(source, found, "jq has surrogate pairs like \\ud83d\\ude00, eventlift has not".to_owned())
+                .hint("write the character itself")
+        }
         // An unclosed delimiter is reported with the text from it on.
         Some((expected, found)) => error_at(source, found, format!("expected {}", expected.as_str())),
         None => JqError::at(source, 0, "the filter can't be read"),
@@ -121,6 +134,9 @@ fn parse_error(source: &str, errors: &[parse::TError<'_, &str>]) -> JqError {
         return JqError::at(source, 0, "the filter can't be read");
     };
     match found {
+        Some(Token(text, Tok::Num)) if ends_with_point(source, text) => {
+            error_at(source, text, "jq has numbers like .1, eventlift has not".to_owned()).hint("write 0.1")
+        }
         Some(Token(text, _)) => {
             let start: String = text.chars().take(20).collect();
             error_at(source, text, format!("expected {}, found {start}", expected.as_str()))

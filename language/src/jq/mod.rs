@@ -19,6 +19,7 @@ mod budget;
 mod compile;
 mod decimal;
 mod desugar;
+mod destructuring;
 mod error;
 mod event;
 mod filter;
