@@ -2,7 +2,7 @@
 //!
 //! Values have no context of their own to count in, so the count is kept per thread; evaluations don't nest.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
 use super::value::Value;
@@ -57,6 +57,8 @@ enum Exhausted {
     Memory,
     Stack,
     Depth,
+    /// Something that jq has and eventlift has not.
+    Refused,
 }
 
 struct Budget {
@@ -67,6 +69,7 @@ struct Budget {
     held: Cell<usize>,
     stack_floor: Cell<usize>,
     exhausted: Cell<Option<Exhausted>>,
+    refusal: RefCell<Option<Reason>>,
     opened_duplicates: Cell<bool>,
 }
 
@@ -80,6 +83,7 @@ thread_local! {
             held: Cell::new(0),
             stack_floor: Cell::new(0),
             exhausted: Cell::new(None),
+            refusal: RefCell::new(None),
             opened_duplicates: Cell::new(false),
         }
     };
@@ -123,6 +127,7 @@ fn start(limits: &JqLimits, input_bytes: usize) {
         b.held.set(0);
         b.stack_floor.set(stacker::remaining_stack().map_or(0, |left| left.saturating_sub(limits.stack)));
         b.exhausted.set(None);
+        b.refusal.take();
         b.opened_duplicates.set(false);
     });
 }
@@ -147,6 +152,10 @@ fn reason(what: Exhausted, limits: &JqLimits) -> Reason {
             format!("a value became nested deeper than {} levels", limits.depth.min(MAX_DEPTH) + WRAPPING),
             "look for arrays or objects that are wrapped without an end",
         ),
+        Exhausted::Refused => match BUDGET.with(|b| b.refusal.take()) {
+            Some(refusal) => return refusal,
+            None => ("it came to something that eventlift has not".to_owned(), "write it otherwise"),
+        },
     };
     Reason::new(format_args!("the jq filter ran away: {what}")).hint(hint)
 }
@@ -207,6 +216,20 @@ pub(super) fn afford(bytes: usize) -> bool {
 /// What a filter sees of an exhausted budget. It may catch it, but not go on.
 pub(super) fn exhausted() -> jaq_core::Error<Value> {
     jaq_core::Error::str("the jq filter ran away")
+}
+
+/// Ends the evaluation at something that jq has and eventlift has not: a filter that caught the error would go on with
+/// another result than jq's.
+pub(super) fn refuse(reason: impl Into<Reason>) -> jaq_core::Error<Value> {
+    let reason = reason.into();
+    let error = jaq_core::Error::str(&reason.message);
+    BUDGET.with(|b| {
+        if b.limits.get().is_some() && b.exhausted.get().is_none() {
+            b.refusal.replace(Some(reason));
+        }
+    });
+    exhaust(Exhausted::Refused);
+    error
 }
 
 /// Whether a value nested so deep exceeds the limit.

@@ -117,7 +117,7 @@ fn bits(num: &Num) -> u64 {
 fn multiply(a: Num, b: Num) -> ValR<Value> {
     let (bits_a, bits_b) = (bits(&a), bits(&b));
     if bits_a + bits_b > MAX_BITS && bits_a > 0 && bits_b > 0 {
-        return Err(Error::str("cannot calculate an integer of that size"));
+        return Err(budget::refuse("jq has integers of that size as floats, eventlift has not"));
     }
     if !budget::spend((bits_a / 64) * (bits_b / 64) / 64) {
         return Err(budget::exhausted());
@@ -131,7 +131,9 @@ fn repeat(text: &Text, times: &Num) -> ValR<Value> {
         Num::BigInt(_) => times.as_isize().unwrap_or(isize::MAX),
         Num::Float(_) | Num::Dec(_) => {
             let times = super::value::num_as_f64(times);
-            if times > 0.0 { times.ceil() as isize } else { 0 }
+            // Beside the text itself, so many more; the cast saturates.
+            let more = times - 1.0;
+            if more > -1.0 { (more as isize).saturating_add(1) } else { 0 }
         }
     };
     let Ok(times @ 1..) = usize::try_from(times) else {

@@ -10,6 +10,7 @@ use jaq_core::{Error, ValR};
 use super::budget;
 use super::value::{Key, Map, Text, Value};
 use super::value_traits::character_count;
+use crate::reason::Reason;
 
 /// Patterns that one thread keeps compiled: compiling takes much longer than most searches.
 const MAX_KEPT: usize = 32;
@@ -51,8 +52,9 @@ impl Flags {
                 'p' => read.dot_matches_newline = true,
                 'n' => read.not_empty = true,
                 'l' => {
-                    return Err(Error::str(
-                        "the flag l (the longest match) is jq's, not eventlift's: put longer alternatives first",
+                    return Err(budget::refuse(
+                        Reason::new("jq has the flag l of regular expressions, eventlift has not")
+                            .hint("put longer alternatives first"),
                     ));
                 }
                 _ => return Err(Error::str(format_args!("{flag} is no flag of a regular expression"))),
@@ -74,8 +76,7 @@ impl Flags {
             return Err(budget::exhausted());
         }
         let source = str::from_utf8(&pattern.bytes).map_err(|_| Error::str("a regular expression must be utf-8"))?;
-        let ended = if ends_with_newline { with_ends(source) } else { source.to_owned() };
-        let regex = RegexBuilder::new(&ended)
+        let regex = RegexBuilder::new(&translated(source, ends_with_newline))
             .oniguruma_mode(true)
             .case_insensitive(self.any_case)
             .ignore_whitespace(self.extended)
@@ -85,7 +86,10 @@ impl Flags {
             .build();
         let regex = match regex {
             Ok(regex) => Rc::new(regex),
-            Err(error) => return Err(Error::str(format_args!("{source:?} is not a regular expression: {error}"))),
+            Err(error) => {
+                let message = format!("{source:?} is not a regular expression that eventlift has: {error}");
+                return Err(Error::str(message));
+            }
         };
         KEPT.with_borrow_mut(|kept| {
             if kept.len() == MAX_KEPT {
@@ -97,17 +101,28 @@ impl Flags {
     }
 }
 
-/// `$` is also in front of a newline that ends the text.
-fn with_ends(pattern: &str) -> String {
+/// The pattern as the regex crate reads it: classes like `[:alpha:]` hold letters of all scripts, and `$` is also in
+/// front of a newline that ends the text.
+fn translated(pattern: &str, ends_with_newline: bool) -> String {
     let mut out = String::with_capacity(pattern.len() + 16);
     let (mut is_escaped, mut class_depth) = (false, 0_usize);
-    for char in pattern.chars() {
+    let mut rest = pattern;
+    while let Some(char) = rest.chars().next() {
+        if class_depth > 0
+            && !is_escaped
+            && let Some((class, after)) = posix_class(rest)
+        {
+            out.push_str(&class);
+            rest = after;
+            continue;
+        }
+        rest = &rest[char.len_utf8()..];
         match char {
             _ if is_escaped => is_escaped = false,
             '\\' => is_escaped = true,
             '[' => class_depth += 1,
             ']' => class_depth = class_depth.saturating_sub(1),
-            '$' if class_depth == 0 => {
+            '$' if class_depth == 0 && ends_with_newline => {
                 out.push_str("(?=\\n?\\z)");
                 continue;
             }
@@ -116,6 +131,33 @@ fn with_ends(pattern: &str) -> String {
         out.push(char);
     }
     out
+}
+
+/// The class that `[:alpha:]` or `[:^alpha:]` names, if that is what a pattern goes on with, and what follows.
+fn posix_class(pattern: &str) -> Option<(String, &str)> {
+    let (name, rest) = pattern.strip_prefix("[:")?.split_once(":]")?;
+    let (is_negated, name) = match name.strip_prefix('^') {
+        Some(name) => (true, name),
+        None => (false, name),
+    };
+    let class = match name {
+        "alnum" => r"\p{Alphabetic}\p{Nd}",
+        "alpha" => r"\p{Alphabetic}",
+        "ascii" => r"\x00-\x7F",
+        "blank" => r"\t\p{Zs}",
+        "cntrl" => r"\p{Cc}",
+        "digit" => r"\p{Nd}",
+        "graph" => r"[^\s\p{Cc}\p{Cn}]",
+        "lower" => r"\p{Lowercase}",
+        "print" => r"[^\p{Cc}\p{Cn}\p{Zl}\p{Zp}]",
+        "punct" => r"\p{P}",
+        "space" => r"\s",
+        "upper" => r"\p{Uppercase}",
+        "word" => r"\w",
+        "xdigit" => "0-9A-Fa-f",
+        _ => return None,
+    };
+    Some((if is_negated { format!("[^{class}]") } else { format!("[{class}]") }, rest))
 }
 
 /// Where a pattern matches: an array of matches as jq's `match` yields them; or, for `test`, whether it does.
@@ -136,9 +178,10 @@ pub(super) fn matches(text: &Value, pattern: &Value, flags: &Value, only_test: b
         Err(_) if flags.not_empty && Flags { not_empty: false, ..flags }.regex(pattern, false).is_ok() => {
             return Ok(if only_test { Value::Bool(false) } else { Value::array(Vec::new()) });
         }
-        Err(error) => return Err(error),
+        // It may be one to jq.
+        Err(error) => return Err(budget::refuse(error.to_string())),
     };
-    let failed = |error: fancy_regex::Error| Error::str(format_args!("the regular expression failed: {error}"));
+    let failed = |error: fancy_regex::Error| budget::refuse(format!("the regular expression failed: {error}"));
     if !budget::spend(1 + text.len() as u64 / 64) {
         return Err(budget::exhausted());
     }
