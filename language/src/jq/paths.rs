@@ -53,9 +53,12 @@ pub(super) fn slice_bounds(range: &Range<Option<&Value>>, len: usize) -> Result<
     Ok((from, upto.max(from)))
 }
 
-/// The bounds that `{"start": …, "end": …}` stands for.
-pub(super) fn range_of(object: &Object) -> Range<Option<&Value>> {
-    object.map().get(&b"start"[..])..object.map().get(&b"end"[..])
+/// The bounds that `{"start": …, "end": …}` stands for; both have to be there, if only as null.
+pub(super) fn range_of(object: &Object) -> Result<Range<Option<&Value>>, Error<Value>> {
+    match (object.map().get(&b"start"[..]), object.map().get(&b"end"[..])) {
+        (Some(start), Some(end)) => Ok(Some(start)..Some(end)),
+        _ => Err(Error::str("a slice is an object with start and end")),
+    }
 }
 
 /// The steps of a path.
@@ -79,6 +82,23 @@ pub(super) fn get(value: &Value, path: &[Value]) -> ValR<Value> {
         found = found.at(step)?.unwrap_or(Value::Null);
     }
     Ok(found)
+}
+
+/// Whether something is at a path of keys and indices.
+pub(super) fn exists(value: &Value, path: &[Value]) -> bool {
+    let mut found = value;
+    for step in path {
+        let next = match (found, step) {
+            (Value::Obj(object), Value::Str(key)) => object.map().get(&key.bytes[..]),
+            (Value::Arr(array), Value::Num(num)) => {
+                position(num, array.items().len()).and_then(|at| array.items().get(at))
+            }
+            _ => None,
+        };
+        let Some(next) = next else { return false };
+        found = next;
+    }
+    true
 }
 
 /// Changes what is at a path, making arrays and objects on the way where there is nothing. The change gets what was
@@ -179,7 +199,7 @@ fn change_slice<E: From<Error<Value>>>(
     rest: &[Value],
     change: &mut dyn FnMut(Value) -> Result<Value, E>,
 ) -> Result<Value, E> {
-    let (from, upto) = slice_bounds(&range_of(bounds), array.items().len())?;
+    let (from, upto) = slice_bounds(&range_of(bounds)?, array.items().len())?;
     if !budget::afford((upto - from) * size_of::<Value>()) {
         return Err(budget::exhausted().into());
     }
@@ -250,7 +270,7 @@ fn delete_steps(value: Value, steps: &[&Value]) -> ValR<Value> {
                     Value::Num(num) => {
                         ranges.extend(position(num, len).filter(|at| *at < len).map(|at| (at, at + 1)));
                     }
-                    Value::Obj(bounds) => ranges.push(slice_bounds(&range_of(bounds), len)?),
+                    Value::Obj(bounds) => ranges.push(slice_bounds(&range_of(bounds)?, len)?),
                     _ => return Err(Error::str(format_args!("cannot delete {step} of an array"))),
                 }
             }

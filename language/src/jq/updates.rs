@@ -77,10 +77,13 @@ fn update(mut cv: Cv<'_, Data>) -> ValX<'_, Value> {
     // What no later path looks at is handed over, so that it need not be copied to be changed.
     let is_only = paths.len() == 1;
     for path in paths {
-        let is_handed_over = is_only && !matches!(path.last(), Some(Value::Obj(_)));
+        if !paths::exists(&value, &path) {
+            value = put(value, path, &|old| filter.run((context.clone(), old)).next(), &mut deleted)?;
+            continue;
+        }
         let mut is_deleted = false;
         value = paths::change(value, &path, &mut |old| {
-            let kept = if is_handed_over { Value::Null } else { old.clone() };
+            let kept = if is_only { Value::Null } else { old.clone() };
             let Some(new) = filter.run((context.clone(), old)).next() else {
                 is_deleted = true;
                 return Ok(kept);
@@ -92,6 +95,23 @@ fn update(mut cv: Cv<'_, Data>) -> ValX<'_, Value> {
         }
     }
     if deleted.is_empty() { Ok(value) } else { paths::delete(value, deleted).map_err(Exn::from) }
+}
+
+/// Puts the first value that the filter yields at a path where nothing is, or at a slice. Where it yields none, nothing
+/// is made on the way there.
+fn put<'a>(
+    value: Value,
+    path: Vec<Value>,
+    filter: &dyn Fn(Value) -> Option<ValX<'a, Value>>,
+    deleted: &mut Vec<Value>,
+) -> ValX<'a, Value> {
+    let old = paths::get(&value, &path)?;
+    let Some(new) = filter(old) else {
+        deleted.push(Value::array(path));
+        return Ok(value);
+    };
+    let mut new = Some(new?);
+    paths::change(value, &path, &mut |_| Ok::<_, Exn<'_, Value>>(new.take().unwrap_or(Value::Null)))
 }
 
 fn assign(mut cv: Cv<'_, Data>) -> ValXs<'_, Value> {

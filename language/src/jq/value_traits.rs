@@ -52,7 +52,7 @@ impl From<String> for Value {
 impl From<Range<Option<Value>>> for Value {
     fn from(range: Range<Option<Value>>) -> Self {
         let bounds = [("start", range.start), ("end", range.end)];
-        let entries = bounds.into_iter().filter_map(|(name, bound)| Some((Key(Text::new(name)), bound?)));
+        let entries = bounds.into_iter().map(|(name, bound)| (Key(Text::new(name)), bound.unwrap_or(Self::Null)));
         Self::object(entries.collect())
     }
 }
@@ -168,7 +168,7 @@ impl Value {
     /// What is at an index, if anything is; fails where there can't be anything.
     pub(super) fn at(&self, index: &Self) -> Result<Option<Self>, Error<Self>> {
         Ok(match (self, index) {
-            (Self::Null, _) => None,
+            (Self::Null, Self::Str(_) | Self::Num(_) | Self::Obj(_)) => None,
             (Self::Obj(object), Self::Str(key)) => object.map().get(&key.bytes[..]).cloned(),
             (Self::Arr(array), Self::Num(num)) => {
                 paths::position(num, array.items().len()).and_then(|index| array.items().get(index).cloned())
@@ -178,7 +178,7 @@ impl Value {
                 Some(Self::array(found.into_iter().map(Self::from).collect()))
             }
             (Self::Str(_) | Self::Arr(_), Self::Obj(bounds)) => {
-                return jaq_core::ValT::range(self.clone(), range_of(bounds)).map(Some);
+                return jaq_core::ValT::range(self.clone(), range_of(bounds)?).map(Some);
             }
             _ => return Err(Error::index(self.clone(), index.clone())),
         })
