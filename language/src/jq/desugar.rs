@@ -1,8 +1,8 @@
 //! Rewrites a filter so that the interpreter yields what jq yields.
 //!
 //! jaq reads the same language, but where jq evaluates the right side of `+` first, keeps the last of several states of
-//! `reduce`, collects the paths of an update before it changes anything, or ignores errors left of `//`, jaq does
-//! otherwise. Each such form becomes one that means the same to both.
+//! `reduce`, collects the paths of an update before it changes anything, or takes the paths of what is true alone left
+//! of `//`, jaq does otherwise. Each such form becomes one that means the same to both.
 
 use std::collections::BTreeSet;
 
@@ -275,7 +275,7 @@ impl<'s> Desugar<'s> {
                 let change = binary(Term::Id, BinaryOp::Alt, Term::Var(VALUE));
                 bind(right, VALUE, Term::Call(UPDATE, vec![left, change]))
             }
-            BinaryOp::Alt => binary(attempted(left, several_left), BinaryOp::Alt, right),
+            BinaryOp::Alt => binary(chosen(left, several_left), BinaryOp::Alt, right),
             BinaryOp::Math(_) | BinaryOp::Cmp(_) if several_left && several_right => {
                 bind(right, VALUE, binary(left, op, Term::Var(VALUE)))
             }
@@ -438,12 +438,8 @@ impl<'s> Desugar<'s> {
     }
 }
 
-/// What stands left of `//`: an error there is the end of it, and of its paths only those of true values count.
-fn attempted(left: Term<&str>, several: bool) -> Term<&str> {
-    let left = match left {
-        Term::Id | Term::Num(_) | Term::Var(_) => return left,
-        left => Term::TryCatch(Box::new(left), None),
-    };
+/// What stands left of `//`: of its paths only those of true values count.
+fn chosen(left: Term<&str>, several: bool) -> Term<&str> {
     if !several {
         return left;
     }
