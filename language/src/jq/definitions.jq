@@ -8,11 +8,12 @@ def isnan: _isnan;
 def isinfinite: _isinfinite;
 def isnormal: _isnormal;
 
-def abs: if type == "number" then (if . < 0 then -. else . end) else error("\(type) has no absolute value") end;
+def abs: if . < 0 then -. else . end;
 def toarray: if type == "array" then . else [.] end;
 def have_literal_numbers: true;
 def have_decnum: true;
 def gamma: lgamma;
+def acosh: if type == "number" and . < 1 then nan else _acosh end;
 def nearbyint: rint;
 def lgamma_r: [lgamma, (if . > 0 or . == floor or isinfinite or (floor | fmod(.; 2)) == 0 then 1 else -1 end)];
 def significand: if . == 0 or isinfinite or isnan then . else frexp[0] * 2 end;
@@ -33,19 +34,16 @@ def leaf_paths: paths(scalars);
 def to_entries: [keys_unsorted[] as $key | {key: $key, value: .[$key]}];
 def from_entries:
   reduce .[] as $entry ({}; . + ($entry | {
-    (if .key == null then .k // .name // .Name // .K // .Key else .key end
-      | if type == "string" then . else tojson end):
-    (if has("value") then .value elif has("v") then .v else .Value end)
+    (.key // .Key // .name // .Name): (if has("value") then .value else .Value end)
   }));
 def with_entries(f): to_entries | map(f) | from_entries;
 def walk(f): _walk(f);
 def reverse:
   if type == "array" then _reverse
-  elif type == "string" then explode | _reverse | implode
-  elif type == "null" then []
+  elif type != "boolean" and length == 0 then []
   else error("cannot reverse \(type)") end;
 def flatten($depth):
-  def _flat($left): .[] | if type == "array" and $left > 0 then _flat($left - 1) else . end;
+  def _flat($left): .[] | if type == "array" and $left != 0 then _flat($left - 1) else . end;
   if $depth < 0 then error("flatten depth must not be negative") else [_flat($depth)] end;
 def flatten:
   def _flat: .[] | if type == "array" then _flat else . end;
@@ -59,11 +57,16 @@ def combinations:
   def _each: if length == 0 then [] else .[0][] as $first | (.[1:] | _each) as $rest | [$first] + $rest end;
   _each;
 def combinations(n): . as $in | [range(n) | $in] | combinations;
-def transpose: [range(0; map(length) | max // 0) as $i | [.[][$i]]];
+def transpose:
+  (map(length) | max) as $width
+  | if type == "array" then [range(0; $width // 0) as $i | [.[][$i]]]
+  elif $width == 0 then []
+  else error("cannot transpose \(type)") end;
 
 def range($from; $upto; $by):
-  if [$from, $upto, $by] | all(type == "number") then _range($from; $upto; $by)
-  else error("the bounds of a range must be numbers") end;
+  if [$from, $upto, $by] | all(type == "number") | not then error("the bounds of a range must be numbers")
+  elif $by == 0 then empty
+  else _range($from; $upto; $by) end;
 def range($from; $upto): range($from; $upto; 1);
 def range($upto): range(0; $upto; 1);
 def limit($count; f):
@@ -73,7 +76,7 @@ def limit($count; f):
   else error("limit doesn't support a negative count") end;
 def skip($count; f):
   if ($count | type) != "number" then error("skip takes a number, not \($count | type)")
-  elif $count >= 0 then _skip($count; f)
+  elif $count >= 0 then _skip($count | floor; f)
   else error("skip doesn't support a negative count") end;
 def nth($n; f):
   if ($n | type) != "number" then error("nth takes a number, not \($n | type)")
@@ -86,7 +89,9 @@ def in(xs): . as $x | xs | has($x);
 def inside(xs): . as $x | xs | contains($x);
 def ltrimstr($part): _ltrimstr($part);
 def rtrimstr($part): _rtrimstr($part);
-def trimstr($part): _ltrimstr($part) | _rtrimstr($part);
+def trimstr($part):
+  if type == "string" and ($part | type) == "string" then _ltrimstr($part) | _rtrimstr($part)
+  else error("trimstr input and part must be strings") end;
 
 def IN(values): any(values == .; .);
 def IN(source; values): any(source == values; .);
@@ -160,12 +165,11 @@ def dateadd(unit; $seconds): . + $seconds;
 def datesub(unit; $seconds): . - $seconds;
 
 def @csv: _csv;
+def @html: _html;
 def @tsv: _tsv;
 def @sh: _sh;
 def @uri: _uri;
 def @urid: _urid;
-def @base32: _base32;
-def @base32d: _base32d;
 def @base64: _base64;
 def @base64d: _base64d;
 def format($name):
@@ -173,12 +177,10 @@ def format($name):
   elif $name == "json" then tojson
   elif $name == "csv" then _csv
   elif $name == "tsv" then _tsv
-  elif $name == "html" then @html
+  elif $name == "html" then _html
   elif $name == "uri" then _uri
   elif $name == "urid" then _urid
   elif $name == "sh" then _sh
   elif $name == "base64" then _base64
   elif $name == "base64d" then _base64d
-  elif $name == "base32" then _base32
-  elif $name == "base32d" then _base32d
   else error("\($name) is not a valid format") end;

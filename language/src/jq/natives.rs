@@ -9,12 +9,15 @@ use jaq_json::Num;
 
 use super::budget;
 use super::decimal;
+use super::from_text;
 use super::instrument::TICK;
 use super::message;
-use super::read;
 use super::refused::is_left_out_native;
 use super::regex;
+use super::scaling;
+use super::sorting;
 use super::text;
+use super::time;
 use super::updates;
 use super::value::{Array, Value, num_as_f64};
 use super::value_traits::character_count;
@@ -39,12 +42,12 @@ pub(super) fn all() -> Vec<Fun<Data>> {
 
 /// Natives and definitions that only our own definitions can name: there they begin with `_`.
 pub(super) const PRIVATE: &[&str] = &[
-    "!base32",
-    "!base32d",
+    "!acosh",
     "!base64",
     "!base64d",
     "!csv",
     "!groups",
+    "!html",
     "!indices",
     "!infinite",
     "!isinfinite",
@@ -78,7 +81,7 @@ pub(super) fn private(name: &str) -> Option<&'static str> {
 fn renamed() -> Vec<Fun<Data>> {
     let all = jaq_core::funs().chain(jaq_std::funs::<Data>());
     all.filter_map(|(name, args, native)| {
-        let is_called = matches!(name, "limit" | "skip" | "range" | "reverse");
+        let is_called = matches!(name, "acosh" | "limit" | "skip" | "range" | "reverse");
         let name = PRIVATE.iter().copied().find(|private| private.strip_prefix('!') == Some(name))?;
         is_called.then_some((name, args, native))
     })
@@ -131,7 +134,7 @@ fn own() -> Box<[Filter<RunPtr<Data>>]> {
         ("dec_sub", v(2), |cv| decimals(cv, decimal::sub)),
         ("dec_mul", v(2), |cv| decimals(cv, decimal::mul)),
         ("fromjson", v(0), |cv| bome(from_json(&cv.1))),
-        ("tojson", v(0), |cv| bome(write::json(&cv.1).map(Value::text).map_err(|reason| Error::str(reason.message)))),
+        ("tojson", v(0), |cv| bome(write::json(&cv.1).map(Value::text).map_err(budget::refuse))),
         ("length", v(0), |cv| bome(length(&cv.1))),
         ("contains", v(1), |cv| {
             unary(cv, |a, b| {
@@ -156,22 +159,25 @@ fn own() -> Box<[Filter<RunPtr<Data>>]> {
         ("!test", v(2), |cv| matched(cv, true)),
         ("!csv", v(0), |cv| bome(text::line(&cv.1, "csv", b',', text::csv_text))),
         ("!tsv", v(0), |cv| bome(text::line(&cv.1, "tsv", b'\t', text::tsv_text))),
+        ("!html", v(0), |cv| bome(text::html(&cv.1))),
         ("!sh", v(0), |cv| bome(text::sh(&cv.1))),
+        ("implode", v(0), |cv| bome(text::imploded(&cv.1))),
+        ("gmtime", v(0), |cv| bome(time::gmtime(&cv.1))),
+        ("mktime", v(0), |cv| bome(time::mktime(&cv.1))),
+        ("strftime", v(1), |cv| unary(cv, |value, format| time::strftime(&value, &format))),
+        ("strptime", v(1), |cv| unary(cv, |value, format| time::strptime(&value, &format))),
+        ("ldexp", v(2), |cv| scaled(cv, scaling::ldexp)),
+        ("scalb", v(2), |cv| scaled(cv, scaling::scalb)),
+        ("scalbln", v(2), |cv| scaled(cv, scaling::scalbln)),
+        ("sort_by", [Bind::Fun(())].into(), |mut cv| {
+            let (f, context) = cv.0.pop_fun();
+            box_once(sorting::sorted_by(cv.1, &|value| f.run((context.clone(), value)).collect()))
+        }),
         ("!uri", v(0), |cv| bome(text::uri(&cv.1))),
         ("!urid", v(0), |cv| bome(text::uri_decoded(&cv.1))),
-        ("!base32", v(0), |cv| bome(text::base32(&cv.1))),
-        ("!base32d", v(0), |cv| bome(text::base32_decoded(&cv.1))),
         ("!base64", v(0), |cv| bome(text::base64(&cv.1))),
         ("!base64d", v(0), |cv| bome(text::base64_decoded(&cv.1))),
-        ("bsearch", v(1), |cv| {
-            unary(cv, |value, wanted| match &value {
-                Value::Arr(array) => Ok(match array.items().binary_search(&wanted) {
-                    Ok(at) => Value::from(at),
-                    Err(at) => Value::from(-1 - at as isize),
-                }),
-                _ => Err(Error::typ(value, "array")),
-            })
-        }),
+        ("bsearch", v(1), |cv| unary(cv, |value, wanted| sorting::bsearch(&value, &wanted))),
     ])
 }
 
@@ -182,6 +188,12 @@ fn decimals<'a>(mut cv: jaq_core::Cv<'a, Data>, calculate: fn(&Value, &Value) ->
         return ran_away();
     }
     bome(calculate(&a, &b))
+}
+
+fn scaled<'a>(mut cv: jaq_core::Cv<'a, Data>, scale: fn(&Value, &Value) -> ValR<Value>) -> ValXs<'a, Value> {
+    let exponent = cv.0.pop_var();
+    let number = cv.0.pop_var();
+    bome(scale(&number, &exponent))
 }
 
 /// A path as it is written in jq.
@@ -215,26 +227,13 @@ fn from_json(value: &Value) -> ValR<Value> {
         return Err(budget::exhausted());
     }
     let copy = Bytes::copy_from_slice(&text.bytes);
-    let read = read::json(&copy, None, budget::MAX_DEPTH, "the text").map_err(|reason| Error::str(reason.message))?;
-    if has_duplicates(&read) {
-        return Err(Error::str("a key occurs twice in an object of the text: jq keeps the last, eventlift loses none"));
-    }
-    Ok(read)
-}
-
-/// Whether a key occurs twice in an object anywhere inside.
-fn has_duplicates(value: &Value) -> bool {
-    match value {
-        Value::Arr(array) => array.items().iter().any(has_duplicates),
-        Value::Obj(object) => object.has_duplicates() || object.map().values().any(has_duplicates),
-        _ => false,
-    }
+    from_text::value(&copy)
 }
 
 fn is_such(value: &Value, test: fn(f64) -> bool) -> ValR<Value> {
     match value {
         Value::Num(num) => Ok(Value::from(test(num_as_f64(num)))),
-        _ => Err(Error::typ(value.clone(), "number")),
+        _ => Ok(Value::from(false)),
     }
 }
 
@@ -285,6 +284,7 @@ fn matched<'a>(mut cv: jaq_core::Cv<'a, Data>, only_test: bool) -> ValXs<'a, Val
 
 fn has(value: &Value, key: &Value) -> ValR<Value> {
     match (value, key) {
+        (Value::Null, _) => Ok(Value::from(false)),
         (Value::Obj(object), Value::Str(key)) => Ok(Value::from(object.map().contains_key(&key.bytes[..]))),
         (Value::Arr(array), Value::Num(num)) => {
             let float = num_as_f64(num);
@@ -297,7 +297,6 @@ fn has(value: &Value, key: &Value) -> ValR<Value> {
 /// Where a part occurs in text, counted in characters, or in an array.
 fn indices(value: &Value, part: &Value) -> ValR<Value> {
     let found: Vec<usize> = match (value, part) {
-        (Value::Null, _) => return Ok(Value::Null),
         (Value::Str(_), Value::Str(part)) if part.bytes.is_empty() => Vec::new(),
         (Value::Str(text), Value::Str(part)) => {
             let starts = (0..text.bytes.len()).filter(|&at| text.bytes[at] & 0xC0 != 0x80);

@@ -47,9 +47,9 @@ pub(super) fn refused(name: &str) -> Option<&'static Refused> {
 const RANDOM: Refused =
     Refused { why: "the rule would yield something else on every run", hint: "derive the value from the event's id" };
 
-/// Definitions of jaq's standard library that need natives that are left out, or that are natives here (`updates.rs`).
+/// Definitions of jaq's standard library that need natives that are left out, or that are natives here (`updates.rs`, `scaling.rs`).
 pub(super) fn is_left_out_definition(name: &str) -> bool {
-    matches!(name, "stderr" | "debug" | "halt" | "halt_error" | "getpath" | "setpath" | "delpaths")
+    matches!(name, "stderr" | "debug" | "halt" | "halt_error" | "getpath" | "setpath" | "delpaths" | "scalb")
 }
 
 /// Natives of jaq's standard library that are left out: those above, and two whose time grows with their argument.

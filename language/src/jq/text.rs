@@ -2,14 +2,14 @@
 
 use bytes::Bytes;
 use jaq_core::{Error, ValR};
+use jaq_json::Num;
 
 use super::budget;
 use super::decimal::number_text;
 use super::read;
-use super::value::Value;
+use super::value::{Value, num_as_f64};
 use super::write;
 
-const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 fn text_of(value: &Value) -> Result<Vec<u8>, Error<Value>> {
@@ -32,12 +32,28 @@ pub(super) fn to_number(value: &Value) -> ValR<Value> {
         _ => return Err(Error::str(format_args!("{value} cannot be parsed as a number"))),
     };
     let refused = || Error::str(format_args!("{value} cannot be parsed as a number"));
-    let text = str::from_utf8(&text.bytes).map_err(|_| refused())?.trim_matches([' ', '\t', '\n', '\r']);
+    let text = str::from_utf8(&text.bytes).map_err(|_| refused())?;
+    if is_not_finite(trimmed_space(text)) {
+        return Err(budget::refuse("jq has numbers that are nan or infinite in text, eventlift has not"));
+    }
+    if let Some((before, _)) = text.split_once('\0')
+        && number(trimmed_space(before)).is_some()
+    {
+        return Err(budget::refuse("jq reads text up to a nul character, eventlift has not what it reads"));
+    }
+    number(trimmed_space(text)).map(Value::Num).ok_or_else(refused)
+}
+
+fn trimmed_space(text: &str) -> &str {
+    text.trim_matches([' ', '\t', '\n', '\r'])
+}
+
+/// The number that text is to jq: one of JSON, or `+1`, `01`, `.5`, `1.`.
+pub(super) fn number(text: &str) -> Option<Num> {
     let (sign, digits) = match text.strip_prefix('-') {
         Some(digits) => ("-", digits),
         None => ("", text.strip_prefix('+').unwrap_or(text)),
     };
-    // What jq takes beside JSON: `+1`, `01`, `.5` and `1.`.
     let (whole, rest) = digits.split_at(digits.bytes().take_while(u8::is_ascii_digit).count());
     let stripped = whole.trim_start_matches('0');
     let (fraction, rest) = match rest.strip_prefix('.') {
@@ -45,15 +61,18 @@ pub(super) fn to_number(value: &Value) -> ValR<Value> {
         None => ("", rest),
     };
     if whole.is_empty() && fraction.is_empty() {
-        return Err(refused());
+        return None;
     }
     let point = if fraction.is_empty() { "" } else { "." };
     let whole = if stripped.is_empty() { "0" } else { stripped };
     let number = format!("{sign}{whole}{point}{fraction}{rest}");
-    if !read::is_json_number(&number) {
-        return Err(refused());
-    }
-    Ok(Value::Num(read::number(&number)))
+    read::is_json_number(&number).then(|| read::number(&number))
+}
+
+/// Whether text is what jq reads as a number that is none, or infinite. The versions disagree on a bare `nan`.
+pub(super) fn is_not_finite(text: &str) -> bool {
+    let word = text.trim_start_matches(['+', '-']);
+    text != "nan" && ["nan", "inf", "infinity"].iter().any(|name| word.eq_ignore_ascii_case(name))
 }
 
 /// `@csv` and `@tsv`: an array of scalars as a line.
@@ -71,7 +90,9 @@ pub(super) fn line(value: &Value, name: &str, separator: u8, write_text: fn(&mut
             Value::Bool(bool) => line.extend_from_slice(if *bool { b"true" } else { b"false" }),
             Value::Num(num) => match number_text(num) {
                 Some(text) => line.extend_from_slice(text.as_bytes()),
-                None => return Err(Error::str(format_args!("{item} cannot be written in {name}"))),
+                None => {
+                    return Err(budget::refuse(format!("jq writes nan and infinite in {name}, eventlift has not what it writes")));
+                }
             },
             Value::Str(text) => write_text(&mut line, &text.bytes),
             _ => return Err(Error::str(format_args!("{item} is not valid in a {name} row"))),
@@ -83,29 +104,47 @@ pub(super) fn line(value: &Value, name: &str, separator: u8, write_text: fn(&mut
     new_text(line)
 }
 
+/// Text with each of these bytes written otherwise; a nul character becomes `\0` in all formats that escape anything.
+fn push_escaped(line: &mut Vec<u8>, text: &[u8], escape: fn(u8) -> Option<&'static [u8]>) {
+    for byte in text {
+        match escape(*byte) {
+            Some(escape) => line.extend_from_slice(escape),
+            None if *byte == 0 => line.extend_from_slice(b"\\0"),
+            None => line.push(*byte),
+        }
+    }
+}
+
 /// Text in double quotes, those inside doubled.
 pub(super) fn csv_text(line: &mut Vec<u8>, text: &[u8]) {
     line.push(b'"');
-    for &byte in text {
-        if byte == b'"' {
-            line.push(b'"');
-        }
-        line.push(byte);
-    }
+    push_escaped(line, text, |byte| (byte == b'"').then_some(b"\"\""));
     line.push(b'"');
 }
 
 /// Text with tabs, line ends and backslashes escaped.
 pub(super) fn tsv_text(line: &mut Vec<u8>, text: &[u8]) {
-    for &byte in text {
-        match byte {
-            b'\t' => line.extend_from_slice(b"\\t"),
-            b'\n' => line.extend_from_slice(b"\\n"),
-            b'\r' => line.extend_from_slice(b"\\r"),
-            b'\\' => line.extend_from_slice(b"\\\\"),
-            byte => line.push(byte),
-        }
-    }
+    push_escaped(line, text, |byte| match byte {
+        b'\t' => Some(b"\\t"),
+        b'\n' => Some(b"\\n"),
+        b'\r' => Some(b"\\r"),
+        b'\\' => Some(b"\\\\"),
+        _ => None,
+    });
+}
+
+/// `@html`: text with what is markup in HTML as entities.
+pub(super) fn html(value: &Value) -> ValR<Value> {
+    let mut out = Vec::new();
+    push_escaped(&mut out, &text_of(value)?, |byte| match byte {
+        b'<' => Some(b"&lt;"),
+        b'>' => Some(b"&gt;"),
+        b'&' => Some(b"&amp;"),
+        b'\'' => Some(b"&apos;"),
+        b'"' => Some(b"&quot;"),
+        _ => None,
+    });
+    new_text(out)
 }
 
 /// `@sh`: text in single quotes, the items of an array side by side.
@@ -120,12 +159,7 @@ pub(super) fn sh(value: &Value) -> ValR<Value> {
         match item {
             Value::Str(text) => {
                 line.push(b'\'');
-                for &byte in &text.bytes[..] {
-                    match byte {
-                        b'\'' => line.extend_from_slice(b"'\\''"),
-                        byte => line.push(byte),
-                    }
-                }
+                push_escaped(&mut line, &text.bytes, |byte| (byte == b'\'').then_some(b"'\\''"));
                 line.push(b'\'');
             }
             Value::Arr(_) | Value::Obj(_) => {
@@ -175,69 +209,67 @@ pub(super) fn uri_decoded(value: &Value) -> ValR<Value> {
     new_text(out)
 }
 
-/// Bytes as digits of so many bits each, padded with `=` to groups.
-fn encoded(bytes: &[u8], bits: usize, alphabet: &[u8], group: usize) -> Vec<u8> {
-    let mut out = Vec::with_capacity(bytes.len() * 8 / bits + group);
-    let (mut held, mut count) = (0_u32, 0);
-    for &byte in bytes {
-        held = held << 8 | u32::from(byte);
-        count += 8;
-        while count >= bits {
-            count -= bits;
-            out.push(alphabet[(held >> count) as usize & (alphabet.len() - 1)]);
-        }
+/// `@base64`.
+pub(super) fn base64(value: &Value) -> ValR<Value> {
+    let bytes = text_of(value)?;
+    let digit = |bits: u32| BASE64[bits as usize & 63];
+    let mut out = Vec::with_capacity(bytes.len().div_ceil(3) * 4);
+    for group in bytes.chunks(3) {
+        let byte = |at: usize| group.get(at).copied().map_or(0, u32::from);
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        let digits = [digit(bits >> 18), digit(bits >> 12), digit(bits >> 6), digit(bits)];
+        out.extend_from_slice(&digits[..=group.len()]);
     }
-    if count > 0 {
-        out.push(alphabet[(held << (bits - count)) as usize & (alphabet.len() - 1)]);
-    }
-    while !out.len().is_multiple_of(group) {
+    while !out.len().is_multiple_of(4) {
         out.push(b'=');
     }
-    out
+    new_text(out)
 }
 
-/// The bytes that such digits stand for; padding may be missing.
-fn decoded(value: &Value, name: &str, bits: usize, alphabet: &[u8]) -> ValR<Value> {
+/// `@base64d`; padding may be missing.
+pub(super) fn base64_decoded(value: &Value) -> ValR<Value> {
     let text = text_of(value)?;
-    let refused = || Error::str(format_args!("{value} is not valid {name} data"));
-    let padding = text.iter().rev().take_while(|byte| **byte == b'=').count();
-    let digits = &text[..text.len() - padding];
-    let mut out = Vec::with_capacity(digits.len() * bits / 8);
+    let refused = || Error::str(format_args!("{value} is not valid base64 data"));
+    // What follows the padding does not count.
+    let digits = &text[..text.iter().position(|byte| *byte == b'=').unwrap_or(text.len())];
+    let mut out = Vec::with_capacity(digits.len() * 6 / 8);
     let (mut held, mut count) = (0_u32, 0);
     for byte in digits {
-        let digit = alphabet.iter().position(|digit| digit == byte).ok_or_else(refused)?;
-        held = held << bits | digit as u32;
-        count += bits;
+        let digit = BASE64.iter().position(|digit| digit == byte).ok_or_else(refused)?;
+        held = held << 6 | digit as u32;
+        count += 6;
         if count >= 8 {
             count -= 8;
             out.push((held >> count) as u8);
         }
     }
     // A digit too many stands for nothing.
-    if count >= bits || digits.is_empty() && padding > 0 {
+    if count >= 6 {
         return Err(refused());
     }
     new_text(out)
 }
 
-/// `@base32`.
-pub(super) fn base32(value: &Value) -> ValR<Value> {
-    new_text(encoded(&text_of(value)?, 5, BASE32, 8))
-}
-
-/// `@base32d`.
-pub(super) fn base32_decoded(value: &Value) -> ValR<Value> {
-    decoded(value, "base32", 5, BASE32)
-}
-
-/// `@base64`.
-pub(super) fn base64(value: &Value) -> ValR<Value> {
-    new_text(encoded(&text_of(value)?, 6, BASE64, 4))
-}
-
-/// `@base64d`.
-pub(super) fn base64_decoded(value: &Value) -> ValR<Value> {
-    decoded(value, "base64", 6, BASE64)
+/// `implode`: text of these code points. jq replaces what is none.
+pub(super) fn imploded(value: &Value) -> ValR<Value> {
+    let Value::Arr(array) = value else {
+        return Err(Error::str(format_args!("{value} cannot be imploded, only an array of code points can be")));
+    };
+    let mut text = String::new();
+    for item in array.items() {
+        let Value::Num(num) = item else {
+            return Err(Error::str(format_args!("{item} is not a code point, which are numbers")));
+        };
+        let code = num_as_f64(num);
+        // The cast cuts off fractions and saturates, and no code point is that large.
+        let char = if code > -1.0 { char::from_u32(code as u32) } else { None };
+        let none = || budget::refuse("jq has a replacement for numbers that are no code points, eventlift has not");
+        text.push(char.ok_or_else(none)?);
+        if !budget::spend(1) || !budget::fits(text.len()) {
+            return Err(budget::exhausted());
+        }
+    }
+    new_text(text.into_bytes())
 }
 
 /// `ltrimstr`, `rtrimstr`: text without a part at one end; anything else as it is.

@@ -224,7 +224,7 @@ fn write_valid(out: &mut Vec<u8>, bytes: &[u8]) {
             b'\t' => b"\\t",
             8 => b"\\b",
             12 => b"\\f",
-            0..0x20 => b"",
+            0..0x20 | 0x7F => b"",
             _ => continue,
         };
         out.extend_from_slice(&bytes[copied..at]);
