@@ -5,12 +5,12 @@
 use std::time::{Duration, Instant};
 
 use eventlift_events::{ContentType, Event, EventId, EventType, Payload, Position, Revision, SchemaVersion, Timestamp};
-use eventlift_language::{JqFilter, JqInput, JqLimits, Reason};
+use eventlift_language::{JqFilter, JqInput, JqLimits, Reason, showing_values};
 use proptest::prelude::*;
 
 fn apply(filter: &str, data: &str) -> Result<String, Reason> {
     let filter = JqFilter::compile(filter).unwrap_or_else(|error| panic!("{filter}: {error}"));
-    let data = filter.apply_data(&Payload::json(data.to_owned()))?;
+    let data = showing_values(|| filter.apply_data(&Payload::json(data.to_owned())))?;
     Ok(String::from_utf8(data.bytes().to_vec()).unwrap())
 }
 
@@ -196,6 +196,21 @@ fn the_language_is_jq() {
     yields("[.[] | isnan, isinfinite, isnormal]", "[0,1]", "[false,false,false,false,false,true]");
 }
 
+/// Messages of what is written in jq itself are no values of events.
+#[test]
+fn what_the_library_says_is_shown() {
+    for (filter, expected) in [
+        ("[limit(-1; 1)]", "negative count"),
+        ("test(\"[\")", "not a regular expression"),
+        ("reverse", "cannot reverse"),
+    ] {
+        let filter_of = JqFilter::compile(filter).unwrap();
+        let reason = filter_of.apply_data(&Payload::json("\"a\"")).unwrap_err();
+        assert!(reason.message.contains(expected), "{filter}: {reason}");
+        assert!(!reason.message.contains("\"a\""), "{filter}: {reason}");
+    }
+}
+
 /// What jq 1.6, which the tests call, does otherwise than the versions since, or does not have.
 #[test]
 fn later_versions_of_jq_count_where_they_mended_something() {
@@ -215,7 +230,7 @@ fn later_versions_of_jq_count_where_they_mended_something() {
     yields("gsub(\"^\"; \">\")", "\"ab\"", "\">ab\"");
     yields("[sub(\"(?<x>a)\"; \"1\", \"2\")]", "\"ab\"", r#"["1b","2b"]"#);
     yields("pick(.a, .b[1])", r#"{"a":1,"b":[2,3],"c":4}"#, r#"{"a":1,"b":[null,3]}"#);
-    yields("[abs, toarray]", "-5", "[5,[-5]]");
+    yields("abs", "-5", "5");
     fails("abs", "null", "cannot use null as number");
     yields("[abs, skip(1.5; 1, 2)]", "\"a\"", "[\"a\",2]");
     fails("trimstr(\"a\")", "1", "must be strings");
@@ -226,6 +241,8 @@ fn later_versions_of_jq_count_where_they_mended_something() {
     yields("toboolean", "\"true\"", "true");
     yields("add(.[] | . * 2)", "[1,2]", "6");
     yields("[nth(1; .[]), nth(3; .[])]", "[1,2,3]", "[2]");
+    yields("[sub(\"a\"; empty)]", "\"ab\"", "[\"ab\"]");
+    fails("path(1)", "1", "invalid path expression");
     yields("[indices(\"aa\"), index(\"b\")]", "\"éaaab\"", "[[1,2],4]");
     yields("try error catch [.]", "null", "[null]");
     fails("1? | error(\"x\")", "0", "x");
@@ -336,6 +353,17 @@ fn numbers_are_exact_where_jq_has_floats() {
     yields("[. % 3, . % 11]", "123456789012345678901234567890", "[0,7]");
     yields("[@text, @base64, @uri, tojson]", "1.10", r#"["1.10","MS4xMA==","1.10","1.10"]"#);
     yields("{(tostring): 1}", "1e2", r#"{"1e2":1}"#);
+}
+
+#[test]
+fn what_only_the_interpreter_has_is_not_there() {
+    for source in
+        ["isnumber", "[.[] | key_values]", "@base32", "@htmld", "matches(\"a\"; \"\")", "toarray", "dateadd(\"s\"; 1)"]
+    {
+        let error = JqFilter::compile(source).expect_err(source);
+        assert!(error.message.starts_with("there is no"), "{source}: {error}");
+    }
+    yields("def isnumber: 1; isnumber", "0", "1");
 }
 
 #[test]
@@ -602,11 +630,13 @@ fn event(data: &str) -> Event {
 }
 
 fn events(filter: &str, event: &Event) -> Result<Vec<Event>, Reason> {
-    JqFilter::compile(filter).unwrap_or_else(|error| panic!("{filter}: {error}")).apply_event(event)
+    let filter = JqFilter::compile(filter).unwrap_or_else(|error| panic!("{filter}: {error}"));
+    showing_values(|| filter.apply_event(event))
 }
 
 fn evaluate(filter: &str, inputs: &[(&str, JqInput<'_>)], max: usize) -> Result<Vec<String>, Reason> {
-    JqFilter::compile(filter).unwrap_or_else(|error| panic!("{filter}: {error}")).evaluate(inputs, max)
+    let filter = JqFilter::compile(filter).unwrap_or_else(|error| panic!("{filter}: {error}"));
+    showing_values(|| filter.evaluate(inputs, max))
 }
 
 #[test]

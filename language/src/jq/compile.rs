@@ -15,7 +15,7 @@ use super::instrument;
 use super::missing::missing;
 use super::natives::{self, Data};
 use super::precedence;
-use super::refused::{is_left_out_definition, refused};
+use super::refused::{OF_THE_LIBRARY, is_left_out_definition, refused};
 
 /// Longer sources are refused, since parsing recurses.
 const MAX_SOURCE_BYTES: usize = 32 << 10;
@@ -53,6 +53,9 @@ pub(super) fn compiled(source: &str) -> Result<Compiled, JqError> {
             return Err(error_at(source, foreach, "jq has foreach with ?//, eventlift has not".to_owned())
                 .hint("bind inside: foreach .[] as $x (0; …; $x as [$a] ?// $a | …)"));
         }
+        if let Some(name) = of_the_library(&term) {
+            return Err(error_at(source, name, format!("there is no filter {name}")).hint("it is none of jq's"));
+        }
         let (catches, literals) = (instrument::catches(&term), instrument::literals(&term));
         let term = desugar::filter(source, term);
         let too_deep = |_| {
@@ -76,6 +79,21 @@ fn parsed(source: &str) -> Result<Term<&str>, JqError> {
         return Err(refusal(source, word).unwrap_or_else(|| JqError::at(source, 0, "modules can't be loaded")));
     }
     Parser::new(&tokens).parse(|parser| parser.term()).map_err(|errors| parse_error(source, &errors))
+}
+
+/// The first filter of the interpreter's library that jq has not, unless the filter defines one of that name.
+fn of_the_library<'s>(term: &Term<&'s str>) -> Option<&'s str> {
+    let defined = desugar::defined(term);
+    let mut found = None;
+    instrument::visit(term, &mut |term| {
+        if let Term::Call(name, _) | Term::Str(Some(name), _) = term
+            && OF_THE_LIBRARY.contains(name)
+            && !defined.contains(name)
+        {
+            found = found.or(Some(*name));
+        }
+    });
+    found
 }
 
 /// Links the filter with the standard library.

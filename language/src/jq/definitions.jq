@@ -1,5 +1,6 @@
 # Filters of jq that are written in jq. They take the place of jaq's where those yield something else.
-# Names that begin with `_` are natives that no filter of a user can name.
+# Names that begin with `_` are natives that no filter of a user can name. `_fail` is `error` with a message of ours, which
+# must not quote values: people see it as it is.
 
 def null: [][0];
 def nan: _nan;
@@ -9,7 +10,6 @@ def isinfinite: _isinfinite;
 def isnormal: _isnormal;
 
 def abs: if . < 0 then -. else . end;
-def toarray: if type == "array" then . else [.] end;
 def have_literal_numbers: true;
 def have_decnum: true;
 def gamma: lgamma;
@@ -23,7 +23,7 @@ def toboolean:
   if . == true or . == false then .
   elif . == "true" then true
   elif . == "false" then false
-  else error("\(tojson) cannot be parsed as a boolean") end;
+  else _fail("\(type) cannot be parsed as a boolean") end;
 
 def map_values(f): .[] |= f;
 def recurse_down: recurse;
@@ -41,10 +41,10 @@ def walk(f): _walk(f);
 def reverse:
   if type == "array" then _reverse
   elif type != "boolean" and length == 0 then []
-  else error("cannot reverse \(type)") end;
+  else _fail("cannot reverse \(type)") end;
 def flatten($depth):
   def _flat($left): .[] | if type == "array" and $left != 0 then _flat($left - 1) else . end;
-  if $depth < 0 then error("flatten depth must not be negative") else [_flat($depth)] end;
+  if $depth < 0 then _fail("flatten depth must not be negative") else [_flat($depth)] end;
 def flatten:
   def _flat: .[] | if type == "array" then _flat else . end;
   [_flat];
@@ -61,26 +61,26 @@ def transpose:
   (map(length) | max) as $width
   | if type == "array" then [range(0; $width // 0) as $i | [.[][$i]]]
   elif $width == 0 then []
-  else error("cannot transpose \(type)") end;
+  else _fail("cannot transpose \(type)") end;
 
 def range($from; $upto; $by):
-  if [$from, $upto, $by] | all(type == "number") | not then error("the bounds of a range must be numbers")
+  if [$from, $upto, $by] | all(type == "number") | not then _fail("the bounds of a range must be numbers")
   elif $by == 0 then empty
   else _range($from; $upto; $by) end;
 def range($from; $upto): range($from; $upto; 1);
 def range($upto): range(0; $upto; 1);
 def limit($count; f):
-  if ($count | type) != "number" then error("limit takes a number, not \($count | type)")
+  if ($count | type) != "number" then _fail("limit takes a number, not \($count | type)")
   elif $count > 0 then _limit($count; f)
   elif $count == 0 then empty
-  else error("limit doesn't support a negative count") end;
+  else _fail("limit doesn't support a negative count") end;
 def skip($count; f):
-  if ($count | type) != "number" then error("skip takes a number, not \($count | type)")
+  if ($count | type) != "number" then _fail("skip takes a number, not \($count | type)")
   elif $count >= 0 then _skip($count | floor; f)
-  else error("skip doesn't support a negative count") end;
+  else _fail("skip doesn't support a negative count") end;
 def nth($n; f):
-  if ($n | type) != "number" then error("nth takes a number, not \($n | type)")
-  elif $n < 0 then error("nth doesn't support negative indices")
+  if ($n | type) != "number" then _fail("nth takes a number, not \($n | type)")
+  elif $n < 0 then _fail("nth doesn't support negative indices")
   else first(_skip($n | floor; f)) end;
 
 def index($part): indices($part) | .[0];
@@ -91,7 +91,7 @@ def ltrimstr($part): _ltrimstr($part);
 def rtrimstr($part): _rtrimstr($part);
 def trimstr($part):
   if type == "string" and ($part | type) == "string" then _ltrimstr($part) | _rtrimstr($part)
-  else error("trimstr input and part must be strings") end;
+  else _fail("trimstr input and part must be strings") end;
 
 def IN(values): any(values == .; .);
 def IN(source; values): any(source == values; .);
@@ -123,7 +123,7 @@ def truncate_stream(events):
 def _pattern($it):
   if $it | type == "string" then [$it, null]
   elif ($it | type == "array") and ($it | length) > 0 then [$it[0], $it[1]]
-  else error("\($it | type) is neither text nor an array with a regular expression") end;
+  else _fail("\($it | type) is neither text nor an array with a regular expression") end;
 def _groups: [.captures[] | select(.name != null) | {(.name): .string}] | add // {};
 def match($re; $flags): _match($re; $flags)[];
 def match($it): _pattern($it) as [$re, $flags] | match($re; $flags);
@@ -141,7 +141,7 @@ def split($re; $flags):
   | .parts + [$in[.at:]];
 def split($separator):
   if (type == "string") and ($separator | type == "string") then . / $separator
-  else error("split input and separator must be strings") end;
+  else _fail("split input and separator must be strings") end;
 def splits($re; $flags): split($re; $flags)[];
 def splits($it): _pattern($it) as [$re, $flags] | splits($re; $flags);
 def sub($re; f; $flags):
@@ -160,9 +160,6 @@ def fromdateiso8601: strptime("%Y-%m-%dT%H:%M:%SZ") | mktime;
 def todateiso8601: strftime("%Y-%m-%dT%H:%M:%SZ");
 def fromdate: fromdateiso8601;
 def todate: todateiso8601;
-def date: todate;
-def dateadd(unit; $seconds): . + $seconds;
-def datesub(unit; $seconds): . - $seconds;
 
 def @csv: _csv;
 def @html: _html;
@@ -183,4 +180,4 @@ def format($name):
   elif $name == "sh" then _sh
   elif $name == "base64" then _base64
   elif $name == "base64d" then _base64d
-  else error("\($name) is not a valid format") end;
+  else _fail("there is no format of that name") end;

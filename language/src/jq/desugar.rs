@@ -108,8 +108,7 @@ const SINGLE_WHATEVER: &[&str] = &["del", "group_by", "map", "map_values", "sort
 
 /// Rewrites a filter.
 pub(super) fn filter<'s>(source: &'s str, term: Term<&'s str>) -> Term<&'s str> {
-    let mut defined = BTreeSet::new();
-    definitions_in(&term, &mut defined);
+    let defined = defined(&term);
     Desugar { source, defined, is_ours: false }.term(term)
 }
 
@@ -118,13 +117,16 @@ pub(super) fn definition(def: Def<&'static str>) -> Def<&'static str> {
     Desugar { source: "", defined: BTreeSet::new(), is_ours: true }.definition(def)
 }
 
-fn definitions_in<'s>(term: &Term<&'s str>, defined: &mut BTreeSet<&'s str>) {
+/// The names that a filter gives to filters itself.
+pub(super) fn defined<'s>(term: &Term<&'s str>) -> BTreeSet<&'s str> {
+    let mut defined = BTreeSet::new();
     super::instrument::visit(term, &mut |term| {
         if let Term::Def(defs, _) = term {
             defined.extend(defs.iter().map(|def| def.name));
             defined.extend(defs.iter().flat_map(|def| def.args.iter().copied()));
         }
     });
+    defined
 }
 
 struct Desugar<'s> {

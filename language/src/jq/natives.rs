@@ -46,6 +46,7 @@ pub(super) const PRIVATE: &[&str] = &[
     "!base64",
     "!base64d",
     "!csv",
+    "!fail",
     "!groups",
     "!html",
     "!indices",
@@ -130,6 +131,7 @@ fn own() -> Box<[Filter<RunPtr<Data>>]> {
             message::raised(&cv.1);
             bome(Err(Error::new(cv.1)))
         }),
+        ("!fail", v(1), |mut cv| bome(Err(Error::new(cv.0.pop_var())))),
         ("dec_add", v(2), |cv| decimals(cv, decimal::add)),
         ("dec_sub", v(2), |cv| decimals(cv, decimal::sub)),
         ("dec_mul", v(2), |cv| decimals(cv, decimal::mul)),
@@ -147,6 +149,12 @@ fn own() -> Box<[Filter<RunPtr<Data>>]> {
         }),
         ("has", v(1), |cv| unary(cv, |value, key| has(&value, &key))),
         ("indices", v(1), |cv| unary(cv, |value, part| indices(&value, &part))),
+        // The interpreter's has paths, and jq's has none.
+        ("last", [Bind::Fun(())].into(), |mut cv| {
+            let (f, context) = cv.0.pop_fun();
+            let last = f.run((context, cv.1)).try_fold(None, |_, value| value.map(Some));
+            Box::new(last.transpose().into_iter())
+        }),
         ("!nan", v(0), |_| bome(Ok(Value::from(f64::NAN)))),
         ("!infinite", v(0), |_| bome(Ok(Value::from(f64::INFINITY)))),
         ("!isnan", v(0), |cv| bome(is_such(&cv.1, f64::is_nan))),

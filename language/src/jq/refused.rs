@@ -52,6 +52,36 @@ pub(super) fn is_left_out_definition(name: &str) -> bool {
     matches!(name, "stderr" | "debug" | "halt" | "halt_error" | "getpath" | "setpath" | "delpaths" | "scalb")
 }
 
+/// Filters of the interpreter's library that jq has not: only its own definitions name them.
+pub(super) const OF_THE_LIBRARY: &[&str] = &[
+    "@htmld",
+    "capture_of_match",
+    "decode_base64",
+    "decode_uri",
+    "encode_base64",
+    "encode_uri",
+    "error_empty",
+    "escape_html",
+    "escape_sh",
+    "ilogb",
+    "isarray",
+    "isboolean",
+    "isnumber",
+    "isobject",
+    "isstring",
+    "key_values",
+    "matches",
+    "max_by_or_empty",
+    "min_by_or_empty",
+    "path_value",
+    "scan_",
+    "split_",
+    "split_matches",
+    "tobytes",
+    "totype",
+    "unescape_html",
+];
+
 /// Natives of jaq's standard library that are left out: those above, and two whose time grows with their argument.
 pub(super) fn is_left_out_native(name: &str) -> bool {
     matches!(

@@ -63,7 +63,7 @@ impl Flags {
         Ok(read)
     }
 
-    fn regex(self, pattern: &Rc<Text>, ends_with_newline: bool) -> Result<Rc<Regex>, Error<Value>> {
+    fn regex(self, pattern: &Rc<Text>, ends_with_newline: bool) -> Result<Rc<Regex>, String> {
         let key = format!("{self:?}{ends_with_newline}");
         let kept = KEPT.with_borrow(|kept| {
             let found = kept.iter().find(|(text, flags, _)| text.bytes == pattern.bytes && *flags == key);
@@ -73,9 +73,9 @@ impl Flags {
             return Ok(regex);
         }
         if !budget::spend(100 + pattern.bytes.len() as u64) {
-            return Err(budget::exhausted());
+            return Err("the jq filter ran away".to_owned());
         }
-        let source = str::from_utf8(&pattern.bytes).map_err(|_| Error::str("a regular expression must be utf-8"))?;
+        let source = str::from_utf8(&pattern.bytes).map_err(|_| "a regular expression must be utf-8".to_owned())?;
         let regex = RegexBuilder::new(&translated(source, ends_with_newline))
             .oniguruma_mode(true)
             .case_insensitive(self.any_case)
@@ -88,7 +88,7 @@ impl Flags {
             Ok(regex) => Rc::new(regex),
             Err(error) => {
                 let message = format!("{source:?} is not a regular expression that eventlift has: {error}");
-                return Err(Error::str(message));
+                return Err(message);
             }
         };
         KEPT.with_borrow_mut(|kept| {
@@ -179,7 +179,7 @@ pub(super) fn matches(text: &Value, pattern: &Value, flags: &Value, only_test: b
             return Ok(if only_test { Value::Bool(false) } else { Value::array(Vec::new()) });
         }
         // It may be one to jq.
-        Err(error) => return Err(budget::refuse(error.to_string())),
+        Err(message) => return Err(budget::refuse(message)),
     };
     let failed = |error: fancy_regex::Error| budget::refuse(format!("the regular expression failed: {error}"));
     if !budget::spend(1 + text.len() as u64 / 64) {

@@ -91,7 +91,9 @@ pub(super) fn line(value: &Value, name: &str, separator: u8, write_text: fn(&mut
             Value::Num(num) => match number_text(num) {
                 Some(text) => line.extend_from_slice(text.as_bytes()),
                 None => {
-                    return Err(budget::refuse(format!("jq writes nan and infinite in {name}, eventlift has not what it writes")));
+                    return Err(budget::refuse(format!(
+                        "jq writes nan and infinite in {name}, eventlift has not what it writes"
+                    )));
                 }
             },
             Value::Str(text) => write_text(&mut line, &text.bytes),

@@ -73,7 +73,8 @@ fn moment_of(value: &Value, filter: &str) -> Result<Moment, Error<Value>> {
         let Some(Value::Num(num)) = array.items().get(at) else { return Err(refused()) };
         let float = num_as_f64(num).trunc();
         if !(f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(&float) {
-            let message = format!("jq has {} in a date as each machine cuts it to 32 bits, eventlift has not", Shown(num));
+            let message =
+                format!("jq has {} in a date as each machine cuts it to 32 bits, eventlift has not", Shown(num));
             return Err(budget::refuse(message));
         }
         *field = float as i64;

@@ -875,6 +875,222 @@ input_line_number
 earlier: [leaf_paths]
 earlier: recurse_down
 format("json"), format("text"), format("base64")
+[.[]?|try (.[1:]|type) catch "e"]
+try tojson catch "e" | length > 0
+try (.[2:1]) catch "e"
+try (.[-1:]) catch "e"
+try (.[:-1]) catch "e"
+try (.[null:1]) catch "e"
+try (.[1.2:3.5]) catch "e"
+[paths(type == "string")]
+[getpath(["a"],["b"])?]
+try getpath(["a",0,"b"]) catch "e"
+try setpath(["a",0];1) catch "e"
+try setpath([0,"a"];1) catch "e"
+try setpath([];1) catch "e"
+try delpaths([[]]) catch "e"
+try del(.[0,2]) catch "e"
+try del(.a,.b) catch "e"
+try del(.[1:]) catch "e"
+try del(..) catch "e"
+try to_entries catch "e"
+try (to_entries|from_entries) catch "e"
+try with_entries(.value|=1) catch "e"
+try keys catch "e"
+try (tostream|tojson) catch "e"
+try ([tostream]|fromstream(.[])) catch "e"
+try (map(.)|add) catch "e"
+try add catch "e"
+try any catch "e"
+try all catch "e"
+try flatten catch "e"
+try flatten(1) catch "e"
+try (min,max) catch "e"
+try unique catch "e"
+try unique_by(type) catch "e"
+try group_by(type) catch "e"
+try min_by(.a?) catch "e"
+try max_by(type) catch "e"
+try sort_by(type,.) catch "e"
+try sort_by(.[0]?) catch "e"
+try join(",") catch "e"
+try explode catch "e"
+try ltrimstr("a") catch "e"
+try splits("a") catch "e"
+try split("") catch "e"
+try ascii_downcase catch "e"
+try test("a") catch "e"
+try sub("a";"b") catch "e"
+try gsub("(?<x>[a-z])";"<\(.x)>") catch "e"
+try capture("(?<x>[a-z])(?<y>[0-9])?") catch "e"
+try [match("(a)|b";"g").captures[0].string] catch "e"
+try utf8bytelength catch "e"
+try tonumber catch "e"
+try (tostring|tonumber) catch "e"
+try length catch "e"
+try contains("a") catch "e"
+try inside("abc") catch "e"
+try contains([]) catch "e"
+try contains({}) catch "e"
+try has(1) catch "e"
+try startswith("a") catch "e"
+try endswith("a") catch "e"
+try combinations catch "e"
+try walk(if type == "array" then sort else . end) catch "e"
+try @text catch "e"
+try @json catch "e"
+try @csv catch "e"
+try @tsv catch "e"
+try @sh catch "e"
+try @html catch "e"
+try @base64d catch "e" | type
+try (.a += 1) catch "e"
+try (.a -= 1) catch "e"
+try (.a *= 2) catch "e"
+try (.a /= 2) catch "e"
+try (.a //= 2) catch "e"
+try (.[0] += 1) catch "e"
+try (.[] += 1) catch "e"
+try (.[]? |= 1) catch "e"
+try (..|=.) catch "e"
+try (.. |= (numbers |= .+1)) catch "e"
+try (.a[1:] = [1]) catch "e"
+try (.[1:] |= map(1)) catch "e"
+try (.[-1] = 5) catch "e"
+try (.[3] = 5) catch "e"
+try (.a.b.c = 5) catch "e"
+try (.a,.b = 5) catch "e"
+try ((.a,.b) = (1,2)) catch "e"
+try (.a = (.b?,1)) catch "e"
+try (.["a","b"] = 5) catch "e"
+try (first(.[]) = 5) catch "e"
+try (last(.[]) |= 5) catch "e"
+try (limit(1;.[]) |= 5) catch "e"
+try ((.[]|select(. == 1)) |= 5) catch "e"
+try (if .a then .a else .b end |= 5) catch "e"
+try (recurse(.[]?) |= .) catch "e"
+try (getpath(["a","b"]) = 5) catch "e"
+try (.a? = 5) catch "e"
+try ((.a // .b) |= 5) catch "e"
+try (to_entries[0].key = "x") catch "e"
+[.[]? as [$x,$y] | $x,$y]?
+[.[]? as {a:$x} | $x]?
+try (. as {a:{b:$x}} | $x) catch "e"
+try (. as {"a":$x,b:[$y]} | [$x,$y]) catch "e"
+try (. as {("a","b"):$x} | $x) catch "e"
+[foreach .[]? as [$x] (0; 1; $x)]?
+reduce .[]? as [$x,$y] (0; . + 1)
+label $f | .[]? | if . == 1 then ., break $f else . end
+[.[]?|try error("x") catch .]
+[.[]?|try error({a:.}) catch .a]
+try error([1]) catch .[0]
+def f(x): x | x; f(.[]?)
+def f($a; $b): [$a,$b]; f(.[]?; 1)
+[limit(5; ..)]
+[..|numbers]|length
+[recurse(.[]?; . != null)]|length
+[until(true; .)]
+[while(false; .)]
+[splits("a, *"; "i")?]
+[.[]?|ascii_upcase?]
+{a:1} * (objects // {})
+[] + (arrays // [])
+(arrays // []) - [1]
+try (. + .) catch "e"
+try (. - .) catch "e"
+try (. * .) catch "e"
+try (. / .) catch "e"
+try (. % 2) catch "e"
+try (-.) catch "e"
+. == ., . != ., . < ., . <= .
+. < 1, . < "a", . < [], . < {}
+. and true, . or false, not
+[. , 1] | sort
+splits("a";"b")?
+try @json "x\(.)" catch "e"
+try @base64 "\(.)" catch "e"
+try ("\(.)"|fromjson) catch "e"
+try getpath(1) catch "e"
+try paths(1) catch "e"
+try path(.a[0]?) catch "e"
+[path(..)]
+[path(.[]?)]
+[path(.a?, .b?)]
+try path(.a|select(.)) catch "e"
+[path(if .a? then .a else .b? end)]
+try [path(first(.a?,.b?))] catch "e"
+try [path(.a // .b)] catch "e"
+try [path(getpath(["a","b"]))] catch "e"
+try [path(.[1:][0]?)] catch "e"
+try [path(limit(1;.[]?))] catch "e"
+try ltrimstr(1) catch "e"
+try index("a") catch "e"
+try index(1) catch "e"
+try indices(1) catch "e"
+try rindex([1]) catch "e"
+[.[]?]|index(1), rindex(1)
+try inside([1,2,3]) catch "e"
+try infinite catch "e" | type
+[nan] | sort | length
+[nan, 1] | min, max | type
+try getpath(["a"]) catch "e"
+try (.["a"]) catch "e"
+try (."a") catch "e"
+try (."a"?) catch "e"
+try (.a."b") catch "e"
+try (.a["b"]?) catch "e"
+try ({a:.}|.a) catch "e"
+{(("a","b")):1}
+{"a\(1)":1}
+{@base64 "x":1}
+try {(.):1} catch "e"
+[.[]?|{a:.}|select(.a)]
+try (.[]?|=empty|type) catch "e"
+try splits(1) catch "e"
+try test(1) catch "e"
+try test("a";1) catch "e"
+try test(["a"]) catch "e"
+try test([]) catch "e"
+try test(["a","i"]) catch "e"
+try sub("$";"x") catch "e"
+try sub("a";1) catch "e"
+try sub("(?<x>a)|b";"\(.x)") catch "e"
+try ascii_downcase catch "e"
+try tojson catch "e" | type
+try significand catch "e"
+try logb catch "e"
+try frexp catch "e"
+try modf catch "e"
+try trunc catch "e"
+try round catch "e"
+try ceil catch "e"
+try floor catch "e"
+try sqrt catch "e" | type
+try pow(.;2) catch "e"
+try log catch "e" | type
+try exp10 catch "e" | type
+try fma(.;2;3) catch "e"
+try drem(.;3) catch "e"
+try nearbyint catch "e"
+try cbrt catch "e"
+try ldexp(.;2) catch "e"
+try scalb(.;0.5) catch "e" | type
+try copysign(.;-1) catch "e"
+try getpath(["x"]) catch "e"
+tojson|tojson|tojson|fromjson|fromjson|type
+try limit(2;.[]) catch "e"
+try first catch "e"
+try last catch "e"
+try nth(0) catch "e"
+try nth(1) catch "e"
+try (first(.[])) catch "e"
+getpath(["a","b"])?
+tostring|length > 0
+try ([.[]|tostring]|join("/")) catch "e" | type
+try tojson catch "e"|ascii_downcase|length > 0
+later: try (.[0.5]) catch "e" | if type == "number" then 0 else . end
+later: try path(1) catch "e"
+later: try sub("a";empty) catch "e"
 
 [text]
 fromjson?
