@@ -57,6 +57,7 @@ def combinations:
   def _each: if length == 0 then [] else .[0][] as $first | (.[1:] | _each) as $rest | [$first] + $rest end;
   _each;
 def combinations(n): . as $in | [range(n) | $in] | combinations;
+def toarray: if type == "array" then . else [.] end;
 def transpose:
   (map(length) | max) as $width
   | if type == "array" then [range(0; $width // 0) as $i | [.[][$i]]]
@@ -160,6 +161,9 @@ def fromdateiso8601: strptime("%Y-%m-%dT%H:%M:%SZ") | mktime;
 def todateiso8601: strftime("%Y-%m-%dT%H:%M:%SZ");
 def fromdate: fromdateiso8601;
 def todate: todateiso8601;
+def date: todate;
+def dateadd(unit; $seconds): . + $seconds;
+def datesub(unit; $seconds): . - $seconds;
 
 def @csv: _csv;
 def @html: _html;
@@ -167,6 +171,8 @@ def @tsv: _tsv;
 def @sh: _sh;
 def @uri: _uri;
 def @urid: _urid;
+def @base32: _base32;
+def @base32d: _base32d;
 def @base64: _base64;
 def @base64d: _base64d;
 def format($name):
@@ -178,6 +184,8 @@ def format($name):
   elif $name == "uri" then _uri
   elif $name == "urid" then _urid
   elif $name == "sh" then _sh
+  elif $name == "base32" then _base32
+  elif $name == "base32d" then _base32d
   elif $name == "base64" then _base64
   elif $name == "base64d" then _base64d
   else _fail("there is no format of that name") end;

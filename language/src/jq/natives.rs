@@ -43,6 +43,8 @@ pub(super) fn all() -> Vec<Fun<Data>> {
 /// Natives and definitions that only our own definitions can name: there they begin with `_`.
 pub(super) const PRIVATE: &[&str] = &[
     "!acosh",
+    "!base32",
+    "!base32d",
     "!base64",
     "!base64d",
     "!csv",
@@ -183,6 +185,8 @@ fn own() -> Box<[Filter<RunPtr<Data>>]> {
         }),
         ("!uri", v(0), |cv| bome(text::uri(&cv.1))),
         ("!urid", v(0), |cv| bome(text::uri_decoded(&cv.1))),
+        ("!base32", v(0), |cv| bome(text::base32(&cv.1))),
+        ("!base32d", v(0), |cv| bome(text::base32_decoded(&cv.1))),
         ("!base64", v(0), |cv| bome(text::base64(&cv.1))),
         ("!base64d", v(0), |cv| bome(text::base64_decoded(&cv.1))),
         ("bsearch", v(1), |cv| unary(cv, |value, wanted| sorting::bsearch(&value, &wanted))),

@@ -1,6 +1,7 @@
 //! Text: what jq reads as a number, and its formats.
 
 use bytes::Bytes;
+use data_encoding::{BASE32, BASE32_NOPAD};
 use jaq_core::{Error, ValR};
 use jaq_json::Num;
 
@@ -213,19 +214,7 @@ pub(super) fn uri_decoded(value: &Value) -> ValR<Value> {
 
 /// `@base64`.
 pub(super) fn base64(value: &Value) -> ValR<Value> {
-    let bytes = text_of(value)?;
-    let digit = |bits: u32| BASE64[bits as usize & 63];
-    let mut out = Vec::with_capacity(bytes.len().div_ceil(3) * 4);
-    for group in bytes.chunks(3) {
-        let byte = |at: usize| group.get(at).copied().map_or(0, u32::from);
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        let digits = [digit(bits >> 18), digit(bits >> 12), digit(bits >> 6), digit(bits)];
-        out.extend_from_slice(&digits[..=group.len()]);
-    }
-    while !out.len().is_multiple_of(4) {
-        out.push(b'=');
-    }
-    new_text(out)
+    new_text(data_encoding::BASE64.encode(&text_of(value)?).into_bytes())
 }
 
 /// `@base64d`; padding may be missing.
@@ -250,6 +239,19 @@ pub(super) fn base64_decoded(value: &Value) -> ValR<Value> {
         return Err(refused());
     }
     new_text(out)
+}
+
+/// `@base32`.
+pub(super) fn base32(value: &Value) -> ValR<Value> {
+    new_text(BASE32.encode(&text_of(value)?).into_bytes())
+}
+
+/// `@base32d`; padding may be missing.
+pub(super) fn base32_decoded(value: &Value) -> ValR<Value> {
+    let text = text_of(value)?;
+    let digits = &text[..text.iter().position(|byte| *byte == b'=').unwrap_or(text.len())];
+    let bytes = BASE32_NOPAD.decode(digits);
+    new_text(bytes.map_err(|_| Error::str(format_args!("{value} is not valid base32 data")))?)
 }
 
 /// `implode`: text of these code points. jq replaces what is none.
