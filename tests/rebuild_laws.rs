@@ -156,8 +156,79 @@ add = { balance = "/v", moves = 1 }
 jq = 'if .row.balance > 17 then error("too much") else .row end'
 "#;
 
+/// Rows that get other keys, there and back and on top of one another, and what else happens to them; some can't.
+const MOVES: &str = r#"
+projection = "moves"
+
+[table.rows]
+key = "k"
+columns = { k = "integer", was = "integer", sum = "integer" }
+
+[table.others]
+key = "k"
+columns = { k = "integer", times = "integer" }
+
+[table.groups]
+of = "rows"
+key = "was"
+columns = { was = "integer", rows = "integer", sum = "integer" }
+count = "rows"
+sum = { sum = "sum" }
+
+[[on]]
+event = "Changed"
+version = 1
+table = "rows"
+key = "/k"
+add = { sum = "/v" }
+first = { was = { column = "k" } }
+
+[[on]]
+event = "Changed"
+version = 1
+table = "others"
+each = "/items/*"
+key = { item = "" }
+add = { times = { jq = 'if .event.data.v == 7 then error("seven") else 1 end' } }
+
+[[on]]
+event = "Changed"
+version = 1
+table = "rows"
+each = "/items/*"
+when = { path = "", less_than = 3 }
+key = "/k"
+move_to = { item = "" }
+taken = "skip"
+missing = "skip"
+
+[[on]]
+event = "Cleared"
+version = 1
+table = "rows"
+key = "/k"
+move_to = "/v"
+taken = "replace"
+missing = "skip"
+set = { was = { column = "k" } }
+
+[[on]]
+event = "Removed"
+version = 1
+table = "rows"
+key = "/k"
+move_to = "/v"
+
+[[on]]
+event = "Removed"
+version = 1
+table = "rows"
+key = "/v"
+add = { sum = 1000 }
+"#;
+
 fn all() -> Vec<Arc<dyn Projection>> {
-    definitions(&[EVERYTHING.to_owned(), STATES.to_owned(), COUNTS.to_owned(), TRANSFERS.to_owned()])
+    definitions(&[EVERYTHING.to_owned(), STATES.to_owned(), COUNTS.to_owned(), TRANSFERS.to_owned(), MOVES.to_owned()])
 }
 
 type Said = (u8, i64, i64, Vec<i64>);
@@ -331,21 +402,40 @@ fn one_after_the_other(
             left_out.insert(event.id.to_string());
             continue;
         }
-        let mut by_row: BTreeMap<(usize, RowKey), Vec<RowChange>> = BTreeMap::new();
-        for change in changes.drain() {
-            by_row.entry((change.table, change.key.clone())).or_default().push(change);
-        }
-        let (mut after, mut fails) = (Vec::new(), false);
-        for (place, changes) in by_row {
-            let mut row = rows.get(&place).cloned();
-            let made = changes.into_iter().try_for_each(|change| change.make(event, &mut row));
-            if made.is_err() || held.contains(&place) {
-                fails = true;
-                held.insert(place);
-            } else {
-                after.push((place, row));
+        // In the order of the changes, table by table; behind a failure in a row, or in a table whose rows move, no more.
+        let (mut after, mut failed): (BTreeMap<(usize, RowKey), Option<Row>>, BTreeSet<(usize, RowKey)>) =
+            Default::default();
+        for RowChange { table, key, change, moves } in changes.drain() {
+            let moving = projection.moves_rows(table);
+            let place = (table, key);
+            let other = moves.as_ref().map(|moves| (table, moves.to.clone())).filter(|other| *other != place);
+            if failed.iter().any(|failed| *failed == place || moving && failed.0 == table) {
+                continue;
             }
+            let places: Vec<_> = std::iter::once(place.clone()).chain(other.clone()).collect();
+            let waiting: Vec<_> = places.iter().filter(|place| held.contains(*place)).cloned().collect();
+            if !waiting.is_empty() {
+                failed.extend(waiting);
+                continue;
+            }
+            let now = |place: &(usize, RowKey)| after.get(place).cloned().unwrap_or_else(|| rows.get(place).cloned());
+            let mut row = now(&place);
+            let mut there = other.as_ref().and_then(now);
+            let made = match (&moves, &other) {
+                (Some(moves), Some(_)) => {
+                    moves.make(change, event, &projection.tables()[table], (&place.1, &mut row), &mut there)
+                }
+                _ => change.make(event, &place.1, &mut row),
+            };
+            if made.is_err() {
+                failed.extend(places);
+                continue;
+            }
+            after.insert(place, row);
+            after.extend(other.map(|other| (other, there)));
         }
+        let fails = !failed.is_empty();
+        held.extend(failed);
         if fails {
             left_out.insert(event.id.to_string());
             continue;
@@ -373,7 +463,7 @@ proptest! {
     ) {
         let events = log(&said);
         block_on(async {
-            for projection in definitions(&[EVERYTHING.to_owned(), COUNTS.to_owned(), TRANSFERS.to_owned()]) {
+            for projection in definitions(&[EVERYTHING.to_owned(), COUNTS.to_owned(), TRANSFERS.to_owned(), MOVES.to_owned()]) {
                 let (rows, left_out) = one_after_the_other(&*projection, &events);
                 let options = options(workers, memory, FailurePolicy::Quarantine);
                 let found = rebuilt(&filled(&events).await, &[Arc::clone(&projection)], options, batch).await.unwrap();

@@ -90,7 +90,7 @@ pub use definitions::{DefinitionErrors, Definitions};
 pub use error::FoldError;
 pub use eventlift_language::{InvalidNumeric, Numeric};
 pub use memory::MemoryReadModels;
-pub use projection::{Change, Changes, Projection, RowChange};
+pub use projection::{Change, Changes, Move, Projection, RowChange, Taken};
 pub use rollup::Rollup;
 pub use row::{Row, RowKey};
 pub use store::{

@@ -44,6 +44,12 @@ pub trait Projection: Send + Sync {
         &[]
     }
 
+    /// Whether events may [move](RowChange::moves) rows of a table to other keys. One that says no must not.
+    fn moves_rows(&self, table: usize) -> bool {
+        let _ = table;
+        false
+    }
+
     /// Names the rows that an event changes, and how, in `changes`. Of the changes of one event to one row, the
     /// earlier is made first. Fails where the event can't be folded; nothing of the event is then.
     fn project(&self, event: &mut EventView<'_>, changes: &mut Changes) -> Result<(), Reason>;
@@ -120,10 +126,74 @@ pub struct RowChange {
     pub key: RowKey,
     /// How it changes.
     pub change: Change,
+    /// Where it goes behind the change; none where it stays.
+    pub moves: Option<Move>,
+}
+
+/// A row's way to another key of its table.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Move {
+    /// The key that it gets.
+    pub to: RowKey,
+    /// What happens where there is a row of that key.
+    pub taken: Taken,
+}
+
+/// What happens where a row is to get the key of another one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Taken {
+    /// The event can't be folded.
+    #[default]
+    Fail,
+    /// Nothing: both rows stay what and where they are.
+    Skip,
+    /// The row that was there goes.
+    Replace,
+}
+
+impl Move {
+    /// Makes a change in the row of a key, and brings the row to the other key, whose row is `other`. Where it fails, what
+    /// the rows are is to be thrown away.
+    pub fn make(
+        &self,
+        change: Change,
+        event: &Event,
+        table: &Table,
+        (key, row): (&RowKey, &mut Option<Row>),
+        other: &mut Option<Row>,
+    ) -> Result<(), Reason> {
+        if self.to == *key {
+            return change.make(event, key, row);
+        }
+        let mut changed = row.clone();
+        change.make(event, key, &mut changed)?;
+        let Some(mut moved) = changed else {
+            *row = None;
+            return Ok(());
+        };
+        match (other.is_some(), self.taken) {
+            (true, Taken::Fail) => {
+                return Err(Reason::new(format_args!(
+                    "`{}` has a row with {} already",
+                    table.name,
+                    self.to.shown(table)
+                ))
+                .hint("`taken = \"replace\"` puts the row in its place, `taken = \"skip\"` leaves both"));
+            }
+            (true, Taken::Skip) => return Ok(()),
+            (true, Taken::Replace) | (false, _) => {}
+        }
+        for (place, value) in table.key.iter().zip(self.to.values(&table.key_types())?) {
+            moved.0[*place] = value;
+        }
+        *other = Some(moved);
+        *row = None;
+        Ok(())
+    }
 }
 
 impl RowChange {
-    /// [Makes](Change::make) it in its row.
+    /// [Makes](Change::make) it in its row, where it does not move that.
     pub fn make(self, event: &Event, row: &mut Option<Row>) -> Result<(), Reason> {
         self.change.make(event, &self.key, row)
     }
@@ -142,12 +212,31 @@ impl Changes {
         key: RowKey,
         change: impl FnOnce(&Event, &mut Option<Row>) -> Result<(), Reason> + Send + 'static,
     ) {
-        self.changes.push(RowChange { table, key, change: Change::new(change) });
+        self.changes.push(RowChange { table, key, change: Change::new(change), moves: None });
     }
 
     /// Changes a row in a prepared way.
-    pub(crate) fn prepared(&mut self, table: usize, key: RowKey, how: Arc<dyn Prepared>, given: Given) {
-        self.changes.push(RowChange { table, key, change: Change(How::Prepared(how, given)) });
+    pub(crate) fn prepared(
+        &mut self,
+        table: usize,
+        key: RowKey,
+        how: Arc<dyn Prepared>,
+        given: Given,
+        moves: Option<Move>,
+    ) {
+        self.changes.push(RowChange { table, key, change: Change(How::Prepared(how, given)), moves });
+    }
+
+    /// Changes a row in any way and brings it to another key. Only for tables of which
+    /// [`moves_rows`](Projection::moves_rows) says so.
+    pub fn change_and_move(
+        &mut self,
+        table: usize,
+        key: RowKey,
+        moves: Move,
+        change: impl FnOnce(&Event, &mut Option<Row>) -> Result<(), Reason> + Send + 'static,
+    ) {
+        self.changes.push(RowChange { table, key, change: Change::new(change), moves: Some(moves) });
     }
 
     /// Puts a whole row where its key says, over the one that is there. Fails where a part of the key is null.

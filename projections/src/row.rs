@@ -93,6 +93,15 @@ impl RowKey {
         &self.0
     }
 
+    /// Its columns with their values, for messages.
+    pub(crate) fn shown(&self, table: &Table) -> String {
+        let values = self.values(&table.key_types()).unwrap_or_default();
+        let parts = table.key.iter().zip(&values);
+        let parts: Vec<String> =
+            parts.map(|(place, value)| format!("{} {}", table.columns[*place].name, Shown(value))).collect();
+        parts.join(", ")
+    }
+
     /// The values that it was made of.
     pub fn values(&self, types: &[ColumnType]) -> Result<Vec<Value>, Reason> {
         decode(types.iter().copied(), &self.0)

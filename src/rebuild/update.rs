@@ -94,10 +94,12 @@ impl Update<'_> {
         };
         let wanted = self.wanted(&projected, pending);
         self.fetch(wanted, pending).await?;
+        let tables = 0..self.projection.tables().len();
+        let moving: Vec<bool> = tables.map(|table| self.projection.moves_rows(table)).collect();
         for (place, outcome) in projected {
             let event = &events[place];
             match outcome {
-                Ok(changes) => self.apply_changes(event, changes, pending)?,
+                Ok(changes) => self.apply_changes(event, changes, &moving, pending)?,
                 Err(Unprojected::Refused(refusal)) => return Err(refusal.into()),
                 Err(Unprojected::Failed(reason)) => self.failed(event, reason, None, pending)?,
             }
@@ -111,9 +113,11 @@ impl Update<'_> {
     fn wanted(&self, projected: &[Projected], pending: &mut Pending) -> Vec<Vec<RowKey>> {
         let mut wanted: Vec<Vec<RowKey>> = vec![Vec::new(); self.projection.tables().len()];
         for change in projected.iter().filter_map(|(_, outcome)| outcome.as_ref().ok()).flatten() {
-            if let Entry::Vacant(entry) = pending.rows.entry((change.table, change.key.clone())) {
-                entry.insert(OpenRow::default());
-                wanted[change.table].push(change.key.clone());
+            for key in [Some(&change.key), change.moves.as_ref().map(|moves| &moves.to)].into_iter().flatten() {
+                if let Entry::Vacant(entry) = pending.rows.entry((change.table, key.clone())) {
+                    entry.insert(OpenRow::default());
+                    wanted[change.table].push(key.clone());
+                }
             }
         }
         wanted
@@ -136,16 +140,28 @@ impl Update<'_> {
         Ok(())
     }
 
-    /// Makes the changes of an event, row by row; those of one row in their order. All of them, or, where one fails and
+    /// Makes the changes of an event, row by row; those of one row in their order, and all of a table whose rows move. All of them, or, where one fails and
     /// the event is quarantined, none.
-    fn apply_changes(&self, event: &Event, changes: Vec<RowChange>, pending: &mut Pending) -> Result<(), RebuildError> {
+    fn apply_changes(
+        &self,
+        event: &Event,
+        changes: Vec<RowChange>,
+        moving: &[bool],
+        pending: &mut Pending,
+    ) -> Result<(), RebuildError> {
         let mut by_row: BTreeMap<(usize, RowKey), Vec<(usize, Change)>> = BTreeMap::new();
-        for (number, RowChange { table, key, change }) in changes.into_iter().enumerate() {
-            by_row.entry((table, key)).or_default().push((number, change));
-        }
         let mut failures = Vec::new();
         // What the rows were, for an event that it turns out can't be folded.
         let mut before = Vec::new();
+        for (number, row_change) in changes.into_iter().enumerate() {
+            let table = row_change.table;
+            if !moving[table] {
+                by_row.entry((table, row_change.key)).or_default().push((number, row_change.change));
+            } else if !failures.iter().any(|(_, place, _): &(usize, Place, Reason)| place.0 == table) {
+                // Behind one that fails, nobody knows which rows there are.
+                self.change_in_turn(event, number, row_change, pending, &mut before, &mut failures);
+            }
+        }
         for (place, changes) in by_row {
             if let Some(id) = pending.held.get(&place) {
                 failures.push((0, place, Reason::new(waits_for(id))));
@@ -171,13 +187,59 @@ impl Update<'_> {
             }
         }
         if !failures.is_empty() {
-            pending.rows.extend(before);
+            // The first that was kept of a row is what it was.
+            pending.rows.extend(before.into_iter().rev());
         }
         if self.on_failure == FailurePolicy::Stop {
             // The error is that of the first change, whatever the order of the rows.
             failures.sort_by_key(|(number, ..)| *number);
         }
         failures.into_iter().try_for_each(|(_, place, reason)| self.failed(event, reason, Some(place), pending))
+    }
+
+    /// Makes one change in a table whose rows move, where changes are made in their order, whatever their rows. Where it
+    /// fails, it fails in both rows that it is about.
+    fn change_in_turn(
+        &self,
+        event: &Event,
+        number: usize,
+        row_change: RowChange,
+        pending: &mut Pending,
+        before: &mut Vec<(Place, OpenRow)>,
+        failures: &mut Vec<(usize, Place, Reason)>,
+    ) {
+        let RowChange { table, key, change, moves } = row_change;
+        let spec = &self.projection.tables()[table];
+        let moves = moves.filter(|moves| moves.to != key);
+        let place = (table, key);
+        let other_place = moves.as_ref().map(|moves| (table, moves.to.clone()));
+        let places: Vec<Place> = [Some(place.clone()), other_place.clone()].into_iter().flatten().collect();
+        let waits = |place: &Place| Some((number, place.clone(), Reason::new(waits_for(pending.held.get(place)?))));
+        let held: Vec<_> = places.iter().filter_map(waits).collect();
+        if !held.is_empty() {
+            failures.extend(held);
+            return;
+        }
+        let mut take = |place: &Place| {
+            let open = pending.rows.entry(place.clone()).or_default();
+            before.push((place.clone(), open.clone()));
+            open.is_changed = true;
+            open.row.clone()
+        };
+        let mut row = take(&place);
+        let mut other = other_place.as_ref().and_then(&mut take);
+        let made = match &moves {
+            None => change.make(event, &place.1, &mut row),
+            Some(moves) => moves.make(change, event, spec, (&place.1, &mut row), &mut other),
+        };
+        match made.and_then(|()| fits(row.as_ref(), spec)).and_then(|()| fits(other.as_ref(), spec)) {
+            Ok(()) => {
+                for (place, row) in places.into_iter().zip([row, other]) {
+                    pending.rows.entry(place).or_default().row = row;
+                }
+            }
+            Err(reason) => failures.extend(places.into_iter().map(|place| (number, place, reason.clone()))),
+        }
     }
 
     /// Stops, or puts the event into quarantine and holds the row that it could not be folded into.
@@ -275,6 +337,9 @@ fn change_groups(
     }
     Ok(())
 }
+
+/// A table, and the key of a row in it.
+type Place = (usize, RowKey);
 
 /// The step that is open.
 struct Pending {

@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 use super::operation::{Operation, in_column};
 use super::source::{Inputs, Item, RowInputs, Source, outputs, row_json};
 use super::state::change_state;
-use crate::projection::{Changes, Given, Operand, Prepared};
+use crate::projection::{Changes, Given, Move, Operand, Prepared, Taken};
 use crate::row::{Row, RowKey};
 use crate::table::Table;
 use crate::value::Value;
@@ -36,6 +36,16 @@ pub(super) struct Clause {
     pub(super) clear: Box<[usize]>,
     pub(super) deletes: bool,
     pub(super) jq: Option<Box<JqFilter>>,
+    /// Where the row goes behind all that.
+    pub(super) moves: Option<Moves>,
+}
+
+/// The key that a row gets.
+#[derive(Debug)]
+pub(super) struct Moves {
+    /// A source for every column of the key, in its order.
+    pub(super) to: Box<[Source]>,
+    pub(super) taken: Taken,
 }
 
 /// The items of an event.
@@ -73,7 +83,8 @@ impl Clause {
             Rows::Keys(keys) => keys,
             Rows::State => &[],
         };
-        let sources = keys.iter().chain(self.operations.iter().map(|operation| &operation.source));
+        let moved_to: &[Source] = self.moves.as_ref().map_or(&[], |moves| &moves.to);
+        let sources = keys.iter().chain(moved_to).chain(self.operations.iter().map(|operation| &operation.source));
         let mut needed = sources.fold(Needed::ENVELOPE, |needed, source| needed.and(source.needed()));
         if self.jq.is_some() {
             return Needed::ALL;
@@ -141,23 +152,34 @@ impl Clause {
             });
             return Ok(());
         };
+        if let Some(moves) = &self.moves {
+            let (key, to) = (self.key(sources, inputs)?, self.key(&moves.to, inputs)?);
+            let moves = Move { to, taken: moves.taken };
+            self.add(key, Some(moves), self.operands(inputs), inputs, changes);
+            return Ok(());
+        }
         if let Some(several) = sources.iter().position(Source::is_several) {
             return self.project_several(sources, several, inputs, changes);
         }
         if let [source] = &**sources
             && let Some(key) = source.plain_key(inputs)
         {
-            self.add(key, self.operands(inputs), inputs, changes);
+            self.add(key, None, self.operands(inputs), inputs, changes);
             return Ok(());
         }
+        let key = self.key(sources, inputs)?;
+        self.add(key, None, self.operands(inputs), inputs, changes);
+        Ok(())
+    }
+
+    /// The key of which each column has one value.
+    fn key(&self, sources: &[Source], inputs: &mut Inputs<'_, '_>) -> Result<RowKey, Reason> {
         let mut parts: SmallVec<[Value; 2]> = SmallVec::new();
         for (part, source) in sources.iter().enumerate() {
             let value = source.value(inputs).and_then(|value| present(value, source));
             parts.push(value.map_err(|reason| self.in_key(part, reason))?);
         }
-        let key = RowKey::of(&parts)?;
-        self.add(key, self.operands(inputs), inputs, changes);
-        Ok(())
+        RowKey::of(&parts)
     }
 
     /// One change for every distinct value of the part of the key that has several.
@@ -192,7 +214,7 @@ impl Clause {
             if !seen.insert(key.clone()) {
                 continue;
             }
-            self.add(key, operands.clone(), inputs, changes);
+            self.add(key, None, operands.clone(), inputs, changes);
         }
         Ok(())
     }
@@ -200,6 +222,7 @@ impl Clause {
     fn add(
         self: &Arc<Self>,
         key: RowKey,
+        moves: Option<Move>,
         operands: Result<Operands, Reason>,
         inputs: &Inputs<'_, '_>,
         changes: &mut Changes,
@@ -207,7 +230,7 @@ impl Clause {
         match operands {
             Ok(operands) => {
                 let clause: Arc<dyn Prepared> = Arc::<Self>::clone(self);
-                changes.prepared(self.target, key, clause, self.given(operands, inputs));
+                changes.prepared(self.target, key, clause, self.given(operands, inputs), moves);
             }
             Err(reason) => self.add_failure(key, reason, changes),
         }
@@ -350,11 +373,7 @@ impl Clause {
         if matches!(self.rows, Rows::State) {
             return Reason::new("the stream has no state yet");
         }
-        let values = key.values(&self.table.key_types()).unwrap_or_default();
-        let parts = self.table.key.iter().zip(&values);
-        let key: Vec<String> =
-            parts.map(|(place, value)| format!("{} {}", self.table.columns[*place].name, Shown(value))).collect();
-        Reason::new(format_args!("`{}` has no row with {}", self.table.name, key.join(", ")))
+        Reason::new(format_args!("`{}` has no row with {}", self.table.name, key.shown(&self.table)))
     }
 
     fn in_key(&self, part: usize, reason: Reason) -> Reason {

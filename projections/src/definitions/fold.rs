@@ -82,6 +82,11 @@ impl Projection for Fold {
         &self.rollups
     }
 
+    fn moves_rows(&self, table: usize) -> bool {
+        let mut clauses = self.clauses.0.values().flatten().flat_map(|(_, clauses)| clauses);
+        clauses.any(|clause| clause.target == table && clause.moves.is_some())
+    }
+
     fn project(&self, event: &mut EventView<'_>, changes: &mut Changes) -> Result<(), Reason> {
         let before = changes.len();
         let mut inputs = Inputs { view: event, item: None };

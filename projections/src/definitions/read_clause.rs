@@ -9,16 +9,17 @@ use eventlift_language::problem::did_you_mean;
 use eventlift_language::{Reader, Table as TomlTable, Value as TomlValue};
 use toml::de::DeValue;
 
-use super::clause::{Clause, Each, Missing, Rows};
+use super::clause::{Clause, Each, Missing, Moves, Rows};
 use super::operation::{Operation, Verb};
 use super::read_source::{ORIGIN_KEYS, Purpose, column_named};
 use super::source::Source;
+use crate::projection::Taken;
 use crate::table::Table;
 use crate::value::ColumnType;
 
 const CLAUSE_KEYS: &[&str] = &[
     "event", "version", "table", "key", "each", "optional", "when", "missing", "set", "first", "last", "add",
-    "subtract", "min", "max", "append", "remove", "clear", "delete", "jq",
+    "subtract", "min", "max", "append", "remove", "clear", "delete", "jq", "move_to", "taken",
 ];
 const STATE_CLAUSE_KEYS: &[&str] = &[
     "event", "version", "each", "optional", "when", "missing", "set", "first", "last", "add", "subtract", "min", "max",
@@ -198,11 +199,16 @@ fn read_changes<'i>(
     let has_items = each.is_some();
     let rows = match targets {
         Targets::State(_) => Some(Rows::State),
-        _ => key(reader, table, columns, has_items).map(Rows::Keys),
+        // A row goes to one place, so it comes from one.
+        _ => key(reader, table, "key", columns, has_items, !table.has("move_to")).map(Rows::Keys),
     };
     let when = reader.condition(table, "when");
     let deletes = deletes(reader, table);
-    let missing = missing(reader, table, deletes);
+    let moves = match targets {
+        Targets::State(_) => None,
+        _ => moves(reader, table, columns, has_items),
+    };
+    let missing = missing(reader, table, deletes, moves.is_some());
     let mut operations = Vec::new();
     for verb in Verb::ALL {
         read_operations(reader, table, verb, columns, has_items, &mut operations);
@@ -223,7 +229,32 @@ fn read_changes<'i>(
         clear: clear.into(),
         deletes,
         jq,
+        moves,
     })
+}
+
+/// Where the row goes; none where it stays.
+fn moves<'i>(reader: &mut Reader<'i>, table: &mut TomlTable<'i>, columns: &Table, has_items: bool) -> Option<Moves> {
+    let taken = reader.get_spanned::<String>(table, "taken");
+    if !table.has("move_to") {
+        if let Some((_, span)) = taken {
+            let hint = "it says what happens where the key that `move_to` names has a row";
+            reader.note(&span, "`taken` goes with `move_to`", Some(hint.to_owned()));
+        }
+        return None;
+    }
+    let taken = match taken.as_ref().map(|(name, span)| (&**name, span)) {
+        None | Some(("fail", _)) => Taken::Fail,
+        Some(("skip", _)) => Taken::Skip,
+        Some(("replace", _)) => Taken::Replace,
+        Some((name, span)) => {
+            let hint = did_you_mean(name, ["fail", "skip", "replace"]);
+            let message = format!("`taken`: {name:?} is none of \"fail\", \"skip\" and \"replace\"");
+            reader.note(span, message, hint);
+            Taken::Fail
+        }
+    };
+    Some(Moves { to: key(reader, table, "move_to", columns, has_items, false)?, taken })
 }
 
 fn each<'i>(reader: &mut Reader<'i>, table: &mut TomlTable<'i>) -> Option<Each> {
@@ -246,47 +277,49 @@ fn each<'i>(reader: &mut Reader<'i>, table: &mut TomlTable<'i>) -> Option<Each> 
     Some(Each { path: pointer, optional: optional.is_some_and(|(optional, _)| optional) })
 }
 
-/// The sources of the key's columns, in the key's order.
+/// The sources of the columns of a key, the row's own or the one that it gets, in the key's order.
 fn key<'i>(
     reader: &mut Reader<'i>,
     table: &mut TomlTable<'i>,
+    word: &str,
     columns: &Table,
     has_items: bool,
+    several: bool,
 ) -> Option<Box<[Source]>> {
     let names: Vec<&str> = columns.key.iter().map(|place| columns.columns[*place].name.as_str()).collect();
     let example = || {
-        format!("write key = {{ {} }}", names.iter().map(|n| format!("{n} = \"/…\"")).collect::<Vec<_>>().join(", "))
+        format!("write {word} = {{ {} }}", names.iter().map(|n| format!("{n} = \"/…\"")).collect::<Vec<_>>().join(", "))
     };
     let purpose = |place: usize| Purpose {
-        what: format!("key.{}", columns.columns[place].name),
+        what: format!("{word}.{}", columns.columns[place].name),
         column_type: columns.columns[place].column_type,
-        several: true,
+        several,
         columns: None,
         has_items,
     };
-    let Some(value) = table.take("key") else {
-        reader.note(&table.span, "[[on]] needs `key`", Some(example()));
+    let Some(value) = table.take(word) else {
+        reader.note(&table.span, format!("[[on]] needs `{word}`"), Some(example()));
         return None;
     };
     let span = value.span();
     if is_one_source(&value, &names) {
         let [place] = columns.key[..] else {
-            let message = format!("`key` has to name {}", names.join(", "));
+            let message = format!("`{word}` has to name {}", names.join(", "));
             reader.note(&span, message, Some(example()));
             return None;
         };
         return purpose(place).read(reader, value).map(|source| [source].into());
     }
-    let mut parts = reader.table(value, "`key`")?;
+    let mut parts = reader.table(value, &format!("`{word}`"))?;
     let mut sources = Vec::new();
     for (place, name) in columns.key.iter().zip(&names) {
         match parts.take(name) {
             Some(value) => sources.extend(purpose(*place).read(reader, value)),
-            None => reader.note(&span, format!("`key` lacks `{name}`"), Some(example())),
+            None => reader.note(&span, format!("`{word}` lacks `{name}`"), Some(example())),
         }
     }
-    reader.finish(parts, "`key`", &names);
-    if sources.iter().filter(|source| source.is_several()).count() > 1 {
+    reader.finish(parts, &format!("`{word}`"), &names);
+    if several && sources.iter().filter(|source| source.is_several()).count() > 1 {
         let hint = "paths with `*` and jq filters may yield several; use `each` and `{ item = \"/…\" }`";
         reader.note(&span, "only one column of a key can have several values", Some(hint.to_owned()));
         return None;
@@ -306,7 +339,7 @@ fn deletes<'i>(reader: &mut Reader<'i>, table: &mut TomlTable<'i>) -> bool {
     if !deletes {
         reader.note(&span, "`delete` is false", Some("remove it".to_owned()));
     }
-    let others = Verb::ALL.map(Verb::as_str).into_iter().chain(["clear", "jq"]);
+    let others = Verb::ALL.map(Verb::as_str).into_iter().chain(["clear", "jq", "move_to"]);
     for key in others.filter(|key| table.has(key)) {
         let hint = Some("remove one of them".to_owned());
         reader.note(&span, format!("`delete` makes `{key}` useless"), hint);
@@ -314,8 +347,12 @@ fn deletes<'i>(reader: &mut Reader<'i>, table: &mut TomlTable<'i>) -> bool {
     deletes
 }
 
-fn missing<'i>(reader: &mut Reader<'i>, table: &mut TomlTable<'i>, deletes: bool) -> Missing {
-    let default = if deletes { Missing::Skip } else { Missing::Create };
+fn missing<'i>(reader: &mut Reader<'i>, table: &mut TomlTable<'i>, deletes: bool, moves: bool) -> Missing {
+    let default = match (deletes, moves) {
+        (true, _) => Missing::Skip,
+        (false, true) => Missing::Fail,
+        (false, false) => Missing::Create,
+    };
     let Some((name, span)) = reader.get_spanned::<String>(table, "missing") else { return default };
     match &*name {
         "create" if deletes => {

@@ -13,7 +13,7 @@ use super::constant::{constant, json_of};
 use super::fold::Fold;
 use super::read_source::column_named;
 use super::state::fields_of;
-use crate::projection::{Changes, Projection};
+use crate::projection::{Changes, Projection, RowChange};
 use crate::rollup::Rollup;
 use crate::row::{Row, RowKey};
 use crate::table::{Table, snapshot_columns};
@@ -105,13 +105,20 @@ fn fold_event(fold: &Fold, event: &Event, rows: &mut Rows) -> Result<(), Reason>
     }
     let mut changes = Changes::new();
     fold.project(&mut EventView::new(event), &mut changes)?;
-    for change in changes.drain() {
-        let place = (change.table, change.key);
+    for RowChange { table, key, change, moves } in changes.drain() {
+        let place = (table, key);
         let mut row = rows.remove(&place);
-        change.change.make(event, &place.1, &mut row)?;
-        if let Some(row) = row {
-            rows.insert(place, row);
+        match moves {
+            None => change.make(event, &place.1, &mut row)?,
+            Some(moves) if moves.to == place.1 => change.make(event, &place.1, &mut row)?,
+            Some(moves) => {
+                let other_place = (table, moves.to.clone());
+                let mut other = rows.remove(&other_place);
+                moves.make(change, event, &fold.tables[table], (&place.1, &mut row), &mut other)?;
+                rows.extend(other.map(|row| (other_place, row)));
+            }
         }
+        rows.extend(row.map(|row| (place, row)));
     }
     Ok(())
 }

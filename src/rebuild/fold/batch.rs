@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use eventlift_events::{Event, Position};
-use eventlift_projections::{Change, Quarantined};
+use eventlift_projections::{Change, Quarantined, Taken};
 
 use super::agreement::{Agreement, Joint};
 use super::memory::Key;
@@ -17,6 +17,14 @@ pub(super) struct Pending {
     pub(super) slot: usize,
     pub(super) key: Key,
     pub(super) change: Change,
+    /// The key that the row gets, where it is moved.
+    pub(super) moves: Option<Box<Moved>>,
+}
+
+/// Where a row goes.
+pub(super) struct Moved {
+    pub(super) to: Key,
+    pub(super) taken: Taken,
 }
 
 /// An event that could not be folded.

@@ -1,18 +1,19 @@
 //! The map stage: which rows the events of a batch change, and how. Knows nothing of rows, so that batches can be
 //! mapped at the same time.
 
+use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use eventlift_events::{Event, EventId, Position};
-use eventlift_projections::{Changes, Concern, EventView, FoldError, Quarantined, RowChange, RowKey};
+use eventlift_projections::{Changes, Concern, EventView, FoldError, Move, Quarantined, RowChange, RowKey};
 use eventlift_transformers::Reason;
 
 use super::agreement::Joint;
-use super::batch::{Pending, Record};
+use super::batch::{Moved, Pending, Record};
 use super::failure::{Failure, Order};
 use super::memory::Key;
-use super::tables::{Tables, hash, worker_of};
+use super::tables::{Tables, hash};
 use crate::rebuild::{FailurePolicy, RebuildError, RebuildRefusal};
 
 /// What decides how batches are mapped.
@@ -39,6 +40,10 @@ pub(super) struct Mapped {
 }
 
 impl Mapping {
+    fn worker(&self, pending: &Pending) -> usize {
+        self.tables.worker(pending.slot, pending.key.hash, self.workers())
+    }
+
     fn workers(&self) -> usize {
         self.done.len()
     }
@@ -113,17 +118,30 @@ impl Mapping {
     /// Takes the changes of an event over, those of one row side by side.
     fn gather(&self, projection: usize, place: usize, scratch: &mut Scratch) -> Result<(), Reason> {
         let Scratch { changes, pending } = scratch;
-        for (number, RowChange { table, key, change }) in changes.drain().enumerate() {
+        for (number, RowChange { table, key, change, moves }) in changes.drain().enumerate() {
             let slot = self.tables.slot(projection, table);
             let slot = slot.ok_or_else(|| Reason::new(format_args!("it has no table of the number {table}")))?;
+            if moves.is_some() && !self.tables.moves_rows(slot) {
+                return Err(Reason::new(format_args!("it moves rows of the table {table}, and says that it does not")));
+            }
+            let moves = moves.map(|Move { to, taken }| {
+                let to = Key { hash: hash(slot, to.as_bytes()), key: to };
+                Box::new(Moved { to, taken })
+            });
             let hash = hash(slot, key.as_bytes());
             // A batch is far smaller than that, and an event has far fewer changes.
             let (event, change_number) = (place as u32, number as u32);
-            pending.push(Pending { event, change_number, slot, key: Key { hash, key }, change });
+            pending.push(Pending { event, change_number, slot, key: Key { hash, key }, change, moves });
         }
         if pending.len() > 1 {
-            // Stable: the changes of one row keep their order.
-            pending.sort_by(|one, other| (one.slot, &one.key.key).cmp(&(other.slot, &other.key.key)));
+            // Stable: the changes of one row keep their order, and all of a table whose rows move.
+            pending.sort_by(|one, other| {
+                let by_key = || match self.tables.moves_rows(one.slot) {
+                    true => Ordering::Equal,
+                    false => one.key.key.cmp(&other.key.key),
+                };
+                one.slot.cmp(&other.slot).then_with(by_key)
+            });
         }
         Ok(())
     }
@@ -132,11 +150,11 @@ impl Mapping {
     fn joint(&self, event: &Event, projection: usize, place: usize, changes: &[Pending]) -> Option<Joint> {
         let row = |pending: &Pending| (pending.slot, pending.key.hash);
         let is_alone = |[one, other]: [&Pending; 2]| row(one) == row(other) && one.key == other.key;
-        if changes.windows(2).all(|pair| is_alone([&pair[0], &pair[1]])) {
+        let moves = changes.iter().any(|pending| pending.moves.is_some());
+        if !moves && changes.windows(2).all(|pair| is_alone([&pair[0], &pair[1]])) {
             return None;
         }
-        let mut workers: Vec<usize> =
-            changes.iter().map(|pending| worker_of(pending.key.hash, self.workers())).collect();
+        let mut workers: Vec<usize> = changes.iter().map(|pending| self.worker(pending)).collect();
         workers.sort_unstable();
         workers.dedup();
         let all = workers.len();
@@ -149,7 +167,7 @@ impl Mapping {
 
     fn hand_out(&self, event: &Event, scratch: &mut Scratch, mapped: &mut Mapped) {
         for pending in scratch.pending.drain(..) {
-            let worker = worker_of(pending.key.hash, self.workers());
+            let worker = self.worker(&pending);
             if !self.is_done(worker, event) {
                 mapped.changes[worker].push(pending);
             }

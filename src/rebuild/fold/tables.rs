@@ -12,6 +12,8 @@ pub(super) struct Tables {
     slots: Vec<(usize, usize)>,
     /// The slot of each projection's first table.
     firsts: Vec<usize>,
+    /// Whether rows of a slot get other keys: then one worker has all of them.
+    moving: Vec<bool>,
 }
 
 impl Tables {
@@ -22,7 +24,8 @@ impl Tables {
             firsts.push(slots.len());
             slots.extend((0..fold.tables().len()).map(|table| (projection, table)));
         }
-        Self { projections, slots, firsts }
+        let moving = slots.iter().map(|(projection, table)| projections[*projection].moves_rows(*table)).collect();
+        Self { projections, slots, firsts, moving }
     }
 
     /// How many slots there are.
@@ -47,6 +50,16 @@ impl Tables {
         self.slots[slot]
     }
 
+    /// Whether rows of a slot may get other keys.
+    pub(super) fn moves_rows(&self, slot: usize) -> bool {
+        self.moving[slot]
+    }
+
+    /// The worker that a row belongs to, by the hash of its key.
+    pub(super) fn worker(&self, slot: usize, hash_of_key: u64, workers: usize) -> usize {
+        worker_of(if self.moving[slot] { hash(slot, &[]) } else { hash_of_key }, workers)
+    }
+
     pub(super) fn table(&self, slot: usize) -> &Table {
         let (projection, table) = self.slots[slot];
         &self.projections[projection].tables()[table]
@@ -60,7 +73,7 @@ pub(super) fn hash(slot: usize, key: &[u8]) -> u64 {
 
 /// The worker that a row belongs to. Taken from bits that hash maps look at last, for else a worker's map would use
 /// only a part of its buckets.
-pub(super) fn worker_of(hash: u64, workers: usize) -> usize {
+fn worker_of(hash: u64, workers: usize) -> usize {
     let bits = (hash >> 25) & u64::from(u32::MAX);
     ((bits * workers as u64) >> 32) as usize
 }

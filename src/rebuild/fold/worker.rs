@@ -9,13 +9,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use eventlift_events::Event;
-use eventlift_projections::{Change, FoldError, Row, RowKey, Table, Value};
+use eventlift_projections::{Change, FoldError, Move, Row, RowKey, Table, Taken, Value};
 use eventlift_transformers::Reason;
 use tokio::sync::mpsc;
 
 use super::agreement::{Abandoned, Agreement, Joint};
 use super::aside::{Aside, Changed, Left, Problem, Site};
-use super::batch::{Checkpoint, Message, Pending, Record, Share};
+use super::batch::{Checkpoint, Message, Moved, Pending, Record, Share};
 use super::failure::{Failure, Order};
 use super::folder::put_aside;
 use super::map::{Mapping, quarantined};
@@ -238,7 +238,11 @@ impl Worker {
                 self.failure = Some(Failure::ended());
                 return;
             }
-            if let Err(failure) = self.change_row(event, number, pending, &mut changes, false) {
+            let made = match self.common.mapping.tables.moves_rows(pending.slot) {
+                true => self.change_in_turn(event, number, pending, false).map(drop),
+                false => self.change_row(event, number, pending, &mut changes, false).map(drop),
+            };
+            if let Err(failure) = made {
                 Failure::keep_first(&mut self.failure, failure);
             }
         }
@@ -294,7 +298,12 @@ impl Worker {
             let begun = self.undo.len();
             let mut failed = Vec::new();
             while let Some(pending) = changes.next_if(|next| next.event == place && projection_of(next) == projection) {
-                failed.extend(self.change_row(event, number, pending, &mut changes, keeps)?);
+                if !common.mapping.tables.moves_rows(pending.slot) {
+                    failed.extend(self.change_row(event, number, pending, &mut changes, keeps)?);
+                } else if !failed.iter().any(|row: &FailedRow| row.slot == pending.slot) {
+                    // Behind one that fails, nobody knows which rows there are.
+                    failed.extend(self.change_in_turn(event, number, pending, keeps)?);
+                }
             }
             let fails_here = !failed.is_empty();
             let is_left_out = match (joint, pass) {
@@ -336,25 +345,7 @@ impl Worker {
     fn take_back(&mut self, from: usize) {
         while self.undo.len() > from {
             let Some(Before { slot, key, row, was_changed }) = self.undo.pop() else { return };
-            let mut entry = match self.tables[slot].entry(key) {
-                Place::Occupied(entry) => entry,
-                Place::Vacant(vacant) => vacant.insert_entry(Entry::default()),
-            };
-            let (had_row, has_row) = (entry.get().row.is_some(), row.is_some());
-            entry.get_mut().row = row;
-            entry.get_mut().is_changed = was_changed;
-            let bytes = entry.get().measure(entry.key());
-            self.bytes = self.bytes + bytes - entry.get().bytes;
-            entry.get_mut().bytes = bytes;
-            match (had_row, has_row) {
-                (false, true) => self.counts[slot] += 1,
-                (true, false) => self.counts[slot] -= 1,
-                _ => {}
-            }
-            if !has_row && self.aside.is_none() {
-                self.bytes -= bytes;
-                entry.remove();
-            }
+            self.put(slot, key, row, was_changed);
         }
     }
 
@@ -378,7 +369,7 @@ impl Worker {
         others: &mut Changes,
         keeps: bool,
     ) -> Result<Option<FailedRow>, Failure> {
-        let Pending { event: place, change_number, slot, key, change } = first;
+        let Pending { event: place, change_number, slot, key, change, .. } = first;
         let tables = &self.common.mapping.tables;
         let table = tables.table(slot);
         let of_same_row = |next: &Pending, key: &Key| next.event == place && next.slot == slot && next.key == *key;
@@ -454,6 +445,114 @@ impl Worker {
             entry.remove();
         }
         Ok(failed)
+    }
+
+    /// Makes one change in a table whose rows move, where changes are made in their order, whatever their rows. Where it
+    /// fails, it fails in both rows that it is about.
+    fn change_in_turn(
+        &mut self,
+        event: &Event,
+        number: u64,
+        pending: Pending,
+        keeps: bool,
+    ) -> Result<Vec<FailedRow>, Failure> {
+        let Pending { change_number, slot, key, change, moves, .. } = pending;
+        let common = Arc::clone(&self.common);
+        let tables = &common.mapping.tables;
+        let table = tables.table(slot);
+        let (to, taken) = match moves.map(|moves| *moves).filter(|moves| moves.to != key) {
+            Some(Moved { to, taken }) => (Some(to), taken),
+            None => (None, Taken::Fail),
+        };
+        let held = [Some(&key), to.as_ref()].into_iter().flatten().filter_map(|key| {
+            let reason = waits_for(self.held[slot].get(&key.key)?);
+            Some(FailedRow { slot, key: key.key.clone(), reason, is_new: false })
+        });
+        let held: Vec<FailedRow> = held.collect();
+        if !held.is_empty() {
+            return Ok(held);
+        }
+        self.bring_in(slot, &key)?;
+        if let Some(to) = &to {
+            self.bring_in(slot, to)?;
+        }
+        let copy = |key: &Key| self.tables[slot].get(key).and_then(|entry| entry.row.clone());
+        let (mut row, mut other) = (copy(&key), to.as_ref().and_then(copy));
+        let made = match &to {
+            None => change.make(event, &key.key, &mut row),
+            Some(to) => {
+                let moves = Move { to: to.key.clone(), taken };
+                moves.make(change, event, table, (&key.key, &mut row), &mut other)
+            }
+        };
+        let made = made.and_then(|()| fits(row.as_ref(), table)).and_then(|()| fits(other.as_ref(), table));
+        match made {
+            Ok(()) => {
+                self.set(slot, key, row, keeps);
+                if let Some(to) = to {
+                    self.set(slot, to, other, keeps);
+                }
+                Ok(Vec::new())
+            }
+            Err(reason) if common.mapping.on_failure == FailurePolicy::Stop => {
+                let (projection, _) = tables.place(slot);
+                let name = tables.projections[projection].name();
+                let error = RebuildError::Fold(Box::new(FoldError::new(name, event, reason)));
+                Err(Failure { order: Order { event: number, projection, change: change_number }, error })
+            }
+            Err(reason) => {
+                let failed = |key: Key| FailedRow { slot, key: key.key, reason: reason.to_string(), is_new: true };
+                Ok([Some(key), to].into_iter().flatten().map(failed).collect())
+            }
+        }
+    }
+
+    /// Brings the row of a key into memory.
+    fn bring_in(&mut self, slot: usize, key: &Key) -> Result<(), Failure> {
+        if self.tables[slot].contains_key(key) {
+            return Ok(());
+        }
+        let Some(aside) = &self.aside else { return Ok(()) };
+        let row = aside.row(slot, self.common.mapping.tables.table(slot), key);
+        let row = row.map_err(|problem| failed_to_put_aside(&self.site, problem))?;
+        let mut entry = Entry { row, bytes: 0, is_changed: false };
+        entry.bytes = entry.measure(key);
+        self.bytes += entry.bytes;
+        self.tables[slot].insert(key.clone(), entry);
+        Ok(())
+    }
+
+    /// Makes the row of a key, which is in memory if it is anywhere, another one. `keeps`: that may be taken back.
+    fn set(&mut self, slot: usize, key: Key, row: Option<Row>, keeps: bool) {
+        if keeps {
+            let entry = self.tables[slot].get(&key);
+            let (before, was_changed) = entry.map_or((None, false), |entry| (entry.row.clone(), entry.is_changed));
+            self.undo.push(Before { slot, key: key.clone(), row: before, was_changed });
+        }
+        self.put(slot, key, row, true);
+    }
+
+    fn put(&mut self, slot: usize, key: Key, row: Option<Row>, is_changed: bool) {
+        let mut entry = match self.tables[slot].entry(key) {
+            Place::Occupied(entry) => entry,
+            Place::Vacant(vacant) => vacant.insert_entry(Entry::default()),
+        };
+        let (had_row, has_row) = (entry.get().row.is_some(), row.is_some());
+        entry.get_mut().row = row;
+        entry.get_mut().is_changed = is_changed;
+        let bytes = entry.get().measure(entry.key());
+        self.bytes = self.bytes + bytes - entry.get().bytes;
+        entry.get_mut().bytes = bytes;
+        match (had_row, has_row) {
+            (false, true) => self.counts[slot] += 1,
+            (true, false) => self.counts[slot] -= 1,
+            _ => {}
+        }
+        if !has_row && self.aside.is_none() {
+            // Nothing was put aside that it would have to be deleted from.
+            self.bytes -= bytes;
+            entry.remove();
+        }
     }
 
     fn count_quarantined(&mut self, before: usize) {
