@@ -13,7 +13,7 @@ const LOCK: &str = "lock";
 pub(super) struct Folder {
     path: PathBuf,
     /// The operating system takes the lock back when the process ends, however it does.
-    _lock: File,
+    lock: File,
 }
 
 impl Folder {
@@ -25,7 +25,7 @@ impl Folder {
         });
         let lock = lock.map_err(|error| put_aside(path, error))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Ok(()) => Ok(Self { path: path.to_owned(), lock }),
             Err(TryLockError::WouldBlock) => {
                 Err(RebuildRefusal::FolderInUse { folder: path.display().to_string() }.into())
             }
@@ -103,6 +103,14 @@ impl Folder {
     }
 }
 
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // Closing the file would leave the lock to a program that is being started at this moment, and has the file as
+        // well until it runs.
+        let _ = self.lock.unlock();
+    }
+}
+
 /// Where a worker of this folder puts rows aside; of no folder, in a file without a name.
 pub(super) fn site(folder: Option<&Folder>, identity: Identity, cache_bytes: usize, filter_bytes: usize) -> Site {
     Site { path: folder.map(|folder| folder.file(identity.worker)), identity, cache_bytes, filter_bytes }
@@ -111,4 +119,21 @@ pub(super) fn site(folder: Option<&Folder>, identity: Identity, cache_bytes: usi
 /// The error of putting aside in a place.
 pub(super) fn put_aside(folder: &Path, problem: impl Into<Problem>) -> RebuildError {
     RebuildError::PutAside { folder: folder.to_owned(), source: problem.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_is_let_go_of_is_free_although_somebody_has_its_file() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = Folder::take(place.path()).unwrap();
+        // What a program has that is started meanwhile: the same open file.
+        let inherited = folder.lock.try_clone().unwrap();
+        assert!(Folder::take(place.path()).is_err());
+        drop(folder);
+        Folder::take(place.path()).unwrap();
+        drop(inherited);
+    }
 }
