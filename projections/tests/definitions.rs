@@ -56,7 +56,8 @@ fn every_operation_source_and_type_has_a_file() {
         let shown = [format!("\n{operation} = {{"), format!("\n[on.{operation}]")];
         assert!(shown.iter().any(|shown| texts.contains(shown)), "{operation} has no file");
     }
-    for key in ["clear = [", "delete = true", "each = \"", "when = {", "missing = \"skip\"", "missing = \"fail\""] {
+    let keys = ["clear = [", "delete = true", "each = \"", "when = {", "missing = \"skip\"", "missing = \"fail\""];
+    for key in keys.into_iter().chain(["move_to = \"", "move_to = {", "taken = \"skip\"", "taken = \"replace\""]) {
         assert!(texts.contains(&format!("\n{key}")), "{key} has no file");
     }
     for source in ["data", "metadata", "item", "event", "value", "column"] {
