@@ -30,6 +30,13 @@ const BAD_FOR_ROWS: i64 = 13;
 /// It fails before its rows are known.
 const BAD_AT_ONCE: i64 = 17;
 
+/// So many cases, or as many as `PROPTEST_CASES` says.
+pub(crate) fn cases(usually: u32) -> ProptestConfig {
+    let asked = ProptestConfig::default();
+    let is_asked = std::env::var_os("PROPTEST_CASES").is_some();
+    ProptestConfig { cases: if is_asked { asked.cases } else { usually }, ..asked }
+}
+
 fn moved() -> Understood {
     Understood::default().folding(EventType::new("Moved").unwrap(), SchemaVersion::FIRST)
 }
@@ -397,7 +404,7 @@ fn policies() -> impl Strategy<Value = FailurePolicy> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(cases(96))]
 
     #[test]
     fn the_result_or_the_error_is_that_of_the_trivial_fold(

@@ -18,7 +18,9 @@ use eventlift::projections::{
 use eventlift::rebuild::{FailurePolicy, Feed, FoldOptions, Reading, Rebuild, RebuildError, Wanted, compare_live};
 use proptest::prelude::*;
 
-/// Members move between groups, leave them, go, and come back.
+use crate::fold::cases;
+
+/// Members move between groups, leave them, go, come back, and get other keys.
 const DEFINITION: &str = r#"
 projection = "clubs"
 [table.clubs]
@@ -52,6 +54,13 @@ event = "Left"
 version = 1
 key = "/id"
 delete = true
+[[on]]
+event = "Renumbered"
+version = 1
+key = "/id"
+move_to = "/to"
+missing = "skip"
+taken = "replace"
 "#;
 
 fn clubs(definition: &str) -> Arc<dyn Projection> {
@@ -66,6 +75,7 @@ enum Said {
     Joined { id: i64, club: Option<i64>, town: Option<i64>, points: Option<i64> },
     Paid { id: i64, cents: i64, decimals: u32 },
     Left { id: i64 },
+    Renumbered { id: i64, to: i64 },
 }
 
 fn said() -> impl Strategy<Value = Said> {
@@ -78,7 +88,8 @@ fn said() -> impl Strategy<Value = Said> {
         points,
     });
     let paid = (0_i64..6, -500_i64..500, 0_u32..4).prop_map(|(id, cents, decimals)| Said::Paid { id, cents, decimals });
-    prop_oneof![5 => joined, 3 => paid, 2 => (0_i64..6).prop_map(|id| Said::Left { id })]
+    let renumbered = (0_i64..6, 0_i64..6).prop_map(|(id, to)| Said::Renumbered { id, to });
+    prop_oneof![5 => joined, 3 => paid, 2 => (0_i64..6).prop_map(|id| Said::Left { id }), 2 => renumbered]
 }
 
 /// `1234` with two decimals is `12.34`.
@@ -121,6 +132,7 @@ fn events_of(said: &[Said]) -> Vec<Event> {
                 event(number, "Paid", format!(r#"{{"id":{id},"paid":{}}}"#, decimal(*cents, *decimals)))
             }
             Said::Left { id } => event(number, "Left", format!(r#"{{"id":{id}}}"#)),
+            Said::Renumbered { id, to } => event(number, "Renumbered", format!(r#"{{"id":{id},"to":{to}}}"#)),
         }
     };
     said.iter().enumerate().map(event_of).collect()
@@ -150,6 +162,10 @@ fn reference(said: &[Said]) -> Sums {
                 members.entry(*id).or_default().paid += cents * 10_i64.pow(3 - decimals);
             }
             Said::Left { id } => drop(members.remove(id)),
+            Said::Renumbered { id, to } => {
+                let member = members.remove(id);
+                members.extend(member.map(|member| (*to, member)));
+            }
         }
     }
     let mut clubs: BTreeMap<(i64, String), (i64, i64, i64)> = BTreeMap::new();
@@ -255,7 +271,7 @@ fn case() -> impl Strategy<Value = (Vec<Said>, Vec<usize>, usize, usize)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+    #![proptest_config(cases(60))]
 
     #[test]
     fn sums_in_memory_are_those_of_the_rows((said, cuts, workers, memory) in case()) {
@@ -270,7 +286,7 @@ proptest! {
 
 #[cfg(feature = "sqlite")]
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+    #![proptest_config(cases(12))]
 
     #[test]
     fn sums_in_sqlite_are_those_of_the_rows((said, cuts, workers, memory) in case()) {
@@ -313,6 +329,20 @@ fn an_update_takes_out_before_it_adds() {
         sums(&*rebuilt_and_updated(store, &events_of(&said), &[1], options(2, 1 << 20)).await).await
     });
     assert_eq!(found.0[0].1.1, i64::MAX);
+}
+
+/// Nor because a row that has moved is at its new key before it has left the old one.
+#[test]
+fn a_row_that_moves_is_never_summed_up_twice() {
+    let joined = Said::Joined { id: 2, club: Some(1), town: Some(1), points: Some(i64::MAX) };
+    let said = [joined, Said::Renumbered { id: 2, to: 1 }, Said::Renumbered { id: 1, to: 3 }];
+    for cut in [1, 2] {
+        let store: Arc<dyn ReadModelStore> = Arc::new(MemoryReadModels::new());
+        let found = block_on(async {
+            sums(&*rebuilt_and_updated(store, &events_of(&said), &[cut], options(2, 1 << 20)).await).await
+        });
+        assert_eq!(found, reference(&said), "cut at {cut}");
+    }
 }
 
 /// Neither policy lets a sum be wrong: it stops a rebuild and an update, and what is live stays what it is.

@@ -271,7 +271,7 @@ impl Update<'_> {
             let made = &tables[rollup.table];
             let failed = |reason| RebuildError::SumUp { table: made.name.clone(), reason };
             let members = || changed.iter().filter(|((table, _), _)| *table == rollup.of).map(|(_, open)| open);
-            let mut groups: BTreeMap<RowKey, Option<Row>> = BTreeMap::new();
+            let mut groups = Groups::new();
             for row in members().flat_map(|open| open.before.iter().chain(&open.row)) {
                 groups.extend(rollup.group_of(row).map_err(failed)?.map(|key| (key, None)));
             }
@@ -280,10 +280,10 @@ impl Update<'_> {
             for (group, row) in groups.values_mut().zip(found.map_err(RebuildError::ReadModels)?) {
                 *group = row;
             }
-            for open in members() {
-                // What a row was goes before what it is comes: both at once may not fit into a sum.
-                change_groups(rollup, made, open, &mut groups).map_err(failed)?;
-            }
+            // What rows were goes before what they are comes: both at once may not fit into a sum, and a row that has
+            // moved went from one key and came to another.
+            members().try_for_each(|open| take_out(rollup, made, open, &mut groups)).map_err(failed)?;
+            members().try_for_each(|open| bring_in(rollup, made, open, &mut groups)).map_err(failed)?;
             updates.extend(groups.into_iter().map(|(key, row)| RowUpdate { table: rollup.table, key, row }));
         }
         Ok(updates)
@@ -318,24 +318,20 @@ impl Update<'_> {
     }
 }
 
-/// Takes a row as it was out of its group, and adds it as it is to its group.
-fn change_groups(
-    rollup: &Rollup,
-    made: &Table,
-    OpenRow { before, row, .. }: &OpenRow,
-    groups: &mut BTreeMap<RowKey, Option<Row>>,
-) -> Result<(), Reason> {
-    if let Some(before) = before
-        && let Some(key) = rollup.group_of(before)?
-    {
-        rollup.remove(made, groups.entry(key).or_default(), before)?;
-    }
-    if let Some(row) = row
-        && let Some(key) = rollup.group_of(row)?
-    {
-        rollup.add(made, groups.entry(key.clone()).or_default(), &key, row)?;
-    }
-    Ok(())
+type Groups = BTreeMap<RowKey, Option<Row>>;
+
+/// Takes a row as it was out of its group.
+fn take_out(rollup: &Rollup, made: &Table, open: &OpenRow, groups: &mut Groups) -> Result<(), Reason> {
+    let Some(before) = &open.before else { return Ok(()) };
+    let Some(key) = rollup.group_of(before)? else { return Ok(()) };
+    rollup.remove(made, groups.entry(key).or_default(), before)
+}
+
+/// Adds a row as it is to its group.
+fn bring_in(rollup: &Rollup, made: &Table, open: &OpenRow, groups: &mut Groups) -> Result<(), Reason> {
+    let Some(row) = &open.row else { return Ok(()) };
+    let Some(key) = rollup.group_of(row)? else { return Ok(()) };
+    rollup.add(made, groups.entry(key.clone()).or_default(), &key, row)
 }
 
 /// A table, and the key of a row in it.
