@@ -44,7 +44,8 @@ pub trait Projection: Send + Sync {
         &[]
     }
 
-    /// Whether events may [move](RowChange::moves) rows of a table to other keys. One that says no must not.
+    /// Whether events may [move](RowChange::moves) rows of a table to other keys. One that says no must not: an event that
+    /// does is not folded. Neither tables that are summed up nor snapshots of states have rows that move.
     fn moves_rows(&self, table: usize) -> bool {
         let _ = table;
         false
@@ -165,34 +166,47 @@ impl Move {
         if self.to == *key {
             return change.make(event, key, row);
         }
-        let mut changed = row.clone();
-        change.make(event, key, &mut changed)?;
-        let Some(mut moved) = changed else {
-            *row = None;
-            return Ok(());
-        };
-        match (other.is_some(), self.taken) {
-            (true, Taken::Fail) => {
-                return Err(Reason::new(format_args!(
-                    "`{}` has a row with {} already",
-                    table.name,
-                    self.to.shown(table)
-                ))
-                .hint("`taken = \"replace\"` puts the row in its place, `taken = \"skip\"` leaves both"));
+        let before = (other.is_some() && self.taken == Taken::Skip).then(|| row.clone());
+        change.make(event, key, row)?;
+        let Some(mut moved) = row.take() else { return Ok(()) };
+        match self.taken {
+            Taken::Fail if other.is_some() => return Err(self.is_taken(table)),
+            Taken::Skip if other.is_some() => {
+                *row = before.flatten();
+                return Ok(());
             }
-            (true, Taken::Skip) => return Ok(()),
-            (true, Taken::Replace) | (false, _) => {}
+            Taken::Fail | Taken::Skip | Taken::Replace => {}
         }
         for (place, value) in table.key.iter().zip(self.to.values(&table.key_types())?) {
-            moved.0[*place] = value;
+            let part = moved.0.get_mut(*place);
+            *part.ok_or_else(|| Reason::new(format_args!("a row of the table `{}` lacks columns", table.name)))? =
+                value;
         }
         *other = Some(moved);
-        *row = None;
         Ok(())
+    }
+
+    fn is_taken(&self, table: &Table) -> Reason {
+        let key = self.to.shown(table);
+        Reason::new(format_args!("`{}` has a row with {key} already", table.name))
+            .hint("`taken = \"replace\"` puts the row in its place, `taken = \"skip\"` leaves both")
     }
 }
 
 impl RowChange {
+    /// Fails where the projection that names it has no such table, or moves a row of one whose rows it says
+    /// [stay](Projection::moves_rows).
+    pub fn prove(&self, projection: &dyn Projection) -> Result<(), Reason> {
+        let table = self.table;
+        if table >= projection.tables().len() {
+            return Err(Reason::new(format_args!("it has no table of the number {table}")));
+        }
+        if self.moves.is_some() && !projection.moves_rows(table) {
+            return Err(Reason::new(format_args!("it moves rows of the table {table}, and says that it does not")));
+        }
+        Ok(())
+    }
+
     /// [Makes](Change::make) it in its row, where it does not move that.
     pub fn make(self, event: &Event, row: &mut Option<Row>) -> Result<(), Reason> {
         self.change.make(event, &self.key, row)

@@ -1,7 +1,7 @@
 //! Whether projections make sense and understand what a store holds, before anything is folded.
 
 use eventlift_events::{EventType, SchemaVersion};
-use eventlift_projections::{Concern, Projection, Rollup, Table};
+use eventlift_projections::{Concern, Projection, Rollup, Table, TableKind};
 
 use super::error::RebuildRefusal;
 
@@ -34,9 +34,25 @@ pub fn prove_understood(
 /// Refuses a projection whose tables, or the way some are summed up from others, can't be.
 pub(super) fn prove_tables(projection: &dyn Projection) -> Result<(), RebuildRefusal> {
     let tables = projection.tables();
-    let problem = Table::problem_of_all(tables).or_else(|| Rollup::problem_of_all(projection.rollups(), tables));
+    let problem = Table::problem_of_all(tables)
+        .or_else(|| Rollup::problem_of_all(projection.rollups(), tables))
+        .or_else(|| problem_of_moves(projection));
     match problem {
         Some(problem) => Err(RebuildRefusal::BadTables { projection: projection.name().to_owned(), problem }),
         None => Ok(()),
     }
+}
+
+/// What is wrong with the tables whose rows move, if anything.
+fn problem_of_moves(projection: &dyn Projection) -> Option<String> {
+    let tables = projection.tables().iter().enumerate();
+    for (number, table) in tables.filter(|(number, _)| projection.moves_rows(*number)) {
+        if table.kind == TableKind::Snapshots {
+            return Some(format!("table `{}`: the state of a stream can't move to another one", table.name));
+        }
+        if projection.rollups().iter().any(|rollup| rollup.table == number) {
+            return Some(format!("table `{}` is summed up, so events can't move its rows", table.name));
+        }
+    }
+    None
 }

@@ -383,7 +383,7 @@ fn project(projection: &dyn Projection, events: &[Event]) -> Vec<Projected> {
         match projection.understood().concern(event) {
             Concern::Ignored => {}
             Concern::Folded => match projection.project(&mut EventView::new(event), &mut changes) {
-                Ok(()) => projected.push((place, Ok(changes.drain().collect()))),
+                Ok(()) => projected.push((place, proven(projection, changes.drain().collect()))),
                 Err(reason) => {
                     changes.truncate(0);
                     projected.push((place, Err(Unprojected::Failed(reason))));
@@ -397,6 +397,11 @@ fn project(projection: &dyn Projection, events: &[Event]) -> Vec<Projected> {
         }
     }
     projected
+}
+
+fn proven(projection: &dyn Projection, changes: Vec<RowChange>) -> Result<Vec<RowChange>, Unprojected> {
+    let proven = changes.iter().try_for_each(|change| change.prove(projection));
+    proven.map(|()| changes).map_err(Unprojected::Failed)
 }
 
 fn snapshot_position(table: &Table, row: &Row) -> Option<Position> {

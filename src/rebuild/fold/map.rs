@@ -118,12 +118,12 @@ impl Mapping {
     /// Takes the changes of an event over, those of one row side by side.
     fn gather(&self, projection: usize, place: usize, scratch: &mut Scratch) -> Result<(), Reason> {
         let Scratch { changes, pending } = scratch;
-        for (number, RowChange { table, key, change, moves }) in changes.drain().enumerate() {
-            let slot = self.tables.slot(projection, table);
-            let slot = slot.ok_or_else(|| Reason::new(format_args!("it has no table of the number {table}")))?;
-            if moves.is_some() && !self.tables.moves_rows(slot) {
-                return Err(Reason::new(format_args!("it moves rows of the table {table}, and says that it does not")));
-            }
+        let fold = &*self.tables.projections[projection];
+        let first_slot = self.tables.slots_of(projection).start;
+        for (number, row_change) in changes.drain().enumerate() {
+            row_change.prove(fold)?;
+            let RowChange { table, key, change, moves } = row_change;
+            let slot = first_slot + table;
             let moves = moves.map(|Move { to, taken }| {
                 let to = Key { hash: hash(slot, to.as_bytes()), key: to };
                 Box::new(Moved { to, taken })
@@ -150,8 +150,7 @@ impl Mapping {
     fn joint(&self, event: &Event, projection: usize, place: usize, changes: &[Pending]) -> Option<Joint> {
         let row = |pending: &Pending| (pending.slot, pending.key.hash);
         let is_alone = |[one, other]: [&Pending; 2]| row(one) == row(other) && one.key == other.key;
-        let moves = changes.iter().any(|pending| pending.moves.is_some());
-        if !moves && changes.windows(2).all(|pair| is_alone([&pair[0], &pair[1]])) {
+        if changes.windows(2).all(|pair| is_alone([&pair[0], &pair[1]])) {
             return None;
         }
         let mut workers: Vec<usize> = changes.iter().map(|pending| self.worker(pending)).collect();
