@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use eventlift::events::{Event, EventWriter, MemoryStore};
+use eventlift::events::{Event, EventWriter, MemoryStore, Position};
 use eventlift::pipeline::{Migration, MigrationOptions, Policies};
 use eventlift::projections::{
     Changes, Concern, EventView, MemoryReadModels, Projection, Row, RowChange, RowKey, TableKind, Value,
@@ -16,6 +16,7 @@ use eventlift::rebuild::{FailurePolicy, Feed, Fold, FoldOptions, Reading, Rebuil
 use eventlift::transformers::Registry;
 use proptest::prelude::*;
 
+use crate::fold::cases;
 use crate::rebuild_faults::{Content, content, definitions, filled, rebuild};
 use crate::rebuild_kill::SPLIT;
 use crate::rulebook;
@@ -160,7 +161,7 @@ jq = 'if .row.balance > 17 then error("too much") else .row end'
 const MOVES: &str = r#"
 projection = "moves"
 
-[table.rows]
+[table.movers]
 key = "k"
 columns = { k = "integer", was = "integer", sum = "integer" }
 
@@ -168,17 +169,17 @@ columns = { k = "integer", was = "integer", sum = "integer" }
 key = "k"
 columns = { k = "integer", times = "integer" }
 
-[table.groups]
-of = "rows"
+[table.origins]
+of = "movers"
 key = "was"
-columns = { was = "integer", rows = "integer", sum = "integer" }
-count = "rows"
+columns = { was = "integer", movers = "integer", sum = "integer" }
+count = "movers"
 sum = { sum = "sum" }
 
 [[on]]
 event = "Changed"
 version = 1
-table = "rows"
+table = "movers"
 key = "/k"
 add = { sum = "/v" }
 first = { was = { column = "k" } }
@@ -194,7 +195,7 @@ add = { times = { jq = 'if .event.data.v == 7 then error("seven") else 1 end' } 
 [[on]]
 event = "Changed"
 version = 1
-table = "rows"
+table = "movers"
 each = "/items/*"
 when = { path = "", less_than = 3 }
 key = "/k"
@@ -205,7 +206,7 @@ missing = "skip"
 [[on]]
 event = "Cleared"
 version = 1
-table = "rows"
+table = "movers"
 key = "/k"
 move_to = "/v"
 taken = "replace"
@@ -215,20 +216,107 @@ set = { was = { column = "k" } }
 [[on]]
 event = "Removed"
 version = 1
-table = "rows"
+table = "movers"
 key = "/k"
 move_to = "/v"
 
 [[on]]
 event = "Removed"
 version = 1
-table = "rows"
+table = "movers"
 key = "/v"
 add = { sum = 1000 }
 "#;
 
+/// Two tables whose rows move, several changes of one row, keys of several columns, and moves that fail before either row
+/// is looked at.
+const SEATS: &str = r#"
+projection = "seats"
+
+[table.seats]
+key = ["a", "b"]
+columns = { a = "integer", b = "integer", n = "integer", trail = "json" }
+
+[table.marks]
+key = "k"
+columns = { k = "integer", n = "integer", last = "integer" }
+
+[table.totals]
+of = "seats"
+key = "b"
+columns = { b = "integer", seats = "integer", n = "integer" }
+count = "seats"
+sum = { n = "n" }
+
+[[on]]
+event = "Changed"
+version = 1
+table = "seats"
+key = { a = "/k", b = "/k" }
+add = { n = 1 }
+append = { trail = "/v" }
+
+[[on]]
+event = "Changed"
+version = 1
+table = "seats"
+key = { a = "/k", b = "/k" }
+add = { n = { jq = 'if .event.data.v == 5 then error("five") else 10 end' } }
+
+[[on]]
+event = "Changed"
+version = 1
+table = "marks"
+key = "/v"
+add = { n = 1 }
+
+[[on]]
+event = "Cleared"
+version = 1
+table = "seats"
+key = { a = "/k", b = "/k" }
+move_to = { a = "/v", b = "/k" }
+missing = "skip"
+taken = "skip"
+add = { n = "/items/0" }
+
+[[on]]
+event = "Cleared"
+version = 1
+table = "seats"
+key = { a = "/v", b = "/k" }
+move_to = { a = "/k", b = "/v" }
+missing = "skip"
+jq = 'if .event.data.v == 4 then null else .row end'
+
+[[on]]
+event = "Removed"
+version = 1
+table = "seats"
+key = { a = "/k", b = "/k" }
+move_to = { a = { jq = 'if .event.data.v == 3 then null else .event.data.v end' }, b = "/v" }
+missing = "skip"
+
+[[on]]
+event = "Removed"
+version = 1
+table = "marks"
+each = "/items/*"
+key = "/k"
+move_to = { item = "" }
+missing = "create"
+taken = "replace"
+last = { last = { item = "" } }
+"#;
+
+/// All that the laws are about.
 fn all() -> Vec<Arc<dyn Projection>> {
-    definitions(&[EVERYTHING.to_owned(), STATES.to_owned(), COUNTS.to_owned(), TRANSFERS.to_owned(), MOVES.to_owned()])
+    definitions(&[EVERYTHING, STATES, COUNTS, TRANSFERS, MOVES, SEATS].map(str::to_owned))
+}
+
+/// Those that are tables of rows, not states.
+fn read_models() -> Vec<Arc<dyn Projection>> {
+    definitions(&[EVERYTHING, COUNTS, TRANSFERS, MOVES, SEATS].map(str::to_owned))
 }
 
 type Said = (u8, i64, i64, Vec<i64>);
@@ -275,8 +363,29 @@ async fn rebuilt(
     Ok(content(&store, projections).await)
 }
 
+/// The same of a rebuild up to the first cut and an update to each other one.
+async fn in_pieces(
+    events: &[Event],
+    cuts: &[usize],
+    projections: &[Arc<dyn Projection>],
+    options: FoldOptions,
+    batch: usize,
+) -> Result<Content, String> {
+    let source = MemoryStore::new();
+    let store = MemoryReadModels::new();
+    let mut done = 0;
+    for (number, cut) in cuts.iter().enumerate() {
+        source.writer().unwrap().append(&events[done..*cut], None).await.unwrap();
+        done = *cut;
+        let piece = rebuild(&source, Arc::new(store.clone()), projections, options.clone()).reading(reading(batch));
+        let piece = if number == 0 { piece.run().await } else { piece.update().await };
+        piece.map_err(|error| error.to_string())?;
+    }
+    Ok(content(&store, projections).await)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(cases(48))]
 
     /// A build at any moment, brought up to date in any pieces, is a build of everything; or it fails as that does.
     #[test]
@@ -296,25 +405,7 @@ proptest! {
                 let projection = [projection];
                 let options = options(1, usize::MAX, policy);
                 let expected = rebuilt(&filled(&events).await, &projection, options.clone(), 1_000).await;
-                let source = MemoryStore::new();
-                let store = MemoryReadModels::new();
-                let mut done = 0;
-                let mut failed = None;
-                for (number, cut) in cuts.iter().enumerate() {
-                    source.writer().unwrap().append(&events[done..*cut], None).await.unwrap();
-                    done = *cut;
-                    let piece = rebuild(&source, Arc::new(store.clone()), &projection, options.clone());
-                    let piece = piece.reading(reading(batch));
-                    let piece = if number == 0 { piece.run().await } else { piece.update().await };
-                    if let Err(error) = piece {
-                        failed = Some(error.to_string());
-                        break;
-                    }
-                }
-                let found = match failed {
-                    Some(error) => Err(error),
-                    None => Ok(content(&store, &projection).await),
-                };
+                let found = in_pieces(&events, &cuts, &projection, options, batch).await;
                 assert_eq!(found, expected, "{}", projection[0].name());
             }
         });
@@ -413,9 +504,8 @@ fn one_after_the_other(
                 continue;
             }
             let places: Vec<_> = std::iter::once(place.clone()).chain(other.clone()).collect();
-            let waiting: Vec<_> = places.iter().filter(|place| held.contains(*place)).cloned().collect();
-            if !waiting.is_empty() {
-                failed.extend(waiting);
+            if places.iter().any(|place| held.contains(place)) {
+                failed.extend(places);
                 continue;
             }
             let now = |place: &(usize, RowKey)| after.get(place).cloned().unwrap_or_else(|| rows.get(place).cloned());
@@ -451,7 +541,7 @@ fn one_after_the_other(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(cases(96))]
 
     /// Quarantine leaves out whole events: what is left is what they come to one after the other, whoever has which rows.
     #[test]
@@ -463,7 +553,7 @@ proptest! {
     ) {
         let events = log(&said);
         block_on(async {
-            for projection in definitions(&[EVERYTHING.to_owned(), COUNTS.to_owned(), TRANSFERS.to_owned(), MOVES.to_owned()]) {
+            for projection in read_models() {
                 let (rows, left_out) = one_after_the_other(&*projection, &events);
                 let options = options(workers, memory, FailurePolicy::Quarantine);
                 let found = rebuilt(&filled(&events).await, &[Arc::clone(&projection)], options, batch).await.unwrap();
@@ -489,6 +579,76 @@ fn transfers_do_fail_on_either_side() {
     let events = log(&[(0, 0, 7, vec![1, 2]), (0, 0, 7, vec![3, 4]), (0, 3, 0, vec![0]), (0, 1, 1, vec![2])]);
     let (rows, left_out) = one_after_the_other(&*projection, &events);
     assert_eq!((rows.len(), left_out.len()), (3, 2));
+}
+
+/// What becomes of events where events are quarantined: in a rebuild, in several, and event by event in updates.
+fn in_every_way(definition: &str, said: &[Said]) -> Content {
+    let projection = definitions(&[definition.to_owned()]);
+    let events = log(said);
+    let cuts: Vec<usize> = (0..=events.len()).collect();
+    block_on(async {
+        let calm = options(1, usize::MAX, FailurePolicy::Quarantine);
+        let found = rebuilt(&filled(&events).await, &projection, calm.clone(), 1_000).await.unwrap();
+        let narrow = options(3, 1, FailurePolicy::Quarantine);
+        assert_eq!(rebuilt(&filled(&events).await, &projection, narrow, 2).await.unwrap(), found);
+        assert_eq!(in_pieces(&events, &cuts, &projection, calm, 10).await.unwrap(), found);
+        found
+    })
+}
+
+/// The events in quarantine by their number in the log, with the table and key that each holds.
+fn held(content: &Content, events: usize) -> Vec<(usize, usize, RowKey)> {
+    let records = content[0].1.iter().filter_map(|record| {
+        let number = (0..events).find(|number| record.position == Position::new(*number as u64 + 1));
+        let (table, key) = record.held.clone()?;
+        Some((number.unwrap(), table, key))
+    });
+    records.collect()
+}
+
+/// The key that a row has, and the one that it would have got: whatever the reason, and in the order of the keys.
+#[test]
+fn a_row_that_can_not_move_holds_both_its_keys() {
+    let key = |key: i64| RowKey::of(&[Value::Integer(key)]).unwrap();
+    let said = [
+        (0, 4, 0, vec![]),
+        (0, 2, 0, vec![]),
+        (0, 3, 0, vec![]),
+        // 2 is taken.
+        (5, 4, 2, vec![]),
+        // 3 can't be what 2 is, and nobody comes to 3 or 2 any more.
+        (4, 3, 2, vec![]),
+        (0, 3, 1, vec![]),
+        (4, 0, 2, vec![]),
+    ];
+    let found = in_every_way(MOVES, &said);
+    let expected = [
+        (3, 0, key(2)),
+        (3, 0, key(4)),
+        (4, 0, key(2)),
+        (4, 0, key(3)),
+        (5, 0, key(3)),
+        (6, 0, key(0)),
+        (6, 0, key(2)),
+    ];
+    assert_eq!(held(&found, said.len()), expected);
+    assert_eq!(found[0].0[0].len(), 3);
+}
+
+/// What a change sets may be what it fails for: both keys are known all the same. Of a key that is null only the other is.
+#[test]
+fn a_move_that_fails_before_its_rows_are_seen_holds_what_keys_it_has() {
+    let key = |a: i64, b: i64| RowKey::of(&[Value::Integer(a), Value::Integer(b)]).unwrap();
+    let found = in_every_way(SEATS, &[(0, 1, 0, vec![]), (4, 1, 2, vec![]), (0, 3, 0, vec![]), (5, 3, 3, vec![])]);
+    assert_eq!(held(&found, 4), [(1, 0, key(1, 1)), (1, 0, key(2, 1)), (3, 0, key(3, 3))]);
+}
+
+/// Of several changes of one row that does not move itself, none is left where the last fails.
+#[test]
+fn an_event_is_in_a_row_of_a_table_whose_rows_move_with_all_its_changes_or_with_none() {
+    let found = in_every_way(SEATS, &[(0, 1, 1, vec![]), (0, 1, 5, vec![])]);
+    let seats = [Value::Integer(1), Value::Integer(1), Value::Integer(11), Value::Json("[1]".into())];
+    assert_eq!(found[0].0[0], [Row(seats.into())]);
 }
 
 /// A state that is still a Rust value becomes JSON, as it is kept.

@@ -140,8 +140,8 @@ impl Update<'_> {
         Ok(())
     }
 
-    /// Makes the changes of an event, row by row; those of one row in their order, and all of a table whose rows move. All of them, or, where one fails and
-    /// the event is quarantined, none.
+    /// Makes the changes of an event, row by row; those of one row in their order, and all of a table whose rows move. All
+    /// of them, or, where one fails and the event is quarantined, none.
     fn apply_changes(
         &self,
         event: &Event,
@@ -190,9 +190,11 @@ impl Update<'_> {
             // The first that was kept of a row is what it was.
             pending.rows.extend(before.into_iter().rev());
         }
-        if self.on_failure == FailurePolicy::Stop {
+        match self.on_failure {
             // The error is that of the first change, whatever the order of the rows.
-            failures.sort_by_key(|(number, ..)| *number);
+            FailurePolicy::Stop => failures.sort_by_key(|(number, ..)| *number),
+            // In the order of the rows that are held, as a rebuild records them.
+            FailurePolicy::Quarantine => failures.sort_by(|(_, one, _), (_, other, _)| one.cmp(other)),
         }
         failures.into_iter().try_for_each(|(_, place, reason)| self.failed(event, reason, Some(place), pending))
     }
@@ -214,15 +216,18 @@ impl Update<'_> {
         let place = (table, key);
         let other_place = moves.as_ref().map(|moves| (table, moves.to.clone()));
         let places: Vec<Place> = [Some(place.clone()), other_place.clone()].into_iter().flatten().collect();
-        let waits = |place: &Place| Some((number, place.clone(), Reason::new(waits_for(pending.held.get(place)?))));
-        let held: Vec<_> = places.iter().filter_map(waits).collect();
-        if !held.is_empty() {
-            failures.extend(held);
+        let held = places.iter().find_map(|place| pending.held.get(place));
+        if let Some(held) = held {
+            // Of neither key is known any more whose row it has.
+            let waits = |place: &Place| Reason::new(waits_for(pending.held.get(place).unwrap_or(held)));
+            failures.extend(places.iter().map(|place| (number, place.clone(), waits(place))));
             return;
         }
         let mut take = |place: &Place| {
             let open = pending.rows.entry(place.clone()).or_default();
-            before.push((place.clone(), open.clone()));
+            if self.on_failure == FailurePolicy::Quarantine {
+                before.push((place.clone(), open.clone()));
+            }
             open.is_changed = true;
             open.row.clone()
         };

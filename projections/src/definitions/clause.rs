@@ -141,7 +141,7 @@ impl Clause {
             let given = match self.operands(inputs) {
                 Ok(operands) => self.given(operands, inputs),
                 Err(reason) => {
-                    self.add_failure(key, reason, changes);
+                    self.add_failure(key, None, reason, changes);
                     return Ok(());
                 }
             };
@@ -153,9 +153,14 @@ impl Clause {
             return Ok(());
         };
         if let Some(moves) = &self.moves {
-            let (key, to) = (self.key(sources, inputs)?, self.key(&moves.to, inputs)?);
-            let moves = Move { to, taken: moves.taken };
-            self.add(key, Some(moves), self.operands(inputs), inputs, changes);
+            let key = self.key(sources, "key", inputs)?;
+            match self.key(&moves.to, "move_to", inputs) {
+                Ok(to) => {
+                    let moves = Move { to, taken: moves.taken };
+                    self.add(key, Some(moves), self.operands(inputs), inputs, changes);
+                }
+                Err(reason) => self.add_failure(key, None, reason, changes),
+            }
             return Ok(());
         }
         if let Some(several) = sources.iter().position(Source::is_several) {
@@ -167,17 +172,17 @@ impl Clause {
             self.add(key, None, self.operands(inputs), inputs, changes);
             return Ok(());
         }
-        let key = self.key(sources, inputs)?;
+        let key = self.key(sources, "key", inputs)?;
         self.add(key, None, self.operands(inputs), inputs, changes);
         Ok(())
     }
 
-    /// The key of which each column has one value.
-    fn key(&self, sources: &[Source], inputs: &mut Inputs<'_, '_>) -> Result<RowKey, Reason> {
+    /// The key of which each column has one value; `word` names it in errors.
+    fn key(&self, sources: &[Source], word: &str, inputs: &mut Inputs<'_, '_>) -> Result<RowKey, Reason> {
         let mut parts: SmallVec<[Value; 2]> = SmallVec::new();
         for (part, source) in sources.iter().enumerate() {
             let value = source.value(inputs).and_then(|value| present(value, source));
-            parts.push(value.map_err(|reason| self.in_key(part, reason))?);
+            parts.push(value.map_err(|reason| self.in_key(part, word, reason))?);
         }
         RowKey::of(&parts)
     }
@@ -192,7 +197,7 @@ impl Clause {
     ) -> Result<(), Reason> {
         let mut parts = Vec::new();
         for (part, source) in sources.iter().enumerate() {
-            let in_key = |reason| self.in_key(part, reason);
+            let in_key = |reason| self.in_key(part, "key", reason);
             let values = if part == several {
                 source.values(inputs).map_err(in_key)?
             } else {
@@ -232,13 +237,17 @@ impl Clause {
                 let clause: Arc<dyn Prepared> = Arc::<Self>::clone(self);
                 changes.prepared(self.target, key, clause, self.given(operands, inputs), moves);
             }
-            Err(reason) => self.add_failure(key, reason, changes),
+            Err(reason) => self.add_failure(key, moves, reason, changes),
         }
     }
 
     /// The event can't change the row: it fails where the row is known, so that the row can wait for it.
-    fn add_failure(&self, key: RowKey, reason: Reason, changes: &mut Changes) {
-        changes.change(self.target, key, move |_, _| Err(reason));
+    fn add_failure(&self, key: RowKey, moves: Option<Move>, reason: Reason, changes: &mut Changes) {
+        let fail = move |_: &Event, _: &mut Option<Row>| Err(reason);
+        match moves {
+            Some(moves) => changes.change_and_move(self.target, key, moves, fail),
+            None => changes.change(self.target, key, fail),
+        }
     }
 
     fn holds(&self, inputs: &mut Inputs<'_, '_>) -> Result<bool, Reason> {
@@ -376,9 +385,9 @@ impl Clause {
         Reason::new(format_args!("`{}` has no row with {}", self.table.name, key.shown(&self.table)))
     }
 
-    fn in_key(&self, part: usize, reason: Reason) -> Reason {
+    fn in_key(&self, part: usize, word: &str, reason: Reason) -> Reason {
         let place = self.table.key.get(part).copied().unwrap_or_default();
-        in_column(&self.table.columns[place], "key", reason)
+        in_column(&self.table.columns[place], word, reason)
     }
 
     fn in_operation(&self, operation: &Operation, reason: Reason) -> Reason {

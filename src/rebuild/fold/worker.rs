@@ -239,7 +239,7 @@ impl Worker {
                 return;
             }
             let made = match self.common.mapping.tables.moves_rows(pending.slot) {
-                true => self.change_in_turn(event, number, pending, false).map(drop),
+                true => self.change_in_turn(event, number, pending).map(drop),
                 false => self.change_row(event, number, pending, &mut changes, false).map(drop),
             };
             if let Err(failure) = made {
@@ -302,7 +302,7 @@ impl Worker {
                     failed.extend(self.change_row(event, number, pending, &mut changes, keeps)?);
                 } else if !failed.iter().any(|row: &FailedRow| row.slot == pending.slot) {
                     // Behind one that fails, nobody knows which rows there are.
-                    failed.extend(self.change_in_turn(event, number, pending, keeps)?);
+                    failed.extend(self.change_in_turn(event, number, pending)?);
                 }
             }
             let fails_here = !failed.is_empty();
@@ -448,14 +448,8 @@ impl Worker {
     }
 
     /// Makes one change in a table whose rows move, where changes are made in their order, whatever their rows. Where it
-    /// fails, it fails in both rows that it is about.
-    fn change_in_turn(
-        &mut self,
-        event: &Event,
-        number: u64,
-        pending: Pending,
-        keeps: bool,
-    ) -> Result<Vec<FailedRow>, Failure> {
+    /// fails, it fails in both rows that it is about. Where events are quarantined, it may be taken back.
+    fn change_in_turn(&mut self, event: &Event, number: u64, pending: Pending) -> Result<Vec<FailedRow>, Failure> {
         let Pending { change_number, slot, key, change, moves, .. } = pending;
         let common = Arc::clone(&self.common);
         let tables = &common.mapping.tables;
@@ -464,13 +458,9 @@ impl Worker {
             Some(Moved { to, taken }) => (Some(to), taken),
             None => (None, Taken::Fail),
         };
-        let held = [Some(&key), to.as_ref()].into_iter().flatten().filter_map(|key| {
-            let reason = waits_for(self.held[slot].get(&key.key)?);
-            Some(FailedRow { slot, key: key.key.clone(), reason, is_new: false })
-        });
-        let held: Vec<FailedRow> = held.collect();
-        if !held.is_empty() {
-            return Ok(held);
+        let waits = self.waits(slot, &key, to.as_ref());
+        if !waits.is_empty() {
+            return Ok(waits);
         }
         self.bring_in(slot, &key)?;
         if let Some(to) = &to {
@@ -488,9 +478,9 @@ impl Worker {
         let made = made.and_then(|()| fits(row.as_ref(), table)).and_then(|()| fits(other.as_ref(), table));
         match made {
             Ok(()) => {
-                self.set(slot, key, row, keeps);
+                self.set(slot, key, row);
                 if let Some(to) = to {
-                    self.set(slot, to, other, keeps);
+                    self.set(slot, to, other);
                 }
                 Ok(Vec::new())
             }
@@ -522,28 +512,42 @@ impl Worker {
         Ok(())
     }
 
-    /// Makes the row of a key, which is in memory if it is anywhere, another one. `keeps`: that may be taken back.
-    fn set(&mut self, slot: usize, key: Key, row: Option<Row>, keeps: bool) {
-        if keeps {
-            let entry = self.tables[slot].get(&key);
-            let (before, was_changed) = entry.map_or((None, false), |entry| (entry.row.clone(), entry.is_changed));
-            self.undo.push(Before { slot, key: key.clone(), row: before, was_changed });
-        }
-        self.put(slot, key, row, true);
+    /// The rows of a change that can't be made because one of them is held. The other one of a move waits with it: of
+    /// neither key is known any more whose row it has.
+    fn waits(&self, slot: usize, key: &Key, to: Option<&Key>) -> Vec<FailedRow> {
+        let keys = || [Some(key), to].into_iter().flatten();
+        let Some(event) = keys().find_map(|key| self.held[slot].get(&key.key)) else { return Vec::new() };
+        let waits = |key: &Key| {
+            let own = self.held[slot].get(&key.key);
+            let reason = waits_for(own.unwrap_or(event));
+            FailedRow { slot, key: key.key.clone(), reason, is_new: own.is_none() }
+        };
+        keys().map(waits).collect()
     }
 
-    fn put(&mut self, slot: usize, key: Key, row: Option<Row>, is_changed: bool) {
+    /// Makes the row of a key, which is in memory if it is anywhere, another one.
+    fn set(&mut self, slot: usize, key: Key, row: Option<Row>) {
+        if self.common.mapping.on_failure == FailurePolicy::Stop {
+            self.put(slot, key, row, true);
+            return;
+        }
+        let (before, was_changed) = self.put(slot, key.clone(), row, true);
+        self.undo.push(Before { slot, key, row: before, was_changed });
+    }
+
+    /// Puts a row in the place of the one in memory. Returns that, and whether it differed from what was put aside.
+    fn put(&mut self, slot: usize, key: Key, row: Option<Row>, is_changed: bool) -> (Option<Row>, bool) {
         let mut entry = match self.tables[slot].entry(key) {
             Place::Occupied(entry) => entry,
             Place::Vacant(vacant) => vacant.insert_entry(Entry::default()),
         };
-        let (had_row, has_row) = (entry.get().row.is_some(), row.is_some());
-        entry.get_mut().row = row;
-        entry.get_mut().is_changed = is_changed;
+        let has_row = row.is_some();
+        let before = std::mem::replace(&mut entry.get_mut().row, row);
+        let was_changed = std::mem::replace(&mut entry.get_mut().is_changed, is_changed);
         let bytes = entry.get().measure(entry.key());
         self.bytes = self.bytes + bytes - entry.get().bytes;
         entry.get_mut().bytes = bytes;
-        match (had_row, has_row) {
+        match (before.is_some(), has_row) {
             (false, true) => self.counts[slot] += 1,
             (true, false) => self.counts[slot] -= 1,
             _ => {}
@@ -553,6 +557,7 @@ impl Worker {
             self.bytes -= bytes;
             entry.remove();
         }
+        (before, was_changed)
     }
 
     fn count_quarantined(&mut self, before: usize) {
