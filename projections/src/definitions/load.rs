@@ -51,6 +51,8 @@ use crate::projection::Projection;
 /// | `optional` | whether the items of `each` may be missing |
 /// | `when` | a [`Condition`](eventlift_language::Condition); with `each`, `path` is in the item |
 /// | `missing` | `"create"`, `"skip"` or `"fail"`, where the row is not there |
+/// | `move_to` | the values of the key that the row gets |
+/// | `taken` | `"fail"`, `"skip"` or `"replace"`, where that key has a row |
 /// | `set`, `first`, `last`, `add`, `subtract`, `min`, `max`, `append`, `remove` | values by column |
 /// | `clear` | columns that become null |
 /// | `delete = true` | the row is deleted |
