@@ -286,6 +286,8 @@ fn integer(text: &str) -> Result<i64, Reason> {
 
 #[cfg(test)]
 mod tests {
+    use eventlift_language::showing_values;
+
     use super::*;
 
     #[test]
@@ -320,7 +322,8 @@ mod tests {
             (ColumnType::Uuid, "\"x\"", "\"x\" is not of the type uuid"),
             (ColumnType::Time, "\"x\"", "\"x\" is not a time such as 2024-05-01T12:00:00Z"),
         ] {
-            assert_eq!(Value::from_json(column_type, given).unwrap_err().to_string(), message);
+            let refused = showing_values(|| Value::from_json(column_type, given).unwrap_err());
+            assert_eq!(refused.to_string(), message);
         }
     }
 }
