@@ -11,7 +11,7 @@ use eventlift_language::{CompiledCondition, JqFilter, Reason, Short, Shown, Subj
 use smallvec::SmallVec;
 
 use super::operation::{Operation, in_column};
-use super::source::{Inputs, Item, RowInputs, Source, outputs, row_json};
+use super::source::{Inputs, Item, RowInputs, Source, lists_may_be_missing, outputs, row_json};
 use super::state::change_state;
 use crate::projection::{Changes, Given, Move, Operand, Prepared, Taken};
 use crate::row::{Row, RowKey};
@@ -28,7 +28,10 @@ pub(super) struct Clause {
     pub(super) rows: Rows,
     pub(super) when: Option<CompiledCondition>,
     /// Where the items are that it is run for.
-    pub(super) each: Option<Each>,
+    pub(super) each: Option<Pointer>,
+    /// Whether an event may lack the list that `each` or the key goes over, and has no items then. Otherwise it can't be
+    /// folded.
+    pub(super) optional: bool,
     pub(super) missing: Missing,
     /// In the order in which they are run.
     pub(super) operations: Box<[Operation]>,
@@ -46,14 +49,6 @@ pub(super) struct Moves {
     /// A source for every column of the key, in its order.
     pub(super) to: Box<[Source]>,
     pub(super) taken: Taken,
-}
-
-/// The items of an event.
-#[derive(Debug)]
-pub(super) struct Each {
-    pub(super) path: Pointer,
-    /// Whether an event without them has none; otherwise it can't be folded.
-    pub(super) optional: bool,
 }
 
 /// Which rows it changes.
@@ -90,7 +85,7 @@ impl Clause {
             return Needed::ALL;
         }
         if let Some(each) = &self.each {
-            needed.data = needed.data.with(each.path.first_key());
+            needed.data = needed.data.with(each.first_key());
         }
         let is_for_items = self.each.is_some();
         let Some(when) = &self.when else { return needed };
@@ -116,13 +111,9 @@ impl Clause {
             ControlFlow::Continue(())
         };
         let data = inputs.view.data()?;
-        match each.optional {
-            true => data.find(each.path.segments(), &mut keep)?,
-            false => data.find_all(each.path.segments(), &mut keep).map_err(|reason| Reason {
-                hint: Some("`optional = true` folds events without such items".to_owned())
-                    .filter(|_| reason.hint.is_none()),
-                ..reason
-            })?,
+        match self.optional {
+            true => data.find(each.segments(), &mut keep)?,
+            false => data.find_all(each.segments(), &mut keep).map_err(lists_may_be_missing)?,
         }
         for item in &items {
             let item = Item { text: item, document: Document::parse(item.as_bytes())? };
@@ -199,7 +190,7 @@ impl Clause {
         for (part, source) in sources.iter().enumerate() {
             let in_key = |reason| self.in_key(part, "key", reason);
             let values = if part == several {
-                source.values(inputs).map_err(in_key)?
+                source.items(inputs, self.optional).map_err(in_key)?
             } else {
                 vec![source.value(inputs).map_err(in_key)?]
             };

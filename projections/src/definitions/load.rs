@@ -48,7 +48,7 @@ use crate::projection::Projection;
 /// | `table` | which, where events change several |
 /// | `key` | the values of the key's columns |
 /// | `each` | a path: the clause is run for every item it leads to |
-/// | `optional` | whether the items of `each` may be missing |
+/// | `optional` | whether the list may be missing that `each` or the key goes over |
 /// | `when` | a [`Condition`](eventlift_language::Condition); with `each`, `path` is in the item |
 /// | `missing` | `"create"`, `"skip"` or `"fail"`, where the row is not there |
 /// | `move_to` | the values of the key that the row gets |

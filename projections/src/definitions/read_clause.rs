@@ -9,7 +9,7 @@ use eventlift_language::problem::did_you_mean;
 use eventlift_language::{Reader, Table as TomlTable, Value as TomlValue};
 use toml::de::DeValue;
 
-use super::clause::{Clause, Each, Missing, Moves, Rows};
+use super::clause::{Clause, Missing, Moves, Rows};
 use super::operation::{Operation, Verb};
 use super::read_source::{ORIGIN_KEYS, Purpose, column_named};
 use super::source::Source;
@@ -202,6 +202,8 @@ fn read_changes<'i>(
         // A row goes to one place, so it comes from one.
         _ => key(reader, table, "key", columns, has_items, !table.has("move_to")).map(Rows::Keys),
     };
+    let in_key = matches!(&rows, Some(Rows::Keys(keys)) if keys.iter().any(Source::is_several));
+    let optional = optional(reader, table, has_items || in_key);
     let when = reader.condition(table, "when");
     let deletes = deletes(reader, table);
     let moves = match targets {
@@ -224,6 +226,7 @@ fn read_changes<'i>(
         rows: rows?,
         when,
         each,
+        optional,
         missing,
         operations: operations.into(),
         clear: clear.into(),
@@ -257,24 +260,24 @@ fn moves<'i>(reader: &mut Reader<'i>, table: &mut TomlTable<'i>, columns: &Table
     Some(Moves { to: key(reader, table, "move_to", columns, has_items, false)?, taken })
 }
 
-fn each<'i>(reader: &mut Reader<'i>, table: &mut TomlTable<'i>) -> Option<Each> {
-    let optional = reader.get_spanned::<bool>(table, "optional");
-    let Some((pointer, span)) = reader.get_spanned::<Pointer>(table, "each") else {
-        if let Some((_, span)) = optional {
-            let hint = "`missing` says what happens where a row is not there";
-            reader.note(
-                &span,
-                "`optional` is about the items of `each`, which is not there".to_owned(),
-                Some(hint.to_owned()),
-            );
-        }
-        return None;
-    };
+fn each<'i>(reader: &mut Reader<'i>, table: &mut TomlTable<'i>) -> Option<Pointer> {
+    let (pointer, span): (Pointer, _) = reader.get_spanned(table, "each")?;
     if !pointer.has_wildcard() {
         let hint = format!("\"{pointer}/*\" leads to every item");
         reader.note(&span, format!("`each`: {pointer} leads to one value"), Some(hint));
     }
-    Some(Each { path: pointer, optional: optional.is_some_and(|(optional, _)| optional) })
+    Some(pointer)
+}
+
+/// Whether the list may be missing that `each` or the key goes over.
+fn optional<'i>(reader: &mut Reader<'i>, table: &mut TomlTable<'i>, has_lists: bool) -> bool {
+    let Some((optional, span)) = reader.get_spanned::<bool>(table, "optional") else { return false };
+    if !has_lists {
+        let hint = "`missing` says what happens where a row is not there";
+        let message = "`optional` is about a list that `each` or the key goes over, and there is none";
+        reader.note(&span, message, Some(hint.to_owned()));
+    }
+    optional
 }
 
 /// The sources of the columns of a key, the row's own or the one that it gets, in the key's order.

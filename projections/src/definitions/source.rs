@@ -79,6 +79,12 @@ impl Origin {
     }
 }
 
+/// What to do about a list that is missing.
+pub(super) fn lists_may_be_missing(reason: Reason) -> Reason {
+    let hint = reason.hint.or_else(|| Some("`optional = true` folds events without such items".to_owned()));
+    Reason { hint, ..reason }
+}
+
 impl Source {
     /// What it looks into.
     pub(super) fn needed(&self) -> Needed {
@@ -191,6 +197,30 @@ impl Source {
             Origin::Data(_) | Origin::Event(_) | Origin::Constant(_) | Origin::Column(_) => Vec::new(),
         };
         Ok(values.into_iter().map(|value| self.or_default(value)).collect())
+    }
+
+    /// The same. Where they are not optional, fails where what the path goes over is missing or null.
+    pub(super) fn items(&self, inputs: &mut Inputs<'_, '_>, optional: bool) -> Result<Vec<Value>, Reason> {
+        if !optional && self.is_several() {
+            self.prove_lists(inputs).map_err(lists_may_be_missing)?;
+        }
+        self.values(inputs)
+    }
+
+    /// Fails where a path with wildcards goes over something that is missing or null.
+    fn prove_lists(&self, inputs: &mut Inputs<'_, '_>) -> Result<(), Reason> {
+        let (document, pointer) = match &self.origin {
+            Origin::EveryData(pointer) => (inputs.view.data()?, pointer),
+            Origin::Metadata(pointer) => (inputs.view.metadata()?, pointer),
+            Origin::Item(pointer) => match &mut inputs.item {
+                Some(item) => (&mut item.document, pointer),
+                None => return Ok(()),
+            },
+            Origin::Data(_) | Origin::Event(_) | Origin::Constant(_) | Origin::Column(_) | Origin::Jq(_) => {
+                return Ok(());
+            }
+        };
+        document.find_all(pointer.segments(), &mut |_| ControlFlow::Continue(()))
     }
 
     /// All values that are not null as one JSON array.
