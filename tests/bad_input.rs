@@ -397,8 +397,9 @@ fn a_jq_rule_that_meets_another_type() {
     failing_rule(
         rule,
         r#"{"name":{"first":"Ada"}}"#,
-        "error: failed to transform event e-31 (UserCreated version 1, stream user-1, revision 15) by UserCreated 1 → 2 (transformers/user.toml:4): cannot calculate {\"first\":\"Ada\"} + \"!\"\n\
-         hint: correct the rule or guard it with `when`; what came before the event is committed, so then add --accept-changes to go on, or start over with a new target",
+        "error: failed to transform event e-31 (UserCreated version 1, stream user-1, revision 15) by UserCreated 1 → 2 (transformers/user.toml:4): cannot calculate an object of 15 characters + a text of 1 character\n\
+         hint: correct the rule or guard it with `when`; what came before the event is committed, so then add --accept-changes to go on, or start over with a new target\n\
+         values of events are left out; --show-values shows them",
     );
     failing_rule(
         &rule.replace(".name += \"!\"", ".name = need(.name)"),

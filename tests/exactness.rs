@@ -209,7 +209,7 @@ fn what_a_column_can_not_hold_is_refused_by_name_and_carried_in_payloads() {
             )
         };
         project.write("projections/p.toml", fold("\"/v\""));
-        let said = project.run("rebuild", [""; 0]);
+        let said = project.run("rebuild", ["--show-values"]);
         let text = format!("{}{}", said.stdout, said.stderr);
         assert_ne!(said.code, Some(0), "{column_type} {json}: {text}");
         assert!(text.contains(message), "{column_type} {json}: {text}");

@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use eventlift_events::Timestamp;
-use eventlift_language::{Reason, Shown, hides_values, json};
+use eventlift_language::{Reason, Shown, json};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -256,9 +256,16 @@ fn not_of(value: &str, column_type: ColumnType) -> Reason {
     Reason::new(format_args!("{} is not of the type {column_type}", Shown(value)))
 }
 
-/// The same, with what is said of the value where values are shown.
+/// What an error says of a value that it names first.
 fn unfit(value: &str, column_type: ColumnType, error: impl fmt::Display) -> Reason {
-    if hides_values() { not_of(&json::encode(value), column_type) } else { Reason::new(error) }
+    let (said, quoted) = (error.to_string(), format!("{value:?}"));
+    if let Some(rest) = said.strip_prefix(&quoted) {
+        return Reason::new(format_args!("{}{rest}", Shown(quoted)));
+    }
+    match said.strip_prefix(value) {
+        Some(rest) => Reason::new(format_args!("{}{rest}", Shown(value))),
+        None => not_of(&quoted, column_type),
+    }
 }
 
 /// A whole number, also when it is written with zeros behind the point.
