@@ -21,7 +21,7 @@ use crate::content::{self, assert_same};
 use crate::project::Project;
 use crate::rulebook;
 
-const EVENTS: u64 = 20_000;
+const EVENTS: u64 = 8_000;
 const KILLS: usize = 12;
 /// A round kills up to this often before it lets a run come through.
 const KILLS_A_ROUND: usize = 3;
@@ -442,7 +442,7 @@ fn a_killed_rebuild() {
 fn a_killed_update() {
     const BASE: usize = 3_000;
     let mut plan = Plan::new();
-    let events = rulebook::log(EVENTS + 8_000, 6);
+    let events = rulebook::log(EVENTS + 4_000, 6);
     let project = project(&events[..BASE]);
     define(&project, 1);
     project.run("rebuild", ["--all"]).succeeds();
