@@ -79,6 +79,10 @@ impl Origin {
     }
 }
 
+fn all_there(document: &mut Document<'_>, pointer: &Pointer) -> Result<(), Reason> {
+    document.find_all(pointer.segments(), &mut |_| ControlFlow::Continue(()))
+}
+
 /// What to do about a list that is missing.
 pub(super) fn lists_may_be_missing(reason: Reason) -> Reason {
     let hint = reason.hint.or_else(|| Some("`optional = true` folds events without such items".to_owned()));
@@ -209,18 +213,12 @@ impl Source {
 
     /// Fails where a path with wildcards goes over something that is missing or null.
     fn prove_lists(&self, inputs: &mut Inputs<'_, '_>) -> Result<(), Reason> {
-        let (document, pointer) = match &self.origin {
-            Origin::EveryData(pointer) => (inputs.view.data()?, pointer),
-            Origin::Metadata(pointer) => (inputs.view.metadata()?, pointer),
-            Origin::Item(pointer) => match &mut inputs.item {
-                Some(item) => (&mut item.document, pointer),
-                None => return Ok(()),
-            },
-            Origin::Data(_) | Origin::Event(_) | Origin::Constant(_) | Origin::Column(_) | Origin::Jq(_) => {
-                return Ok(());
-            }
-        };
-        document.find_all(pointer.segments(), &mut |_| ControlFlow::Continue(()))
+        match &self.origin {
+            Origin::EveryData(pointer) => all_there(inputs.view.data()?, pointer),
+            Origin::Metadata(pointer) => all_there(inputs.view.metadata()?, pointer),
+            Origin::Item(pointer) => inputs.item.as_mut().map_or(Ok(()), |item| all_there(&mut item.document, pointer)),
+            Origin::Data(_) | Origin::Event(_) | Origin::Constant(_) | Origin::Column(_) | Origin::Jq(_) => Ok(()),
+        }
     }
 
     /// All values that are not null as one JSON array.
