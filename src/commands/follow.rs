@@ -72,7 +72,8 @@ pub(super) async fn follow(work: &Work<'_>, report: &mut MigrateReport) -> Resul
             work.add(report, &outcome);
         }
         if ends {
-            break outcome.is_none_or(|outcome| outcome.done);
+            // Whoever takes the target over does what is left.
+            break report.handed_over || outcome.is_none_or(|outcome| outcome.done);
         }
         match let_go(work.target, &work.stop, work.format).await? {
             LetGo::IsFree => {}

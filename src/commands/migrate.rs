@@ -332,11 +332,27 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// How many events each rule took; none where the target has no ledger, or no run.
+    async fn took(&self) -> Result<Option<Vec<RuleLine>>, CommandError> {
+        let Some(ledger) = self.target.ledger().await? else { return Ok(None) };
+        let Some(run) = crate::pipeline::last_that_fills(ledger.runs().await?) else { return Ok(None) };
+        Ok(Some(rule_lines(&self.registry, &rules_took(&*ledger, run.id).await?)))
+    }
+
     /// Says which rules took how many events, once all is in, and refuses where one took nothing that should have.
     async fn count_rules(&self, report: &mut MigrateReport) -> Result<(), CommandError> {
-        let Some(ledger) = self.target.ledger().await?.filter(|_| report.state == "done") else { return Ok(()) };
-        let Some(run) = crate::pipeline::last_that_fills(ledger.runs().await?) else { return Ok(()) };
-        report.rules = rule_lines(&self.registry, &rules_took(&*ledger, run.id).await?);
+        if report.state != "done" {
+            return Ok(());
+        }
+        let attempt = |heartbeat: Heartbeat| {
+            // The target was there a moment ago.
+            heartbeat.begun();
+            self.took()
+        };
+        let (lines, retries) = going_on(&self.project.retry, self.format, &self.stop, attempt, || self.reach()).await?;
+        report.retries += retries;
+        let Some(lines) = lines else { return Ok(()) };
+        report.rules = lines;
         if report.counts.read > 0 && report.exit_code == ExitCode::Done {
             report.refused = refused(&report.rules, &self.options.scope);
             if report.refused.is_some() {

@@ -29,7 +29,8 @@ async fn make_old(target: &Target) {
         }
         #[cfg(feature = "postgres")]
         Target::Postgres(database) => {
-            let forget = "DELETE FROM eventlift_schema WHERE component = 'events' AND version = 4;";
+            let forget = "DELETE FROM eventlift_schema WHERE component = 'events' AND version >= 4;
+                          ALTER TABLE eventlift_stores DROP COLUMN holder;";
             let made = format!("{}{forget}", MAKE_OLD.replace("{store}", "store,"));
             let mut connection = database.connect().await;
             sqlx::raw_sql(sqlx::AssertSqlSafe(made)).execute(&mut connection).await.unwrap();

@@ -80,7 +80,8 @@ async fn exact_numbers_sort_and_compare_alike_in_both_databases() {
         assert_eq!(in_sqlite(&here, question), there, "{question}");
     }
     // The digits are in the column itself there, and beside it here.
-    let rows = sqlx::query("SELECT total::text FROM totals ORDER BY total").fetch_all(&mut connection).await.unwrap();
+    let rows =
+        sqlx::query("SELECT total::text FROM totals ORDER BY totals.total").fetch_all(&mut connection).await.unwrap();
     let there: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
     assert_eq!(in_sqlite(&here, "SELECT total__exact FROM totals ORDER BY total"), there);
 }

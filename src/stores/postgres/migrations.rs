@@ -48,7 +48,8 @@ pub(super) async fn migrate(
     if pending(component, &applied(connection, schema, component).await.map_err(failed)?, display)?.is_empty() {
         return Ok(());
     }
-    sqlx::raw_sql("BEGIN").execute(&mut *connection).await.map_err(failed)?;
+    // Bringing a large ledger up to date takes as long as it takes.
+    sqlx::raw_sql("BEGIN; SET LOCAL statement_timeout = 0").execute(&mut *connection).await.map_err(failed)?;
     let done = apply(connection, schema, component, display).await;
     let end = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
     let ended = sqlx::raw_sql(end).execute(&mut *connection).await;

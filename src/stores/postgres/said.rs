@@ -26,7 +26,8 @@ pub(super) fn detail(error: &PgDatabaseError) -> Option<String> {
 
 /// Class 22, <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
 fn is_about_data(code: &str) -> bool {
-    code.starts_with("22")
+    // 22023 is about settings.
+    code.starts_with("22") && code != "22023"
 }
 
 /// Class 23, constraints.

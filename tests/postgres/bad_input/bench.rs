@@ -288,11 +288,10 @@ impl Bench {
         }
         let words = text.split(' ').map(|word| if uuid::Uuid::try_parse(word).is_ok() { "[run]" } else { word });
         text = words.collect::<Vec<_>>().join(" ");
-        let is_process = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
         let parts: Vec<&str> = text.split("process ").collect();
-        let parts = parts.iter().enumerate().map(|(number, part)| match part.split_once(' ') {
-            Some((pid, rest)) if number > 0 && is_process(pid) => format!("[pid] {rest}"),
-            _ => (*part).to_owned(),
+        let parts = parts.iter().enumerate().map(|(number, part)| {
+            let rest = part.trim_start_matches(|c: char| c.is_ascii_digit());
+            if number > 0 && rest.len() < part.len() { format!("[pid]{rest}") } else { (*part).to_owned() }
         });
         parts.collect::<Vec<_>>().join("process ")
     }
