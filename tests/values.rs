@@ -6,14 +6,14 @@ const SECRET: &str = "ada.lovelace@example.org";
 
 /// Steps that fail on the value, or quote it, with what is said of it in its place.
 const STEPS: [(&str, &str); 10] = [
-    (r#"data = [{ parse = "/email", as = "number" }]"#, "a text of 24 characters"),
+    (r#"data = [{ parse = "/email", to = "integer" }]"#, "a text of 24 characters"),
     (r#"data = [{ map = "/email", values = { a = "b" } }]"#, "a text of 24 characters"),
     (r#"data = [{ split = "/email", on = " ", into = ["/a", "/b"] }]"#, "a text of 24 characters"),
     (
         r#"data = [{ extract = "/email", pattern = "{a}#{b}", into = { a = "/a", b = "/b" } }]"#,
         "a text of 24 characters",
     ),
-    (r#"data = [{ date = "/email", from = "rfc3339", to = "rfc3339" }]"#, "a text of 24 characters"),
+    (r#"data = [{ date = "/email", from = "rfc3339", to = "unix_millis" }]"#, "a text of 24 characters"),
     (r#"jq = ".email | tonumber""#, "cannot be parsed as a number"),
     (r#"jq = ".email - 1""#, "a text of 24 characters"),
     (r#"jq = "error(\"\\(.email) is not known\")""#, "the jq filter ended with a text of 37 characters"),

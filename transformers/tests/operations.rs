@@ -9,6 +9,7 @@ use std::path::Path;
 use eventlift_events::{
     ContentType, Event, EventId, EventType, Payload, Position, Revision, SchemaVersion, StreamName,
 };
+use eventlift_language::showing_values;
 use eventlift_transformers::{Keys, Operation, Operations};
 use serde::Deserialize;
 
@@ -84,7 +85,7 @@ fn run(case: &Case) -> Outcome {
         Err(error) => return Outcome::DoesNotCompile(error.to_string()),
     };
     let event = event(case);
-    match operations.apply(&event.data, &event) {
+    match showing_values(|| operations.apply(&event.data, &event)) {
         Ok(payload) => {
             let text = String::from_utf8(payload.bytes().to_vec()).unwrap();
             if case.then.is_some() && case.then == case.given {
