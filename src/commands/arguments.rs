@@ -39,8 +39,7 @@ pub struct Arguments {
     /// Print one JSON object on standard output, for machines.
     #[arg(long, global = true)]
     pub json: bool,
-    /// Show values of events in errors, samples and differences. Without it they are left out: they end in logs, and may be
-    /// personal data.
+    /// Show values of events in messages, which may be personal data; they are left out otherwise.
     #[arg(long, global = true)]
     pub show_values: bool,
     /// What to do.
