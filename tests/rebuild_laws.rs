@@ -494,8 +494,8 @@ fn one_after_the_other(
             continue;
         }
         // In the order of the changes, table by table; behind a failure in a row, or in a table whose rows move, no more.
-        let (mut after, mut failed): (BTreeMap<(usize, RowKey), Option<Row>>, BTreeSet<(usize, RowKey)>) =
-            Default::default();
+        let mut after: BTreeMap<(usize, RowKey), Option<Row>> = BTreeMap::new();
+        let mut failed: BTreeSet<(usize, RowKey)> = BTreeSet::new();
         for RowChange { table, key, change, moves } in changes.drain() {
             let moving = projection.moves_rows(table);
             let place = (table, key);
