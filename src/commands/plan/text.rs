@@ -62,7 +62,7 @@ impl fmt::Display for PlanReport {
         self.write_read_models(f)?;
         self.write_reverse(f)?;
         if !self.samples.is_empty() && !values_are_shown() {
-            writeln!(f, "samples, without their values (--show-values shows them):")?;
+            writeln!(f, "\nsamples, without their values (--show-values shows them):")?;
         }
         for sample in &self.samples {
             write!(f, "\n{sample}")?;
