@@ -17,7 +17,7 @@ const STEPS: [(&str, &str); 10] = [
     (r#"jq = ".email | tonumber""#, "cannot be parsed as a number"),
     (r#"jq = ".email - 1""#, "a text of 24 characters"),
     (r#"jq = "error(\"\\(.email) is not known\")""#, "the jq filter ended with a text of 37 characters"),
-    (r#"jq = "try (.email - 1) catch error(.)""#, "a text of 24 characters"),
+    (r#"jq = "try (.email - 1) catch error(.)""#, "the jq filter ended with a text of "),
     (r#"jq = "error(\"the author's own words\")""#, "the author's own words"),
 ];
 
