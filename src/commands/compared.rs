@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use eventlift_language::{Shown, values_are_shown};
-use eventlift_projections::{Projection, ReadModelStore, Row, Table, TableKind};
+use eventlift_projections::{ColumnType, Projection, ReadModelStore, Row, Table, TableKind};
 use futures_util::StreamExt;
 use serde::Serialize;
 
@@ -189,7 +189,7 @@ impl RowDifferenceView {
 /// A line for every column of a row, or of both, where what is the same stands once.
 fn difference_text(table: &Table, expected: Option<&Row>, found: Option<&Row>) -> String {
     let line = |sign: &str, place: usize, row: &Row| {
-        format!("{sign}{}: {}\n", table.columns[place].name, Shown(&row.0[place]))
+        format!("{sign}{}: {}\n", table.columns[place].name, told(table, place, &row.0[place]))
     };
     let lines = (0..table.columns.len()).map(|place| match (expected, found) {
         (Some(expected), Some(found)) if expected.0[place] == found.0[place] => line("  ", place, found),
@@ -200,16 +200,24 @@ fn difference_text(table: &Table, expected: Option<&Row>, found: Option<&Row>) -
     lines.collect()
 }
 
+/// A value of a row, or what kind of value it is. Of a snapshot only the state is made of what events hold: the rest says
+/// which one it is.
+fn told(table: &Table, place: usize, value: &eventlift_projections::Value) -> String {
+    let names = table.kind == TableKind::Snapshots && table.columns[place].column_type != ColumnType::Json;
+    if names { value.to_string() } else { Shown(value).to_string() }
+}
+
 /// A row for machines: numbers with all their digits, and so as text where they are exact.
 fn object(table: &Table, row: &Row) -> serde_json::Map<String, serde_json::Value> {
-    let value = |value: &eventlift_projections::Value| match value {
+    let value = |place: usize, value: &eventlift_projections::Value| match value {
         eventlift_projections::Value::Null => serde_json::Value::Null,
-        value if !values_are_shown() => Shown(value).to_string().into(),
+        value if !values_are_shown() => told(table, place, value).into(),
         eventlift_projections::Value::Integer(number) => (*number).into(),
         eventlift_projections::Value::Boolean(yes) => (*yes).into(),
         other => other.to_string().into(),
     };
-    table.columns.iter().zip(&row.0).map(|(column, found)| (column.name.clone(), value(found))).collect()
+    let named = table.columns.iter().zip(&row.0).enumerate();
+    named.map(|(place, (column, found))| (column.name.clone(), value(place, found))).collect()
 }
 
 impl fmt::Display for ComparedLine {
